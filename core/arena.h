@@ -1,0 +1,44 @@
+/* arena.h: the memory of one request, freed in one go, and the budget that all requests share.
+ *
+ * Every byte that a request holds (body, tensors, working memory, answer) comes from its arena, and is
+ * charged to the budget before it is allocated. */
+#ifndef ATTN_ARENA_H
+#define ATTN_ARENA_H
+
+#include "core/status.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+typedef struct {
+    size_t limit;       /* bytes that all arenas on this budget may hold together */
+    atomic_size_t used; /* bytes that they hold now */
+} attn_budget;
+
+typedef struct attn_arena attn_arena;
+
+/* A new, empty arena. `budget` may be NULL: then nothing is charged. Returns NULL if an allocation fails.
+ * The caller frees it with attn_arena_free. */
+attn_arena *attn_arena_new(attn_budget *budget);
+
+/* Frees the arena and all that was allocated from it. NULL is allowed. */
+void attn_arena_free(attn_arena *arena);
+
+/* `bytes` (0 counts as 1) of uninitialised memory, aligned to 64 bytes, that live as long as the arena.
+ * Returns NULL on failure; attn_arena_failure then says why. */
+void *attn_arena_alloc(attn_arena *arena, size_t bytes);
+
+/* attn_arena_alloc(count * size), and NULL if that product overflows. */
+void *attn_arena_array(attn_arena *arena, size_t count, size_t size);
+
+/* Grows or shrinks a block of this arena (NULL: a new one), keeping its contents. Returns its new place, or
+ * NULL on failure, which leaves the old block as it was. */
+void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes);
+
+/* Frees one block of this arena before its time. NULL is allowed. */
+void attn_arena_release(attn_arena *arena, void *block);
+
+/* Why the last allocation from this arena failed: ATTN_NO_MEMORY or ATTN_OVER_BUDGET. */
+attn_status attn_arena_failure(const attn_arena *arena);
+
+#endif

@@ -1,0 +1,55 @@
+#include "core/arena.h"
+#include "core/size.h"
+
+#include <criterion/criterion.h>
+#include <stdint.h>
+#include <string.h>
+
+Test(arena, aligns_and_keeps_what_is_written) {
+    attn_arena *arena = attn_arena_new(NULL);
+    char *blocks[100];
+    for (size_t i = 0; i < 100; i++) {
+        blocks[i] = attn_arena_alloc(arena, i);
+        cr_assert_eq((uintptr_t)blocks[i] % 64, 0);
+        memset(blocks[i], (int)i, i);
+    }
+    for (size_t i = 0; i < 100; i++) {
+        blocks[i] = attn_arena_resize(arena, blocks[i], 3 * i + 1);
+        for (size_t n = 0; n < i; n++)
+            cr_assert_eq(blocks[i][n], (char)i);
+    }
+    attn_arena_free(arena);
+}
+
+Test(arena, charges_the_budget_and_gives_back) {
+    attn_budget budget = {.limit = 10000};
+    attn_arena *one = attn_arena_new(&budget), *two = attn_arena_new(&budget);
+    void *block = attn_arena_alloc(one, 6000);
+    cr_assert_not_null(block);
+    cr_assert_geq(budget.used, 6000);
+    cr_assert_null(attn_arena_alloc(two, 6000));
+    cr_assert_eq(attn_arena_failure(two), ATTN_OVER_BUDGET);
+    attn_arena_release(one, block);
+    cr_assert_eq(budget.used, 0);
+    cr_assert_not_null(attn_arena_alloc(two, 6000));
+    attn_arena_free(one);
+    attn_arena_free(two);
+    cr_assert_eq(budget.used, 0);
+}
+
+Test(arena, refuses_sizes_that_overflow) {
+    attn_arena *arena = attn_arena_new(NULL);
+    cr_assert_null(attn_arena_alloc(arena, SIZE_MAX));
+    cr_assert_null(attn_arena_array(arena, SIZE_MAX / 2, 3));
+    cr_assert_eq(attn_arena_failure(arena), ATTN_NO_MEMORY);
+    attn_arena_free(arena);
+}
+
+Test(size, notices_overflow) {
+    size_t n = 7;
+    cr_assert(attn_multiply(6, 7, &n) && n == 42);
+    cr_assert(!attn_multiply(SIZE_MAX, 2, &n) && n == 42);
+    cr_assert(!attn_add(SIZE_MAX, 1, &n) && n == 42);
+    cr_assert(!attn_multiply_all((const size_t[]){(size_t)1 << 40, 1, (size_t)1 << 40}, 3, &n));
+    cr_assert(attn_multiply_all((const size_t[]){3, 0, 5}, 3, &n) && n == 0);
+}

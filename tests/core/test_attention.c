@@ -1,0 +1,292 @@
+/* The forward pass in float32, held against the double-precision reference and against what must hold
+ * exactly. */
+#include "core/attention.h"
+#include "tests/random.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+/* A layer and an input with everything that they point to. */
+typedef struct {
+    attn_layer layer;
+    attn_input input;
+    float *numbers[16];
+    size_t count;
+} setup;
+
+static float *numbers(setup *s, size_t count, float scale, uint64_t *seed) {
+    float *array = malloc((count + 1) * sizeof *array);
+    for (size_t i = 0; i < count; i++)
+        array[i] = scale * random_float(seed);
+    return s->numbers[s->count++] = array;
+}
+
+static float *mask_numbers(setup *s, size_t count, uint64_t *seed) {
+    float *mask = numbers(s, count, 2, seed);
+    const int kind = (int)random_below(seed, 3); /* boolean; numbers; numbers that exclude too */
+    for (size_t i = 0; i < count; i++) {
+        const bool excluded = random_below(seed, 3) == 0;
+        if (kind != 1)
+            mask[i] = excluded ? -INFINITY : kind == 0 ? 0 : mask[i];
+    }
+    return mask;
+}
+
+static setup make_setup(size_t E, size_t H, size_t B, size_t L, size_t S, uint64_t *seed) {
+    setup s = {.layer.config = {.embed_dim = E, .num_heads = H, .kdim = E, .vdim = E},
+               .input = {.B = B, .L = L, .S = S, .mask_B = 1, .mask_H = 1}};
+    attn_config *c = &s.layer.config;
+    c->bias = random_below(seed, 2) == 0;
+    c->kdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : E;
+    c->vdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : E;
+    const float a = (float)sqrt(3.0 / (double)E);
+    s.layer.q_weight = numbers(&s, E * E, a, seed);
+    s.layer.k_weight = numbers(&s, E * c->kdim, a, seed);
+    s.layer.v_weight = numbers(&s, E * c->vdim, a, seed);
+    s.layer.o_weight = numbers(&s, E * E, a, seed);
+    if (c->bias) {
+        const float *bias = numbers(&s, 4 * E, 0.5f, seed);
+        s.layer.q_bias = bias;
+        s.layer.k_bias = bias + E;
+        s.layer.v_bias = bias + 2 * E;
+        s.layer.o_bias = bias + 3 * E;
+    }
+    s.input.query = numbers(&s, B * L * E, 2, seed);
+    s.input.key = numbers(&s, B * S * c->kdim, 2, seed);
+    s.input.value = numbers(&s, B * S * c->vdim, 2, seed);
+    return s;
+}
+
+static void add_random_masks(setup *s, uint64_t *seed) {
+    attn_input *in = &s->input;
+    in->is_causal = random_below(seed, 3) == 0;
+    if (random_below(seed, 2) == 0) {
+        in->mask_B = random_below(seed, 2) == 0 ? 1 : in->B;
+        in->mask_H = random_below(seed, 2) == 0 ? 1 : s->layer.config.num_heads;
+        in->attn_mask = mask_numbers(s, in->mask_B * in->mask_H * in->L * in->S, seed);
+    }
+    if (random_below(seed, 2) == 0)
+        in->key_padding_mask = mask_numbers(s, in->B * in->S, seed);
+}
+
+static void free_setup(setup *s) {
+    for (size_t i = 0; i < s->count; i++)
+        free(s->numbers[i]);
+}
+
+/* Runs the pass into fresh arrays; the caller frees both. */
+static attn_status run(const setup *s, float **output, float **weights, bool average) {
+    const attn_input *in = &s->input;
+    const size_t rows = in->B * in->L, H = average ? 1 : s->layer.config.num_heads;
+    attn_arena *work = attn_arena_new(NULL);
+    *output = malloc((rows * s->layer.config.embed_dim + 1) * sizeof **output);
+    if (weights != NULL)
+        *weights = malloc((rows * H * in->S + 1) * sizeof **weights);
+    const attn_output out = {*output, weights == NULL ? NULL : *weights, average};
+    attn_error error;
+    const attn_status status = attn_forward(&s->layer, in, &out, work, NULL, &error);
+    attn_arena_free(work);
+    return status;
+}
+
+/* The largest difference, in units of the largest number. */
+static double error_of(const float *found, const double *expected, size_t count) {
+    double worst = 0, largest = 1e-30;
+    for (size_t i = 0; i < count; i++) {
+        worst = fmax(worst, fabs((double)found[i] - expected[i]));
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    return worst / largest;
+}
+
+static void hold_against_reference(const setup *s) {
+    const attn_input *in = &s->input;
+    const size_t outputs = in->B * in->L * s->layer.config.embed_dim;
+    const size_t weight_count = in->B * s->layer.config.num_heads * in->L * in->S;
+    float *output, *weights;
+    double *exact_output = malloc((outputs + 1) * sizeof(double));
+    double *exact_weights = malloc((weight_count + 1) * sizeof(double));
+    cr_assert_eq(run(s, &output, &weights, false), ATTN_OK);
+    cr_assert_eq(attn_reference(&s->layer, in, exact_output, exact_weights), ATTN_OK);
+    const double output_error = error_of(output, exact_output, outputs);
+    const double weight_error = error_of(weights, exact_weights, weight_count);
+    cr_assert(output_error <= 2e-6 && weight_error <= 2e-6,
+              "E=%zu H=%zu B=%zu L=%zu S=%zu: output off by %g, weights by %g", s->layer.config.embed_dim,
+              s->layer.config.num_heads, in->B, in->L, in->S, output_error, weight_error);
+    free(output);
+    free(weights);
+    free(exact_output);
+    free(exact_weights);
+}
+
+Test(attention, agrees_with_the_double_precision_reference) {
+    uint64_t seed = test_seed("agrees_with_the_double_precision_reference");
+    for (int n = 0; n < 400; n++) {
+        const size_t H = 1 + random_below(&seed, 6), D = 1 + random_below(&seed, 20);
+        setup s = make_setup(H * D, H, random_below(&seed, 4), random_below(&seed, 20),
+                             random_below(&seed, 20), &seed);
+        add_random_masks(&s, &seed);
+        hold_against_reference(&s);
+        free_setup(&s);
+    }
+}
+
+Test(attention, agrees_over_several_blocks_of_rows_and_keys) {
+    uint64_t seed = test_seed("agrees_over_several_blocks_of_rows_and_keys");
+    const size_t shapes[][2] = {{300, 70}, {65, 5000}, {3, 300000}, {129, 64}};
+    for (size_t n = 0; n < sizeof shapes / sizeof shapes[0]; n++) {
+        setup s = make_setup(4, 2, 1, shapes[n][0], shapes[n][1], &seed);
+        add_random_masks(&s, &seed);
+        hold_against_reference(&s);
+        free_setup(&s);
+    }
+}
+
+Test(attention, gives_the_same_bits_with_and_without_weights) {
+    uint64_t seed = test_seed("gives_the_same_bits_with_and_without_weights");
+    for (int n = 0; n < 100; n++) {
+        setup s = make_setup(24, 3, 2, 1 + random_below(&seed, 100), 1 + random_below(&seed, 100), &seed);
+        add_random_masks(&s, &seed);
+        const size_t bytes = s.input.B * s.input.L * 24 * sizeof(float);
+        float *with, *without, *averaged, *weights, *mean;
+        cr_assert_eq(run(&s, &with, &weights, false), ATTN_OK);
+        cr_assert_eq(run(&s, &without, NULL, false), ATTN_OK);
+        cr_assert_eq(run(&s, &averaged, &mean, true), ATTN_OK);
+        cr_assert_eq(memcmp(with, without, bytes), 0);
+        cr_assert_eq(memcmp(with, averaged, bytes), 0);
+        const size_t L = s.input.L, S = s.input.S;
+        for (size_t b = 0; b < 2; b++)
+            for (size_t i = 0; i < L * S; i++) {
+                double sum = 0;
+                for (size_t h = 0; h < 3; h++)
+                    sum += (double)weights[(b * 3 + h) * L * S + i];
+                cr_assert_float_eq((double)mean[b * L * S + i], sum / 3, 1e-7);
+            }
+        free(with);
+        free(without);
+        free(averaged);
+        free(weights);
+        free(mean);
+        free_setup(&s);
+    }
+}
+
+Test(attention, gives_the_bias_for_a_query_that_may_attend_to_nothing) {
+    uint64_t seed = test_seed("gives_the_bias_for_a_query_that_may_attend_to_nothing");
+    setup s = make_setup(8, 2, 1, 3, 4, &seed);
+    float *mask = numbers(&s, 12, 1, &seed), *bias = numbers(&s, 8, 1, &seed), *output, *weights;
+    for (size_t j = 0; j < 4; j++)
+        mask[4 + j] = -INFINITY;
+    s.input.attn_mask = mask;
+    s.layer.o_bias = bias;
+    cr_assert_eq(run(&s, &output, &weights, false), ATTN_OK);
+    for (size_t e = 0; e < 8; e++)
+        cr_assert_eq(output[8 + e], bias[e]);
+    for (size_t h = 0; h < 2; h++)
+        for (size_t j = 0; j < 4; j++) {
+            cr_assert_eq(weights[(h * 3 + 1) * 4 + j], 0);
+            cr_assert_gt(weights[h * 12 + j], 0);
+        }
+    free(output);
+    free(weights);
+    free_setup(&s);
+}
+
+/* Excluded keys and values hold numbers whose projections overflow: 0 * infinity must not come through. */
+Test(attention, does_not_leak_what_is_masked_out) {
+    uint64_t seed = test_seed("does_not_leak_what_is_masked_out");
+    setup s = make_setup(16, 2, 2, 5, 6, &seed);
+    s.layer.config.kdim = s.layer.config.vdim = 16;
+    s.layer.k_weight = numbers(&s, 256, 1, &seed);
+    s.layer.v_weight = numbers(&s, 256, 1, &seed);
+    float *key = numbers(&s, 2 * 6 * 16, 1, &seed), *value = numbers(&s, 2 * 6 * 16, 1, &seed);
+    float *padding = numbers(&s, 12, 0, &seed), *tame, *wild;
+    s.input.key = key;
+    s.input.value = value;
+    s.input.key_padding_mask = padding;
+    for (size_t b = 0; b < 2; b++)
+        padding[b * 6 + 5] = -INFINITY;
+    cr_assert_eq(run(&s, &tame, NULL, false), ATTN_OK);
+    for (size_t b = 0; b < 2; b++)
+        for (size_t e = 0; e < 16; e++)
+            key[(b * 6 + 5) * 16 + e] = value[(b * 6 + 5) * 16 + e] = e % 2 ? 3e38f : -3e38f;
+    cr_assert_eq(run(&s, &wild, NULL, false), ATTN_OK);
+    for (size_t i = 0; i < 2 * 5 * 16; i++)
+        cr_assert_float_eq((double)wild[i], (double)tame[i], 1e-6);
+    free(tame);
+    free(wild);
+    free_setup(&s);
+}
+
+/* Weights of one and inputs of 3e38: each in its turn, the query, the key and the value overflow. */
+Test(attention, refuses_a_result_beyond_float32) {
+    uint64_t seed = test_seed("refuses_a_result_beyond_float32");
+    setup s = make_setup(4, 2, 1, 2, 2, &seed);
+    float ones[16], large[8], small[8], *output;
+    for (size_t i = 0; i < 16; i++)
+        ones[i] = 1;
+    for (size_t i = 0; i < 8; i++) {
+        large[i] = 3e38f;
+        small[i] = 0.5f;
+    }
+    s.layer.config.kdim = s.layer.config.vdim = 4;
+    s.layer.q_weight = s.layer.k_weight = s.layer.v_weight = s.layer.o_weight = ones;
+    for (int which = 0; which < 4; which++) {
+        s.input.query = which == 1 ? large : small;
+        s.input.key = which == 2 ? large : small;
+        s.input.value = which == 3 ? large : small;
+        cr_assert_eq(run(&s, &output, NULL, false), which == 0 ? ATTN_OK : ATTN_BAD_VALUE);
+        free(output);
+    }
+    free_setup(&s);
+}
+
+static bool stop_later(void *context) {
+    return (*(int *)context)-- <= 0;
+}
+
+/* Stopped at its first, second, third ... look, the pass ends cleanly and gives its memory back. */
+Test(attention, stops_when_it_is_told_to) {
+    uint64_t seed = test_seed("stops_when_it_is_told_to");
+    setup s = make_setup(16, 2, 2, 100, 10, &seed);
+    attn_budget budget = {.limit = SIZE_MAX};
+    attn_arena *work = attn_arena_new(&budget);
+    float *output = malloc(2 * 100 * 16 * sizeof *output);
+    const attn_output out = {.output = output};
+    attn_status status = ATTN_CANCELLED;
+    int looks = 0;
+    for (; status == ATTN_CANCELLED; looks++) {
+        int left = looks;
+        const attn_control control = {stop_later, &left};
+        attn_error error;
+        status = attn_forward(&s.layer, &s.input, &out, work, &control, &error);
+        cr_assert_eq(budget.used, 0);
+    }
+    cr_assert_eq(status, ATTN_OK);
+    cr_assert_gt(looks, 8); /* four projections, and four heads in two blocks each */
+    attn_arena_free(work);
+    free(output);
+    free_setup(&s);
+}
+
+/* With every budget too small by one block, the pass says so and gives back what it had. */
+Test(attention, ends_cleanly_without_memory) {
+    uint64_t seed = test_seed("ends_cleanly_without_memory");
+    setup s = make_setup(16, 2, 1, 10, 10, &seed);
+    float output[10 * 16];
+    const attn_output out = {.output = output};
+    attn_status status = ATTN_OVER_BUDGET;
+    size_t failures = 0;
+    for (size_t limit = 0; status == ATTN_OVER_BUDGET; limit += 64, failures++) {
+        attn_budget budget = {.limit = limit};
+        attn_arena *work = attn_arena_new(&budget);
+        attn_error error;
+        status = attn_forward(&s.layer, &s.input, &out, work, NULL, &error);
+        cr_assert_eq(budget.used, 0);
+        attn_arena_free(work);
+    }
+    cr_assert_eq(status, ATTN_OK);
+    cr_assert_geq(failures * 64, 4 * 10 * 16 * sizeof(float));
+    free_setup(&s);
+}
