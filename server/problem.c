@@ -1,0 +1,71 @@
+#include "server/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    int http_status;
+    const char *name;
+} problems[PROBLEM_COUNT] = {
+    [PROBLEM_NONE] = {200, "none"},
+    [PROBLEM_MALFORMED_JSON] = {400, "malformed_json"},
+    [PROBLEM_MALFORMED_TENSOR] = {400, "malformed_tensor"},
+    [PROBLEM_BAD_SHAPE] = {400, "bad_shape"},
+    [PROBLEM_BAD_VALUE] = {400, "bad_value"},
+    [PROBLEM_UNKNOWN_FIELD] = {400, "unknown_field"},
+    [PROBLEM_MISSING_FIELD] = {400, "missing_field"},
+    [PROBLEM_BAD_REQUEST] = {400, "bad_request"},
+    [PROBLEM_NOT_FOUND] = {404, "not_found"},
+    [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed"},
+    [PROBLEM_NOT_ACCEPTABLE] = {406, "not_acceptable"},
+    [PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported_media_type"},
+    [PROBLEM_UPLOAD_TIMEOUT] = {408, "upload_timeout"},
+    [PROBLEM_TOO_LARGE] = {413, "too_large"},
+    [PROBLEM_QUEUE_FULL] = {429, "queue_full"},
+    [PROBLEM_DEADLINE_EXCEEDED] = {504, "deadline_exceeded"},
+    [PROBLEM_UNAVAILABLE] = {503, "unavailable"},
+    [PROBLEM_OUT_OF_MEMORY] = {507, "out_of_memory"},
+};
+
+problem_code problem_set(problem *p, problem_code code, const char *format, ...) {
+    va_list arguments;
+    memset(p, 0, sizeof *p);
+    p->code = code;
+    va_start(arguments, format);
+    vsnprintf(p->text, sizeof p->text, format, arguments);
+    va_end(arguments);
+    /* A piece of the request that is quoted in the sentence may hold anything. */
+    for (char *c = p->text; *c != '\0'; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
+    return code;
+}
+
+problem_code problem_from_core(problem *p, attn_status status, const attn_error *error) {
+    switch (status) {
+    case ATTN_OK:
+        return problem_set(p, PROBLEM_NONE, "%s", "");
+    case ATTN_OVER_BUDGET:
+        return problem_set(p, PROBLEM_QUEUE_FULL,
+                           "the requests in progress take all of --max-memory; try again later");
+    case ATTN_CANCELLED:
+        return problem_set(p, PROBLEM_DEADLINE_EXCEEDED,
+                           "the request was not answered within its deadline (--request-timeout)");
+    case ATTN_NO_MEMORY:
+        return problem_set(p, PROBLEM_OUT_OF_MEMORY,
+                           "the service could not allocate memory for this request");
+    case ATTN_BAD_MODEL:
+    case ATTN_BAD_VALUE:
+        break;
+    }
+    return problem_set(p, PROBLEM_BAD_VALUE, "%s", error->text);
+}
+
+int problem_http_status(problem_code code) {
+    return problems[code].http_status;
+}
+
+const char *problem_name(problem_code code) {
+    return problems[code].name;
+}

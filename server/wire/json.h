@@ -1,0 +1,26 @@
+/* json.h: attention requests and answers as JSON (RFC 8259).
+ *
+ * Tensors are nested arrays. They are read straight into float32 and written straight from it: no tree. */
+#ifndef WIRE_JSON_H
+#define WIRE_JSON_H
+
+#include "core/arena.h"
+#include "server/request.h"
+#include "server/wire/buffer.h"
+
+#include <stddef.h>
+
+/* Decodes `length` bytes of JSON into *request, whose strings and tensors live in `arena`. The schema is the
+ * table in fields.h; null means absent. Fails with *p filled in (code, sentence, and where it applies the
+ * path and the byte offset). */
+problem_code json_read_request(const char *text, size_t length, attn_arena *arena, attend_request *request,
+                               problem *p);
+
+/* Appends {"model", "id"?, "output", "attn_weights"?, "warnings"?} to `out`. Every number has the fewest
+ * digits that read back to the same float32. False if memory ran out (out->arena knows why). */
+bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out);
+
+/* Appends {"error", "code", "path"?, "offset"?}. False if memory ran out. */
+bool json_write_problem(const problem *p, wire_buffer *out);
+
+#endif

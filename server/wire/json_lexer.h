@@ -1,0 +1,73 @@
+/* json_lexer.h: the words of JSON (RFC 8259): white space, literals, strings; and how reading fails. */
+#ifndef WIRE_JSON_LEXER_H
+#define WIRE_JSON_LEXER_H
+
+#include "core/arena.h"
+#include "server/problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+    const char *start, *at, *end;
+    attn_arena *arena;
+    problem *p; /* where failures are told */
+} json_reader;
+
+/* What stands at the reader's place. */
+typedef enum {
+    JSON_OBJECT,
+    JSON_ARRAY,
+    JSON_STRING,
+    JSON_NUMBER,
+    JSON_NULL,
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_NAN, /* this and the next two are not JSON, but Python writes them */
+    JSON_INFINITY,
+    JSON_MINUS_INFINITY,
+    JSON_NO_VALUE, /* nothing that a value begins with, or the end */
+} json_kind;
+
+/* Skips white space; true if anything is left after it. */
+static inline bool json_skip_space(json_reader *r) {
+    while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\t' || *r->at == '\r'))
+        r->at++;
+    return r->at < r->end;
+}
+
+/* Skips white space, and `byte` if it is what follows; true if it was. */
+static inline bool json_take(json_reader *r, char byte) {
+    if (!json_skip_space(r) || *r->at != byte)
+        return false;
+    r->at++;
+    return true;
+}
+
+/* The kind of the value that begins here (after white space, which is skipped). Does not move past it. */
+json_kind json_look(json_reader *r);
+
+/* "an object", "a number", "true", ... for a sentence. */
+const char *json_describe(json_kind kind);
+
+/* Moves past a literal that json_look found here. */
+void json_skip_literal(json_reader *r, json_kind kind);
+
+/* Reads the string that begins here with its quotation mark: all of it is checked (escapes, UTF-8), the first
+ * `room` bytes of it are written to `out`, and *length is how many it has altogether. */
+problem_code json_read_string(json_reader *r, char *out, size_t room, size_t *length);
+
+/* Fails at the byte `where`: fills in the code, the sentence and the offset, no path. */
+problem_code json_fail(json_reader *r, const char *where, problem_code code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* malformed_json: at this very byte something else was `expected` ("a value"). Tells what was found. */
+problem_code json_fail_expected(json_reader *r, const char *expected);
+
+#define JSON_SHOWN_MAX 48
+
+/* Makes bytes of the request fit for a sentence: what is not printable ASCII becomes \xNN, and more than
+ * about 40 characters are cut. Returns `shown`. */
+const char *json_show(const char *bytes, size_t length, char shown[JSON_SHOWN_MAX]);
+
+#endif
