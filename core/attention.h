@@ -17,7 +17,7 @@ typedef struct {
     size_t num_heads;  /* H, divides E */
     size_t kdim, vdim; /* width of a key and of a value as they come in; E unless said otherwise */
     bool bias;         /* are there biases on the four projections? */
-    float dropout;     /* 0 <= dropout < 1; stated by the model, applied in training only, so not here */
+    double dropout;    /* 0 <= dropout < 1; stated by the model, applied in training only, so not here */
 } attn_config;
 
 /* Weights of one layer, as torch keeps them: y = x W^T + b. Biases are NULL without config.bias. */

@@ -1,0 +1,18 @@
+/* init.h: a layer with weights drawn at random, the same ones for the same text on every machine. */
+#ifndef ATTN_INIT_H
+#define ATTN_INIT_H
+
+#include "core/model/model.h"
+
+/* Makes the layer that `text` describes: what follows "init:", as in
+ * "embed_dim=512,num_heads=8,bias=true,dropout=0.0,seed=0" (the defaults), also kdim and vdim (embed_dim).
+ *
+ * One stream of splitmix64(seed) (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators",
+ * 2014, in Vigna's formulation) fills the matrices in the order of torch's state_dict, row by row, each
+ * uniformly in (-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot, Bengio, 2010, equation 16); torch's
+ * joint input projection counts as one matrix [3E, E]. Biases are zero.
+ *
+ * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name; the caller frees model->storage. */
+attn_status attn_init_make(const char *text, attn_model *model, attn_error *error);
+
+#endif

@@ -1,0 +1,41 @@
+/* model.h: a model that can be served, and the ways to get one.
+ *
+ * A model is one attention layer with a name. It is immutable once loaded. */
+#ifndef ATTN_MODEL_H
+#define ATTN_MODEL_H
+
+#include "core/attention.h"
+#include "core/status.h"
+
+#include <stddef.h>
+
+#define ATTN_MODEL_NAME_MAX 64
+
+typedef struct {
+    char name[ATTN_MODEL_NAME_MAX + 16]; /* NAME, or NAME.n for layer n of a checkpoint */
+    const char *layout;                  /* where the weights came from: "torch", "init" or "bert" */
+    attn_layer layer;                    /* its pointers lead into `storage` */
+    size_t bytes;                        /* that the weights take in memory */
+    void *storage;                       /* owned by the model */
+} attn_model;
+
+/* The models of one service, in the order in which they were asked for. */
+typedef struct {
+    attn_model *models;
+    size_t count;
+} attn_registry;
+
+/* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
+ * each layer of a checkpoint, or on failure none. SPEC is a model directory, a Hugging Face directory (with
+ * #n behind it: layer n alone), a .safetensors file, "init:..." or "builtin:demo". Fails with ATTN_BAD_MODEL
+ * (one line that names the file, the tensor, what was expected and what was found; also if a name is taken)
+ * or ATTN_NO_MEMORY. Pointers to the registry's models are good until the next load. */
+attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error);
+
+/* The model called `name`, or NULL. */
+const attn_model *attn_registry_find(const attn_registry *registry, const char *name);
+
+/* Frees all models; the registry is then empty. */
+void attn_registry_free(attn_registry *registry);
+
+#endif
