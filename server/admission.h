@@ -1,0 +1,27 @@
+/* admission.h: what can be said against a request from its headers, before a byte of its body is read. */
+#ifndef SERVER_ADMISSION_H
+#define SERVER_ADMISSION_H
+
+#include "server/http.h"
+#include "server/options.h"
+#include "server/problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A request's head, as the HTTP library read it; a header that is absent is NULL. */
+typedef struct {
+    const char *method, *path; /* the path without its query, percent-decoded */
+    bool http_1_0;
+    const char *parameter; /* name of the first query parameter */
+    const char *accept, *content_type, *content_encoding, *content_length, *host, *request_timeout;
+    bool transfer_encoding; /* there is such a header */
+    bool ambiguous;         /* two Host headers, or Content-Length headers that differ */
+    size_t connections;     /* open now, this one included */
+} request_head;
+
+/* Fills in the route, its argument, the time allowed and the expected size of the body, or says in *p why the
+ * request is refused. */
+problem_code admit(const request_head *head, const options *o, http_exchange *x, problem *p);
+
+#endif

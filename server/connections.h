@@ -1,0 +1,56 @@
+/* connections.h: what the HTTP library does not do for a connection: a deadline for the whole of a request
+ * however slowly it dribbles in, and an end that does not cut off the answer.
+ *
+ * It knows sockets, not HTTP: one thread watches all connections. The table's lock protects every member. */
+#ifndef SERVER_CONNECTIONS_H
+#define SERVER_CONNECTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct connections connections;
+typedef struct connection connection;
+
+/* `late` [late_length] is sent to a client whose request is not complete in time; it must outlive the table.
+ * NULL if a thread, a descriptor or memory could not be had. Times are in milliseconds. */
+connections *connections_new(size_t read_timeout, size_t idle_timeout, const char *late, size_t late_length);
+
+/* All connections must have been closed. NULL is allowed. */
+void connections_free(connections *table);
+
+/* A connection was accepted; its first request must be complete within the read timeout. NULL: no memory. */
+connection *connection_open(connections *table, int descriptor);
+
+/* A request begins: it must be complete within the read timeout. */
+void connection_begin(connection *c);
+
+/* The request is complete, nothing more is expected of the client. False if its time was up already: then the
+ * client has been told, and the connection is being shut down. */
+bool connection_complete(connection *c);
+
+/* The answer has been sent; the next request may take the idle timeout to begin. */
+void connection_idle(connection *c);
+
+/* The answer goes out before the request has been read, and the connection will be closed. Closing a socket
+ * that holds unread bytes resets it, and the client would lose the answer; so what it still sends is read and
+ * thrown away for a while. */
+void connection_linger(connection *c);
+
+/* The descriptor is about to be closed; frees the connection. */
+void connection_close(connection *c);
+
+/* Open connections. */
+size_t connections_count(connections *table);
+
+typedef enum {
+    CONNECTION_OPEN,
+    CONNECTION_HALF_CLOSED, /* the client will send no more; it may have closed for good, or only this
+                               direction */
+    CONNECTION_GONE,        /* nobody will read an answer */
+} connection_state;
+
+/* Asks the system, without a lock; for the thread that serves this connection's request. */
+connection_state connection_look(const connection *c);
+
+#endif

@@ -1,0 +1,501 @@
+/* http.c: connections in, answers out, through libmicrohttpd.
+ *
+ * One thread of the library's moves the bytes of all connections. A request that costs time is suspended
+ * while a worker has it, and resumed with its answer. What the library leaves to us: a deadline for slow
+ * requests and a gentle end (connections.h), and framing that two parties could read in two ways. */
+#include "server/http.h"
+
+#include "server/admission.h"
+#include "server/clock.h"
+#include "server/connections.h"
+#include "server/log.h"
+#include "server/machine.h"
+#include "server/wire/json.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define EXTRA_CONNECTIONS 16 /* beyond --max-connections, so that a few are told so with a 503 */
+#define REQUEST_ID_MAX    128
+
+struct http_server {
+    service *service;
+    struct MHD_Daemon *daemon;
+    connections *connections;
+    atomic_size_t active;
+    char url[NI_MAXHOST + 32];
+    char late[512]; /* the whole answer to a request that was not complete in time */
+};
+
+/* One request as this file sees it. */
+typedef struct {
+    http_exchange public; /* first, so that a handler's pointer is ours too */
+    sched_job job;
+    http_server *server;
+    struct MHD_Connection *mhd;
+    connection *connection;
+    enum { HEADERS, BODY, QUEUED, ANSWERED } stage;
+    bool refused; /* the answer stands already; what still comes of the body is thrown away */
+    bool close;   /* after the answer */
+    uint64_t began;
+    char method[16], path[256]; /* for the log, cut */
+    char request_id[REQUEST_ID_MAX + 1];
+} request;
+
+static request *request_of(http_exchange *x) {
+    return (request *)(void *)x;
+}
+
+static const char *header(const request *r, const char *name) {
+    return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
+}
+
+/* ---- Answers ----------------------------------------------------------------------------------------------
+ */
+
+void http_answer_problem(http_exchange *x, const problem *p) {
+    static char exhausted[] =
+        "{\"error\":\"the service could not allocate memory\",\"code\":\"out_of_memory\"}";
+    x->answer = (wire_buffer){.arena = x->small};
+    x->status = problem_http_status(p->code);
+    if (json_write_problem(p, &x->answer))
+        return;
+    x->status = problem_http_status(PROBLEM_OUT_OF_MEMORY);
+    x->answer = (wire_buffer){.bytes = exhausted, .length = sizeof exhausted - 1};
+}
+
+bool http_should_stop(http_exchange *x, problem *p) {
+    const request *r = request_of(x);
+    if (clock_now() >= x->deadline) {
+        problem_from_core(p, ATTN_CANCELLED, NULL);
+        return true;
+    }
+    const connection_state state = connection_look(r->connection);
+    if (state == CONNECTION_OPEN ||
+        (state == CONNECTION_HALF_CLOSED && sched_waiting(x->service->scheduler) == 0))
+        return false;
+    problem_set(p, PROBLEM_UNAVAILABLE,
+                "the client closed its side of the connection before it had its answer, "
+                "and other requests wait");
+    return true;
+}
+
+static bool add_header(struct MHD_Response *response, const char *name, const char *value) {
+    return value == NULL || *value == '\0' || MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+/* Hands the answer to the library. The bytes stay ours until the request is completed. */
+static enum MHD_Result send_answer(request *r) {
+    http_exchange *x = &r->public;
+    problem p;
+    if (x->status == 0) { /* a handler that could not write its document */
+        problem_set(&p, PROBLEM_OUT_OF_MEMORY, "the service could not allocate memory");
+        http_answer_problem(x, &p);
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(x->answer.length, x->answer.bytes, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    const bool close = r->close || x->service->draining;
+    const bool busy = x->status == problem_http_status(PROBLEM_QUEUE_FULL);
+    enum MHD_Result result = MHD_NO;
+    if (add_header(response, "Content-Type", "application/json") &&
+        add_header(response, "X-Request-Id", r->request_id) && add_header(response, "Allow", x->allow) &&
+        add_header(response, "Server-Timing", x->timing) &&
+        add_header(response, "Retry-After", busy ? "1" : "") &&
+        add_header(response, "Connection", close ? "close" : ""))
+        result = MHD_queue_response(r->mhd, (unsigned)x->status, response);
+    MHD_destroy_response(response);
+    r->stage = ANSWERED;
+    return result;
+}
+
+/* ---- Headers
+ * ------------------------------------------------------------------------------------------------ */
+
+/* Sees each header once, so that one which is sent twice is noticed. */
+static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                   const char *value) {
+    request_head *head = context;
+    (void)kind;
+    if (value == NULL)
+        value = "";
+    if (strcasecmp(name, "Transfer-Encoding") == 0)
+        head->transfer_encoding = true;
+    if (strcasecmp(name, "Content-Length") == 0) {
+        head->ambiguous |= head->content_length != NULL && strcmp(head->content_length, value) != 0;
+        head->content_length = value;
+    }
+    if (strcasecmp(name, "Host") == 0) {
+        head->ambiguous |= head->host != NULL;
+        head->host = value;
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result first_parameter(void *context, enum MHD_ValueKind kind, const char *name,
+                                       const char *value) {
+    (void)kind;
+    (void)value;
+    *(const char **)context = name;
+    return MHD_NO;
+}
+
+static request_head read_head(const request *r, const char *method, const char *path, const char *version) {
+    request_head head = {.method = method,
+                         .path = path,
+                         .http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
+                         .accept = header(r, "Accept"),
+                         .content_type = header(r, "Content-Type"),
+                         .content_encoding = header(r, "Content-Encoding"),
+                         .request_timeout = header(r, "X-Request-Timeout"),
+                         .connections = connections_count(r->server->connections)};
+    MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &head);
+    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, first_parameter, &head.parameter);
+    return head;
+}
+
+/* The caller's id if it is harmless, else a fresh one. */
+static void choose_request_id(request *r) {
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    const char *given = header(r, "X-Request-Id");
+    const size_t length = given == NULL ? 0 : strspn(given, allowed);
+    if (length > 0 && length <= REQUEST_ID_MAX && given[length] == '\0') {
+        memcpy(r->request_id, given, length + 1);
+        return;
+    }
+    unsigned char random[16] = {0};
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) < 0) /* only before the system has any randomness */
+        memcpy(random, &r->began, sizeof r->began);
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(r->request_id + 2 * i, 3, "%02x", random[i]);
+}
+
+/* ---- The life of a request
+ * ---------------------------------------------------------------------------------- */
+
+/* The library has read the request line. What is returned comes back as *state in serve() and completed(). */
+static void *begin(void *context, const char *uri, struct MHD_Connection *mhd) {
+    http_server *server = context;
+    request *r = calloc(1, sizeof *r);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (r == NULL || info == NULL || info->socket_context == NULL) {
+        free(r);
+        return NULL;
+    }
+    r->public.service = server->service;
+    r->public.arena = attn_arena_new(&server->service->budget);
+    r->public.small = attn_arena_new(NULL);
+    r->public.body.arena = r->public.arena;
+    if (r->public.arena == NULL || r->public.small == NULL) {
+        attn_arena_free(r->public.arena);
+        attn_arena_free(r->public.small);
+        free(r);
+        return NULL;
+    }
+    r->server = server;
+    r->mhd = mhd;
+    r->connection = info->socket_context;
+    r->began = clock_now();
+    snprintf(r->path, sizeof r->path, "%s", uri);
+    connection_begin(r->connection);
+    atomic_fetch_add(&server->active, 1);
+    return r;
+}
+
+static enum MHD_Result take_headers(request *r, const char *url, const char *method, const char *version) {
+    http_exchange *x = &r->public;
+    const request_head head = read_head(r, method, url, version);
+    problem p;
+    r->stage = BODY;
+    snprintf(r->method, sizeof r->method, "%s", method);
+    choose_request_id(r);
+    if (admit(&head, &x->service->options, x, &p) == PROBLEM_NONE) {
+        if (wire_buffer_reserve(&x->body, x->expected_body))
+            return MHD_YES;
+        problem_from_core(&p, attn_arena_failure(x->arena), NULL);
+    }
+    r->refused = true;
+    r->close = p.code == PROBLEM_BAD_REQUEST || p.code == PROBLEM_UNAVAILABLE;
+    http_answer_problem(x, &p);
+    /* A body that has not been read is not waited for: the answer goes out now, and the connection ends.
+     * Without one the library calls again, and the connection lives on. */
+    if (!head.transfer_encoding && head.content_length == NULL)
+        return MHD_YES;
+    if (connection_complete(r->connection))
+        connection_linger(r->connection);
+    r->close = true;
+    return send_answer(r);
+}
+
+static void take_body(request *r, const char *bytes, size_t count) {
+    http_exchange *x = &r->public;
+    problem p;
+    const size_t limit = r->server->service->options.max_body;
+    if (r->refused || x->route == NULL || !x->route->on_worker)
+        return;
+    if (count > limit - x->body.length)
+        problem_set(&p, PROBLEM_TOO_LARGE, "the body is larger than the %zu bytes that --max-body allows",
+                    limit);
+    else if (wire_buffer_append(&x->body, bytes, count))
+        return;
+    else
+        problem_from_core(&p, attn_arena_failure(x->arena), NULL);
+    /* The library takes no answer in the middle of a body; the rest is read and thrown away. */
+    r->refused = true;
+    attn_arena_release(x->arena, x->body.bytes);
+    x->body = (wire_buffer){.arena = x->arena};
+    http_answer_problem(x, &p);
+}
+
+static void resume(request *r) {
+    MHD_resume_connection(r->mhd);
+}
+
+static void run_job(sched_job *job) {
+    request *r = (request *)(void *)((char *)job - offsetof(request, job));
+    r->public.route->handle(&r->public);
+    resume(r);
+}
+
+static void expire_job(sched_job *job) {
+    request *r = (request *)(void *)((char *)job - offsetof(request, job));
+    problem p;
+    problem_from_core(&p, ATTN_CANCELLED, NULL);
+    http_answer_problem(&r->public, &p);
+    resume(r);
+}
+
+/* The last byte has come. */
+static enum MHD_Result take_end(request *r) {
+    http_exchange *x = &r->public;
+    if (!connection_complete(r->connection)) {
+        x->status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* sent by connections.c; for the log */
+        return MHD_NO;
+    }
+    if (r->refused)
+        return send_answer(r);
+    x->arrived = clock_now();
+    x->deadline = x->arrived + x->time_allowed;
+    if (!x->route->on_worker) {
+        x->route->handle(x);
+        return send_answer(r);
+    }
+    /* Suspended before it is handed over: a worker may be done with it before this function returns. */
+    r->stage = QUEUED;
+    r->job = (sched_job){.run = run_job, .expired = expire_job, .deadline = x->deadline};
+    MHD_suspend_connection(r->mhd);
+    if (sched_submit(x->service->scheduler, &r->job))
+        return MHD_YES;
+    problem p;
+    problem_set(&p, PROBLEM_QUEUE_FULL, "--max-queue %zu requests wait already; try again later",
+                x->service->options.max_queue);
+    http_answer_problem(x, &p);
+    resume(r);
+    return MHD_YES;
+}
+
+/* The library's one entry: first with the headers, then with each piece of the body, then with none left, and
+ * once more after each resumption. */
+static enum MHD_Result serve(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                             const char *version, const char *bytes, size_t *count, void **state) {
+    request *r = *state;
+    (void)context;
+    (void)mhd;
+    if (r == NULL)
+        return MHD_NO;
+    if (r->stage == HEADERS)
+        return take_headers(r, url, method, version);
+    if (*count > 0) {
+        take_body(r, bytes, *count);
+        *count = 0;
+        return MHD_YES;
+    }
+    return r->stage == QUEUED ? send_answer(r) : take_end(r);
+}
+
+static void log_request(const request *r, enum MHD_RequestTerminationCode how) {
+    const http_exchange *x = &r->public;
+    const char *end = how == MHD_REQUEST_TERMINATED_COMPLETED_OK      ? ""
+                      : how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ? " (timed out)"
+                                                                      : " (the client left)";
+    log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
+             x->status, (double)(clock_now() - r->began) / 1e6, *r->request_id ? r->request_id : "-",
+             *x->model ? " model=" : "", x->model, x->answer.length, *x->timing ? " " : "", x->timing, end);
+}
+
+static void completed(void *context, struct MHD_Connection *mhd, void **state,
+                      enum MHD_RequestTerminationCode how) {
+    request *r = *state;
+    (void)context;
+    (void)mhd;
+    if (r == NULL)
+        return;
+    *state = NULL;
+    connection_idle(r->connection);
+    log_request(r, how);
+    http_server *server = r->server;
+    attn_arena_free(r->public.arena);
+    attn_arena_free(r->public.small);
+    free(r);
+    atomic_fetch_sub(&server->active, 1);
+}
+
+static void connection_changed(void *context, struct MHD_Connection *mhd, void **socket_context,
+                               enum MHD_ConnectionNotificationCode what) {
+    http_server *server = context;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*socket_context != NULL)
+            connection_close(*socket_context);
+        *socket_context = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *socket_context = info == NULL ? NULL : connection_open(server->connections, info->connect_fd);
+}
+
+/* ---- Start and stop
+ * ----------------------------------------------------------------------------------------- */
+
+/* A listening socket on the address of the options, or -1 with a sentence in *error. */
+static int listen_on(const options *o, attn_error *error) {
+    char port[16];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
+    snprintf(port, sizeof port, "%zu", o->port);
+    const int failed = getaddrinfo(o->host, port, &hints, &found);
+    if (failed != 0) {
+        attn_fail(error, ATTN_BAD_VALUE, "--host: cannot resolve '%.100s': %s", o->host,
+                  gai_strerror(failed));
+        return -1;
+    }
+    const int one = 1;
+    const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const bool listening = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+                           bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0;
+    freeaddrinfo(found);
+    if (listening)
+        return fd;
+    attn_fail(error, ATTN_BAD_VALUE, "cannot listen on %.100s, port %zu: %s", o->host, o->port,
+              strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void write_url(http_server *server, int listener) {
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+    if (getsockname(listener, (struct sockaddr *)&address, &size) == 0)
+        getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(server->url, sizeof server->url, strchr(host, ':') != NULL ? "http://[%s]:%s" : "http://%s:%s",
+             host, port);
+}
+
+/* What a client is sent, byte for byte, that did not send its request in time. */
+static void write_late_answer(http_server *server) {
+    char body[256];
+    const int length = snprintf(body, sizeof body,
+                                "{\"error\":\"the request was not complete within %zu ms "
+                                "(--read-timeout)\",\"code\":\"upload_timeout\"}",
+                                server->service->options.read_timeout);
+    snprintf(server->late, sizeof server->late,
+             "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+             "Connection: close\r\n\r\n%s",
+             length, body);
+}
+
+/* The library's own log goes into ours; it is about clients, so it is shown only for debugging. */
+static void library_log(void *context, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void library_log(void *context, const char *format, va_list arguments) {
+    char text[512];
+    (void)context;
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\r\n")] = '\0';
+    log_line(LOG_DEBUG, "libmicrohttpd: %s", text);
+}
+
+static unsigned int connection_limit(const options *o) {
+    const size_t files = machine_open_files(), needed = o->max_connections + EXTRA_CONNECTIONS;
+    const size_t reserve = 128; /* listener, epoll, lingering sockets, files that are read */
+    if (needed + reserve <= files)
+        return (unsigned int)needed;
+    const size_t possible = files > reserve + 8 ? files - reserve : 8;
+    log_line(LOG_WARNING,
+             "--max-connections %zu is more than the limit of %zu open files allows; serving %zu",
+             o->max_connections, files, possible);
+    return (unsigned int)possible;
+}
+
+static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
+    const options *o = &server->service->options;
+    /* The library's own timeout counts inactivity only. It is there for clients that do not read their
+     * answer; connections.c comes first for all others. */
+    const size_t longest = o->idle_timeout > o->read_timeout ? o->idle_timeout : o->read_timeout;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, serve,
+        server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener,
+        MHD_OPTION_CONNECTION_LIMIT, connection_limit(o), MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned int)(longest / 1000 + 1), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
+        begin, server, MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        connection_changed, server, MHD_OPTION_END);
+}
+
+http_server *http_start(service *s, attn_error *error) {
+    const int listener = listen_on(&s->options, error);
+    if (listener < 0)
+        return NULL;
+    http_server *server = calloc(1, sizeof *server);
+    if (server != NULL) {
+        server->service = s;
+        write_url(server, listener);
+        write_late_answer(server);
+        server->connections = connections_new(s->options.read_timeout, s->options.idle_timeout, server->late,
+                                              strlen(server->late));
+        server->daemon = server->connections == NULL ? NULL : start_daemon(server, listener);
+    }
+    if (server != NULL && server->daemon != NULL)
+        return server;
+    attn_fail(error, ATTN_NO_MEMORY, "cannot start the HTTP server: %s", strerror(errno));
+    close(listener);
+    if (server != NULL)
+        connections_free(server->connections);
+    free(server);
+    return NULL;
+}
+
+const char *http_url(const http_server *server) {
+    return server->url;
+}
+
+void http_close_listener(http_server *server) {
+    const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
+    if (listener != MHD_INVALID_SOCKET)
+        close(listener);
+}
+
+size_t http_active(http_server *server) {
+    return atomic_load(&server->active);
+}
+
+void http_stop(http_server *server) {
+    MHD_stop_daemon(server->daemon);
+    connections_free(server->connections);
+    free(server);
+}
+
+const char *http_library(void) {
+    return MHD_get_version();
+}

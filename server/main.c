@@ -1,0 +1,183 @@
+/* main.c: start and stop, nothing else. */
+#include "core/kernels/matmul.h"
+#include "server/clock.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/machine.h"
+#include "server/probe.h"
+#include "server/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { EXIT_BAD_START = 2 };
+
+static void print_version(void) {
+    printf("attend-server %s\nlibmicrohttpd %s\njansson %s\n%s\nkernels %s\n", ATTEND_VERSION, http_library(),
+           jansson_version_str(), attn_matmul_library(), attn_matmul_name());
+}
+
+static void print_models(const attn_registry *registry) {
+    for (size_t i = 0; i < registry->count; i++) {
+        const attn_model *m = &registry->models[i];
+        printf("%s%s: embed_dim %zu, num_heads %zu, kdim %zu, vdim %zu, bias %s, %s layout, %zu bytes\n",
+               m->name, i == 0 ? " (default)" : "", m->layer.config.embed_dim, m->layer.config.num_heads,
+               m->layer.config.kdim, m->layer.config.vdim, m->layer.config.bias ? "yes" : "no", m->layout,
+               m->bytes);
+    }
+}
+
+static bool load_models(service *s, attn_error *error) {
+    for (size_t i = 0; i < s->options.model_count; i++)
+        if (attn_registry_load(&s->registry, s->options.models[i], error) != ATTN_OK)
+            return false;
+    return true;
+}
+
+/* The compute threads: an OpenBLAS that may not be called from several threads gets one. */
+static size_t choose_threads(const options *o) {
+    const size_t threads = o->threads != 0 ? o->threads : machine_cpus();
+    if (attn_matmul_init() || threads == 1)
+        return threads;
+    log_line(LOG_WARNING,
+             "this OpenBLAS is a single-threaded build without locks (%s): serving with 1 thread, "
+             "not %zu",
+             attn_matmul_library(), threads);
+    return 1;
+}
+
+/* Before 1.0.1 the library lets through requests that can be read in two ways. */
+static void warn_of_old_library(void) {
+    int major = 0, minor = 0, patch = 0;
+    sscanf(http_library(), "%d.%d.%d", &major, &minor, &patch);
+    if (major < 1 || (major == 1 && minor == 0 && patch < 1))
+        log_line(LOG_WARNING,
+                 "libmicrohttpd %s is older than 1.0.1 and lax about malformed HTTP: put a proxy in "
+                 "front of it where clients are not trusted",
+                 http_library());
+}
+
+/* Signals come through a pipe: OpenBLAS has threads from before main, in which nothing is blocked, so waiting
+ * for blocked signals would let one of those threads take the signal and end the process. */
+static int signal_pipe[2];
+
+static void pass_on(int signal_number) {
+    const int saved = errno;
+    const unsigned char byte = (unsigned char)signal_number;
+    if (write(signal_pipe[1], &byte, 1) < 0)
+        errno = EAGAIN; /* the pipe is full of signals already */
+    errno = saved;
+}
+
+static bool catch_signals(void) {
+    struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    signal(SIGPIPE, SIG_IGN);
+    return pipe2(signal_pipe, O_NONBLOCK | O_CLOEXEC) == 0 && sigaction(SIGTERM, &action, NULL) == 0 &&
+           sigaction(SIGINT, &action, NULL) == 0;
+}
+
+/* Waits up to `milliseconds` (-1: for ever) for a signal. Returns its number, or 0. */
+static int wait_for_signal(int milliseconds) {
+    const uint64_t end = milliseconds < 0 ? CLOCK_NEVER : clock_in_ms((uint64_t)milliseconds);
+    struct pollfd polled = {.fd = signal_pipe[0], .events = POLLIN};
+    unsigned char byte;
+    for (;;) {
+        if (read(signal_pipe[0], &byte, 1) == 1)
+            return byte;
+        const uint64_t now = clock_now();
+        if (now >= end)
+            return 0;
+        poll(&polled, 1, end == CLOCK_NEVER ? -1 : (int)((end - now) / 1000000u) + 1);
+    }
+}
+
+/* A second signal while draining ends the process at once. */
+static void end_on_signal(int signal_number) {
+    if (signal_number != 0) {
+        log_line(LOG_WARNING, "second signal: ending at once");
+        _exit(128 + signal_number);
+    }
+}
+
+/* Serves until a signal, then drains: not ready at once, the listener closed after the delay, and the end
+ * when the last answer is out. */
+static void serve_until_signal(service *s, http_server *server) {
+    const int got = wait_for_signal(-1);
+    atomic_store(&s->draining, true);
+    const size_t seconds = got == SIGTERM ? s->options.drain_seconds : 0;
+    log_line(LOG_INFO, "draining: the listener closes in %zu s, %zu requests are running", seconds,
+             http_active(server));
+    end_on_signal(wait_for_signal((int)seconds * 1000));
+    http_close_listener(server);
+    while (http_active(server) > 0)
+        end_on_signal(wait_for_signal(10));
+}
+
+static int run(service *s) {
+    attn_error error = {""};
+    log_set_level((log_level)s->options.level);
+    if (s->options.ignored_service_port)
+        log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
+    const size_t threads = choose_threads(&s->options);
+    if (!load_models(s, &error)) {
+        fprintf(stderr, "attend-server: %s\n", error.text);
+        return EXIT_BAD_START;
+    }
+    if (s->options.check) {
+        print_models(&s->registry);
+        return EXIT_SUCCESS;
+    }
+    warn_of_old_library();
+    s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
+    s->scheduler = catch_signals() ? sched_new(threads, s->options.max_queue, attn_matmul_warm_up) : NULL;
+    http_server *server = s->scheduler == NULL ? NULL : http_start(s, &error);
+    if (server == NULL) {
+        fprintf(stderr, "attend-server: %s\n",
+                s->scheduler == NULL ? "cannot start the threads" : error.text);
+        sched_free(s->scheduler);
+        return EXIT_BAD_START;
+    }
+    fprintf(stderr, "listening on %s\n", http_url(server));
+    serve_until_signal(s, server);
+    http_stop(server);
+    sched_free(s->scheduler);
+    return EXIT_SUCCESS;
+}
+
+static int run_probe(const options *o) {
+    attn_error error;
+    if (probe(o, &error) == ATTN_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "attend-server: %s\n", error.text);
+    return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv) {
+    static service s;
+    char sentence[512];
+    json_object_seed(0); /* before there are threads */
+    if (!options_read(&s.options, argc, argv, sentence, sizeof sentence)) {
+        fprintf(stderr, "attend-server: %s\n", sentence);
+        options_free(&s.options);
+        return EXIT_BAD_START;
+    }
+    int code = EXIT_SUCCESS;
+    if (s.options.help)
+        options_print_help(stdout);
+    else if (s.options.version)
+        print_version();
+    else if (s.options.probe)
+        code = run_probe(&s.options);
+    else
+        code = run(&s);
+    attn_registry_free(&s.registry);
+    options_free(&s.options);
+    return code;
+}

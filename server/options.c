@@ -1,0 +1,283 @@
+#include "server/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum {
+    OPTION_TEXT,
+    OPTION_LIST,
+    OPTION_NUMBER,
+    OPTION_BYTES,
+    OPTION_CHOICE,
+    OPTION_SWITCH
+} option_type;
+
+typedef struct {
+    const char *name;
+    option_type type;
+    size_t offset;        /* of the member in `options` */
+    const char *standard; /* the default, as one would type it; NULL: the member stays 0 */
+    uint64_t least, most; /* of a number or of bytes */
+    const char *argument; /* what --help calls the value */
+    const char *text;     /* what --help says */
+} option;
+
+#define AT(member) offsetof(options, member)
+#define DAY_MS     ((uint64_t)24 * 3600 * 1000)
+
+static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+
+static const option table[] = {
+    {"host", OPTION_TEXT, AT(host), "127.0.0.1", 0, 0, "ADDRESS", "address to listen on"},
+    {"port", OPTION_NUMBER, AT(port), "8080", 0, 65535, "N", "port to listen on; 0 takes a free one"},
+    {"model", OPTION_LIST, AT(models), "builtin:demo", 0, 0, "[NAME=]SPEC",
+     "a model to serve; repeatable, the first is the default model"},
+    {"check", OPTION_SWITCH, AT(check), NULL, 0, 0, NULL,
+     "load the models, print what would be served, exit"},
+    {"probe", OPTION_SWITCH, AT(probe), NULL, 0, 0, NULL,
+     "ask the service on --host and --port for its health; exit code 0 if it is well"},
+    {"threads", OPTION_NUMBER, AT(threads), NULL, 1, 1024, "N",
+     "compute threads; default: the CPUs that the process may use"},
+    {"max-body", OPTION_BYTES, AT(max_body), "64MiB", 1, (uint64_t)1 << 40, "BYTES",
+     "largest request body; above it 413"},
+    {"max-answer", OPTION_BYTES, AT(max_answer), "256MiB", 1, (uint64_t)1 << 40, "BYTES",
+     "largest answer, counted in its tensors; above it 413"},
+    {"max-memory", OPTION_BYTES, AT(max_memory), NULL, 1, (uint64_t)1 << 50, "BYTES",
+     "memory for all requests together, above it 429; default: half of the machine's or cgroup's"},
+    {"max-queue", OPTION_NUMBER, AT(max_queue), "256", 0, 1000000, "N", "waiting requests; above it 429"},
+    {"max-connections", OPTION_NUMBER, AT(max_connections), "1024", 1, 1000000, "N",
+     "open connections; a few above it get 503, more are closed"},
+    {"read-timeout", OPTION_NUMBER, AT(read_timeout), "30000", 1, DAY_MS, "MS",
+     "a request must have arrived within this time, else 408"},
+    {"idle-timeout", OPTION_NUMBER, AT(idle_timeout), "60000", 1, DAY_MS, "MS",
+     "a connection without a request is closed after this time"},
+    {"request-timeout", OPTION_NUMBER, AT(request_timeout), "30000", 1, DAY_MS, "MS",
+     "a request must be computed within this time, else 504"},
+    {"drain-seconds", OPTION_NUMBER, AT(drain_seconds), "5", 0, 3600, "N",
+     "after SIGTERM: time between failing /readyz and closing the listener"},
+    {"log-level", OPTION_CHOICE, AT(level), "info", 0, 0, "LEVEL", "error, warning, info or debug"},
+    {"version", OPTION_SWITCH, AT(version), NULL, 0, 0, NULL, "print the versions and the kernels, exit"},
+    {"help", OPTION_SWITCH, AT(help), NULL, 0, 0, NULL, "print this, exit"},
+};
+enum { TABLE_SIZE = sizeof table / sizeof table[0] };
+
+/* Where a value came from, for the sentence: "--port" or "ATTEND_PORT". */
+typedef struct {
+    const char *source;
+    char *sentence;
+    size_t size;
+} complaint;
+
+static bool complain(const complaint *c, const char *value, const char *expected) {
+    snprintf(c->sentence, c->size, "%s: '%.200s' is not %s", c->source, value, expected);
+    return false;
+}
+
+/* Digits alone, no sign, no spaces: *rest is what follows them. */
+static bool read_digits(const char *text, uint64_t *number, const char **rest) {
+    if (*text < '0' || *text > '9')
+        return false;
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    *rest = end;
+    return errno == 0;
+}
+
+static bool read_number(const option *row, const char *value, size_t *number, const complaint *c) {
+    static const struct {
+        const char *suffix;
+        unsigned shift;
+    } units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
+    const size_t unit_count = row->type == OPTION_BYTES ? sizeof units / sizeof units[0] : 1;
+    char expected[160];
+    uint64_t read;
+    const char *rest;
+    snprintf(expected, sizeof expected, "a whole number from %" PRIu64 " to %" PRIu64 "%s", row->least,
+             row->most, row->type == OPTION_BYTES ? " of bytes (KiB, MiB and GiB are understood)" : "");
+    if (!read_digits(value, &read, &rest))
+        return complain(c, value, expected);
+    for (size_t i = 0; i < unit_count; i++)
+        if (strcmp(rest, units[i].suffix) == 0) {
+            if (read > row->most >> units[i].shift || read << units[i].shift < row->least)
+                break;
+            *number = (size_t)(read << units[i].shift);
+            return true;
+        }
+    return complain(c, value, expected);
+}
+
+static bool read_level(const char *value, size_t *level, const complaint *c) {
+    for (size_t i = 0; levels[i] != NULL; i++)
+        if (strcmp(value, levels[i]) == 0) {
+            *level = i;
+            return true;
+        }
+    return complain(c, value, "error, warning, info or debug");
+}
+
+static bool add_model(options *o, const char *spec, const complaint *c) {
+    if (*spec == '\0')
+        return complain(c, spec, "a model, as in NAME=DIRECTORY or init:embed_dim=512,num_heads=8");
+    if (o->model_count == OPTIONS_MAX_MODELS)
+        return complain(c, spec, "among the 256 models that one service may have");
+    char *copy = strdup(spec);
+    if (copy == NULL)
+        return complain(c, spec, "something that there is memory for");
+    o->models[o->model_count++] = copy;
+    return true;
+}
+
+/* Takes one value into its member. */
+static bool set(options *o, const option *row, const char *value, const complaint *c) {
+    void *member = (char *)o + row->offset;
+    switch (row->type) {
+    case OPTION_TEXT:
+        *(const char **)member = value;
+        return *value != '\0' || complain(c, value, "an address");
+    case OPTION_LIST:
+        return add_model(o, value, c);
+    case OPTION_NUMBER:
+    case OPTION_BYTES:
+        return read_number(row, value, member, c);
+    case OPTION_CHOICE:
+        return read_level(value, member, c);
+    case OPTION_SWITCH:
+        *(bool *)member = true;
+        return true;
+    }
+    return false;
+}
+
+/* A value of the environment: a list is separated by spaces, a switch is 0 or 1. */
+static bool set_from_environment(options *o, const option *row, const char *value, const complaint *c) {
+    if (row->type == OPTION_SWITCH) {
+        if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+            return complain(c, value, "0 or 1");
+        *(bool *)((char *)o + row->offset) = *value == '1';
+        return true;
+    }
+    if (row->type != OPTION_LIST)
+        return set(o, row, value, c);
+    char *copy = strdup(value), *rest = NULL;
+    if (copy == NULL)
+        return complain(c, value, "something that there is memory for");
+    bool good = true;
+    for (char *word = strtok_r(copy, " ", &rest); good && word != NULL; word = strtok_r(NULL, " ", &rest))
+        good = set(o, row, word, c);
+    free(copy);
+    return good;
+}
+
+static void variable_name(const option *row, char *name, size_t size) {
+    snprintf(name, size, "ATTEND_%s", row->name);
+    for (char *p = name; *p != '\0'; p++)
+        *p = *p == '-' ? '_' : (char)(*p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p);
+}
+
+static bool read_environment(options *o, const bool *seen, char *sentence, size_t size) {
+    for (size_t i = 0; i < TABLE_SIZE; i++) {
+        char name[64];
+        variable_name(&table[i], name, sizeof name);
+        const char *value = getenv(name);
+        const complaint c = {name, sentence, size};
+        /* Kubernetes sets ATTEND_PORT=tcp://10.0.0.1:80 in every pod beside a Service called "attend". */
+        if (value != NULL && strcmp(table[i].name, "port") == 0 && strncmp(value, "tcp://", 6) == 0) {
+            o->ignored_service_port = true;
+            value = NULL;
+        }
+        if (seen[i] || value == NULL)
+            continue;
+        if (!set_from_environment(o, &table[i], value, &c))
+            return false;
+    }
+    return true;
+}
+
+static bool read_flags(options *o, int argc, char **argv, bool *seen, char *sentence, size_t size) {
+    struct option flags[TABLE_SIZE + 1] = {0};
+    for (int i = 0; i < TABLE_SIZE; i++)
+        flags[i] =
+            (struct option){.name = table[i].name,
+                            .has_arg = table[i].type == OPTION_SWITCH ? no_argument : required_argument,
+                            .val = i + 256};
+    opterr = 0;
+    optind = 0; /* glibc: start anew, so that a program may read more than one command line */
+    for (int found; (found = getopt_long(argc, argv, ":", flags, NULL)) != -1;) {
+        if (found == ':' || found == '?') {
+            snprintf(sentence, size, "%.200s: %s", argv[optind - 1],
+                     found == ':' ? "a value is missing" : "no such flag; --help lists them");
+            return false;
+        }
+        const option *row = &table[found - 256];
+        char name[64];
+        snprintf(name, sizeof name, "--%s", row->name);
+        const complaint c = {name, sentence, size};
+        seen[found - 256] = true;
+        if (!set(o, row, optarg, &c))
+            return false;
+    }
+    if (optind < argc) {
+        snprintf(sentence, size, "'%.200s' is not a flag; --help lists them", argv[optind]);
+        return false;
+    }
+    return true;
+}
+
+static bool set_defaults(options *o, char *sentence, size_t size) {
+    for (size_t i = 0; i < TABLE_SIZE; i++) {
+        const complaint c = {table[i].name, sentence, size};
+        if (table[i].standard != NULL && table[i].type != OPTION_LIST &&
+            !set(o, &table[i], table[i].standard, &c))
+            return false;
+    }
+    return true;
+}
+
+bool options_read(options *o, int argc, char **argv, char *sentence, size_t size) {
+    bool seen[TABLE_SIZE] = {false};
+    memset(o, 0, sizeof *o);
+    if (!set_defaults(o, sentence, size) || !read_flags(o, argc, argv, seen, sentence, size) ||
+        !read_environment(o, seen, sentence, size))
+        return false;
+    for (size_t i = 0; i < TABLE_SIZE; i++) {
+        const complaint c = {table[i].name, sentence, size};
+        if (table[i].type == OPTION_LIST && o->model_count == 0 && !set(o, &table[i], table[i].standard, &c))
+            return false;
+    }
+    return true;
+}
+
+void options_free(options *o) {
+    for (size_t i = 0; i < o->model_count; i++)
+        free(o->models[i]);
+    o->model_count = 0;
+}
+
+void options_print_help(FILE *out) {
+    fputs("attend-server: multi-head attention as a network service\n\n"
+          "usage: attend-server [flags]\n\n"
+          "Every flag is also an environment variable: --max-body is ATTEND_MAX_BODY. A flag wins.\n\n",
+          out);
+    for (size_t i = 0; i < TABLE_SIZE; i++) {
+        const option *row = &table[i];
+        char flag[64];
+        snprintf(flag, sizeof flag, "--%s %s", row->name, row->argument == NULL ? "" : row->argument);
+        fprintf(out, "  %-22s %s", flag, row->text);
+        if (row->standard != NULL)
+            fprintf(out, " (%s)", row->standard);
+        fputc('\n', out);
+    }
+    fputs("\nSPEC is a directory with config.json and model.safetensors, a Hugging Face BERT directory (each "
+          "layer\n"
+          "is served as NAME.0, NAME.1, ...; DIR#3 serves one), a .safetensors file that carries its "
+          "configuration,\n"
+          "init:embed_dim=512,num_heads=8,bias=true,dropout=0.0,seed=0, or builtin:demo.\n\n"
+          "SIGTERM drains and exits with 0; SIGINT drains without the delay; a second signal ends it at "
+          "once.\n",
+          out);
+}

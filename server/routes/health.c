@@ -1,0 +1,23 @@
+/* health.c: is the process alive, and does it want requests? */
+#include "server/routes/routes.h"
+
+static void answer_ok(http_exchange *x) {
+    static const char ok[] = "{\"status\":\"ok\"}";
+    x->answer.arena = x->small;
+    if (wire_buffer_append(&x->answer, ok, sizeof ok - 1))
+        x->status = 200;
+}
+
+void handle_healthz(http_exchange *x) {
+    answer_ok(x);
+}
+
+void handle_readyz(http_exchange *x) {
+    problem p;
+    if (!x->service->draining) {
+        answer_ok(x);
+        return;
+    }
+    problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and wants no new requests");
+    http_answer_problem(x, &p);
+}

@@ -1,0 +1,77 @@
+/* What is refused from the headers alone. */
+#include "server/admission.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static const options limits = {.max_body = 1000, .max_connections = 10, .request_timeout = 500};
+
+/* A request head that is fine; a test spoils one thing in it. */
+#define FINE .method = "POST", .path = "/attend"
+
+static const struct {
+    request_head head;
+    problem_code code;
+    const char *named; /* in the sentence */
+} table[] = {
+    {{FINE}, PROBLEM_NONE, ""},
+    {{FINE, .content_type = "application/json"}, PROBLEM_NONE, ""},
+    {{FINE, .content_length = "1000", .content_type = "Application/JSON ; charset=utf-8"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "text/html, application/*;q=0.5"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "*/*"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "*/*;q=0, application/json"}, PROBLEM_NONE, ""},
+    {{FINE, .content_length = "5", .content_encoding = "identity"}, PROBLEM_NONE, ""},
+    {{.method = "POST", .path = "/attend/bert.3"}, PROBLEM_NONE, ""},
+    {{.method = "HEAD", .path = "/healthz"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "text/html"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
+    {{FINE, .accept = "application/json;q=0"}, PROBLEM_NOT_ACCEPTABLE, "q=0"},
+    {{FINE, .accept = "*/*, application/json; q=0.0"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
+    {{FINE, .accept = "application/jsonx"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
+    {{FINE, .content_length = "5", .content_type = "text/plain"},
+     PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+     "text/plain"},
+    {{FINE, .content_length = "5", .content_encoding = "br"}, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "'br'"},
+    {{FINE, .content_length = "1001"}, PROBLEM_TOO_LARGE, "--max-body"},
+    {{FINE, .content_length = "99999999999999999999999999"}, PROBLEM_TOO_LARGE, "--max-body"},
+    {{FINE, .parameter = "mode"}, PROBLEM_UNKNOWN_FIELD, "'mode'"},
+    {{FINE, .request_timeout = "0"}, PROBLEM_BAD_VALUE, "X-Request-Timeout"},
+    {{FINE, .request_timeout = "-5"}, PROBLEM_BAD_VALUE, "'-5'"},
+    {{FINE, .request_timeout = "5s"}, PROBLEM_BAD_VALUE, "'5s'"},
+    {{FINE, .connections = 11}, PROBLEM_UNAVAILABLE, "--max-connections"},
+    {{FINE, .ambiguous = true}, PROBLEM_BAD_REQUEST, "Host"},
+    {{FINE, .content_length = "5", .transfer_encoding = true}, PROBLEM_BAD_REQUEST, "both"},
+    {{FINE, .http_1_0 = true, .transfer_encoding = true}, PROBLEM_BAD_REQUEST, "HTTP/1.0"},
+    {{.method = "GET", .path = "/attend"}, PROBLEM_METHOD_NOT_ALLOWED, "POST"},
+    {{.method = "POST", .path = "/models"}, PROBLEM_METHOD_NOT_ALLOWED, "GET"},
+    {{.method = "GET", .path = "/"}, PROBLEM_NOT_FOUND, "/attend"},
+    {{.method = "POST", .path = "/attend/"}, PROBLEM_NOT_FOUND, "'/attend/'"},
+    {{.method = "POST", .path = "/attend/a/b"}, PROBLEM_NOT_FOUND, "'/attend/a/b'"},
+    {{.method = "GET", .path = "/healthzz"}, PROBLEM_NOT_FOUND, "'/healthzz'"},
+};
+
+Test(admission, judges_by_the_head) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        http_exchange x = {0};
+        problem p = {0};
+        cr_assert_eq(admit(&table[i].head, &limits, &x, &p), table[i].code, "%zu: %s", i, p.text);
+        cr_assert_not_null(strstr(p.text, table[i].named), "%zu: %s", i, p.text);
+        cr_assert_eq(x.route != NULL && p.code == PROBLEM_NONE, table[i].code == PROBLEM_NONE);
+    }
+}
+
+Test(admission, takes_what_the_head_says) {
+    http_exchange x = {0};
+    problem p;
+    request_head head = {
+        .method = "POST", .path = "/attend/a.0", .content_length = "77", .request_timeout = "20"};
+    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert_str_eq(x.argument, "a.0");
+    cr_assert_eq(x.expected_body, 77);
+    cr_assert_eq(x.time_allowed, 20000000);
+    head.request_timeout = "9999"; /* may lower the service's, not raise it */
+    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert_eq(x.time_allowed, 500000000);
+    head = (request_head){.method = "GET", .path = "/attend/a"};
+    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_METHOD_NOT_ALLOWED);
+    cr_assert_str_eq(x.allow, "POST");
+}

@@ -1,0 +1,105 @@
+#include "server/options.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char sentence[512];
+
+/* Reads a command line given as words separated by spaces. */
+static bool read_line(options *o, const char *line) {
+    static char copy[1024];
+    static char *words[64];
+    int count = 0;
+    words[count++] = "attend-server";
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " "))
+        words[count++] = word;
+    words[count] = NULL;
+    *sentence = '\0';
+    return options_read(o, count, words, sentence, sizeof sentence);
+}
+
+Test(options, have_the_contract_s_defaults) {
+    options o;
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_assert_str_eq(o.host, "127.0.0.1");
+    cr_assert_eq(o.port, 8080);
+    cr_assert_eq(o.model_count, 1);
+    cr_assert_str_eq(o.models[0], "builtin:demo");
+    cr_assert_eq(o.max_body, 64u << 20);
+    cr_assert_eq(o.max_answer, 256u << 20);
+    cr_assert_eq(o.max_queue, 256);
+    cr_assert_eq(o.max_connections, 1024);
+    cr_assert_eq(o.read_timeout, 30000);
+    cr_assert_eq(o.idle_timeout, 60000);
+    cr_assert_eq(o.request_timeout, 30000);
+    cr_assert_eq(o.drain_seconds, 5);
+    cr_assert_eq(o.level, LOG_INFO);
+    cr_assert(!o.check && !o.help && !o.version);
+    options_free(&o);
+}
+
+Test(options, a_flag_wins_over_the_environment) {
+    options o;
+    setenv("ATTEND_PORT", "1111", 1);
+    setenv("ATTEND_MAX_BODY", "2KiB", 1);
+    setenv("ATTEND_MODEL", "a=init:seed=1 b=init:seed=2", 1);
+    setenv("ATTEND_CHECK", "1", 1);
+    setenv("ATTEND_NO_SUCH_THING", "1", 1);
+    cr_assert(read_line(&o, "--port 2222"), "%s", sentence);
+    cr_assert_eq(o.port, 2222);
+    cr_assert_eq(o.max_body, 2048);
+    cr_assert_eq(o.model_count, 2);
+    cr_assert_str_eq(o.models[1], "b=init:seed=2");
+    cr_assert(o.check);
+    options_free(&o);
+    cr_assert(read_line(&o, "--model=c=init:seed=3 --port=0"), "%s", sentence);
+    cr_assert_eq(o.model_count, 1);
+    cr_assert_str_eq(o.models[0], "c=init:seed=3");
+    cr_assert_eq(o.port, 0);
+    options_free(&o);
+}
+
+Test(options, kubernetes_s_port_is_ignored) {
+    options o;
+    setenv("ATTEND_PORT", "tcp://10.0.0.1:80", 1);
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_assert_eq(o.port, 8080);
+    cr_assert(o.ignored_service_port);
+    options_free(&o);
+}
+
+/* Each bad line, and what its sentence must name. */
+static const char *const bad_lines[][3] = {
+    {"--port 65536", "--port", "65535"},
+    {"--port -1", "--port", "-1"},
+    {"--port 80x", "--port", "80x"},
+    {"--port", "--port", "missing"},
+    {"--threads 0", "--threads", "from 1"},
+    {"--max-body 0", "--max-body", "bytes"},
+    {"--max-body 99999999999999999999999", "--max-body", "bytes"},
+    {"--max-body 9999999999GiB", "--max-body", "bytes"},
+    {"--max-body 5MB", "--max-body", "5MB"},
+    {"--max-queue 1KiB", "--max-queue", "1KiB"},
+    {"--log-level loud", "--log-level", "warning"},
+    {"--no-such-flag", "--no-such-flag", "--help"},
+    {"extra", "extra", "--help"},
+    {"--check=1", "--check", ""},
+};
+
+Test(options, a_bad_value_gets_one_sentence) {
+    for (size_t i = 0; i < sizeof bad_lines / sizeof bad_lines[0]; i++) {
+        options o;
+        cr_assert_not(read_line(&o, bad_lines[i][0]), "%s", bad_lines[i][0]);
+        cr_assert_not_null(strstr(sentence, bad_lines[i][1]), "%s: %s", bad_lines[i][0], sentence);
+        cr_assert_not_null(strstr(sentence, bad_lines[i][2]), "%s: %s", bad_lines[i][0], sentence);
+        cr_assert_null(strchr(sentence, '\n'));
+        options_free(&o);
+    }
+    options o;
+    setenv("ATTEND_MAX_QUEUE", "many", 1);
+    cr_assert_not(read_line(&o, ""));
+    cr_assert_not_null(strstr(sentence, "ATTEND_MAX_QUEUE"), "%s", sentence);
+    options_free(&o);
+}
