@@ -1,0 +1,163 @@
+# attend-server. `make run` serves, `make test` tests; both install what they need on Debian. `make help` lists all.
+
+VERSION := 0.1.0
+BUILD   ?= build
+PYTHON  ?= python3
+# What `make run` passes on, as in: make run ARGS="--port 9000 --model bert=DIRECTORY"
+ARGS    ?=
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# The house's warnings. In CI each is an error; a user's newer compiler may warn of more and still build.
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+WERROR   ?=
+OPTIMISE := -O3
+SANITISE :=
+# make V=1 shows the commands.
+V        ?= 0
+Q        := $(if $(filter 0,$(V)),@)
+
+LIBRARIES := libmicrohttpd jansson openblas
+cflags_of  = $(shell pkg-config --cflags $(1) 2>/dev/null)
+libs_of    = $(shell pkg-config --libs $(1) 2>/dev/null)
+
+# -ffp-contract=off: a compiler that fuses multiplications with additions would change the bits of the answers.
+CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -g $(OPTIMISE) -ffp-contract=off -pthread -I. \
+             -DATTEND_VERSION='"$(VERSION)"' $(WARNINGS) $(WERROR) $(SANITISE) $(call cflags_of,$(LIBRARIES)) $(CFLAGS)
+LIBS_ALL   = $(call libs_of,$(LIBRARIES)) -lm -pthread $(SANITISE) $(LDFLAGS)
+# Criterion declares its tests by macros, without prototypes.
+TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(BUILD)/attend-server"' \
+              $(call cflags_of,criterion libcurl)
+
+CORE_SOURCES   := $(wildcard core/*.c core/*/*.c)
+SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
+UNIT_TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/core/test_*.c tests/server/test_*.c))
+SERVICE_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/service/test_*.c))
+ALL_C          := $(wildcard core/*.[ch] core/*/*.[ch] server/*.[ch] server/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
+
+.PHONY: all run test test-c test-python test-peers asan lint format image help clean
+.DEFAULT_GOAL := all
+
+## all: build the program, build/attend-server
+all: $(BUILD)/attend-server
+
+## run: serve the built-in model on port 8080 (ARGS="..." passes flags)
+# OpenBLAS is told before it loads not to start threads of its own: the workers are all that compute.
+run: $(BUILD)/attend-server
+	OPENBLAS_NUM_THREADS=1 exec $(BUILD)/attend-server $(ARGS)
+
+# ---- Building ----------------------------------------------------------------------------------------------------
+
+$(BUILD)/attend-server: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/core.a
+	@echo "  LD  $@"
+	$(Q)$(CC) -o $@ $^ $(LIBS_ALL)
+
+$(BUILD)/core.a: $(CORE_SOURCES:%.c=$(BUILD)/%.o)
+$(BUILD)/server.a: $(SERVER_SOURCES:%.c=$(BUILD)/%.o)
+$(BUILD)/core.a $(BUILD)/server.a:
+	@rm -f $@
+	@echo "  AR  $@"
+	$(Q)ar rcs $@ $^
+
+$(BUILD)/%.o: %.c | packages-build
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(UNIT_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
+
+$(SERVICE_TESTS): $(BUILD)/%: %.c $(BUILD)/tests/service/harness.o $(BUILD)/core.a | packages-test $(BUILD)/attend-server
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/tests/service/harness.o $(BUILD)/core.a \
+	    $(call libs_of,criterion libcurl) $(LIBS_ALL)
+
+$(BUILD)/tests/service/harness.o: tests/service/harness.c | packages-test
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- Testing -----------------------------------------------------------------------------------------------------
+
+## test: all tests that need small packages only
+test: test-c test-python
+	@tests/run --total $(BUILD)/totals
+
+test-c: $(UNIT_TESTS) $(SERVICE_TESTS) $(BUILD)/attend-server
+	@rm -f $(BUILD)/totals
+	@tests/run --add $(BUILD)/totals $(UNIT_TESTS) $(SERVICE_TESTS)
+
+test-python: $(BUILD)/venv/ready $(BUILD)/attend-server test-c
+	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) tests/run --add $(BUILD)/totals --pytest \
+	    $(BUILD)/venv/bin/python -m pytest -q -p no:cacheprovider tests/python
+
+## test-peers: hold the service against PyTorch and transformers (installs them: about 2 GB)
+test-peers: $(BUILD)/peers/ready $(BUILD)/attend-server
+	@rm -f $(BUILD)/totals-peers
+	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) HF_HUB_OFFLINE=1 tests/run --add $(BUILD)/totals-peers --pytest \
+	    $(BUILD)/peers/bin/python -m pytest -q -s -p no:cacheprovider tests/peers
+	@tests/run --total $(BUILD)/totals-peers
+
+# -fno-sanitize-recover: undefined behaviour ends the test instead of printing a line that nobody reads.
+## asan: the C tests under AddressSanitizer, LeakSanitizer and UBSan
+asan:
+	@$(MAKE) BUILD=$(BUILD)/asan OPTIMISE=-O1 \
+	    SANITISE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" test-c
+	@tests/run --total $(BUILD)/asan/totals
+
+## lint: compile with gcc and clang under all warnings, and check the layout
+lint: | packages-build packages-test packages-lint
+	clang-format --dry-run -Werror $(ALL_C)
+	@for cc in gcc clang; do for file in $(filter %.c,$(ALL_C)); do \
+	    $$cc $(TEST_CFLAGS) -Werror -fsyntax-only $$file || exit 1; done; echo "$$cc: no warnings"; done
+
+## format: lay out the C sources
+format: | packages-lint
+	clang-format -i $(ALL_C)
+
+## image: build the container image attend-server
+image:
+	docker build -t attend-server .
+
+## clean: remove what was built
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+# ---- Installing what is missing ------------------------------------------------------------------------------------
+
+# $(call need,TEST,PACKAGES): installs Debian packages unless the test succeeds.
+need = @{ $(1); } >/dev/null 2>&1 || { \
+	    echo "installing $(2)"; \
+	    as_root=$$([ $$(id -u) = 0 ] || echo sudo); \
+	    $$as_root apt-get update -qq && \
+	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
+
+.PHONY: packages-build packages-test packages-lint packages-python
+packages-build:
+	$(call need,command -v $(CC) && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev)
+packages-test: | packages-build
+	$(call need,pkg-config --exists criterion libcurl,libcriterion-dev libcurl4-openssl-dev)
+packages-lint:
+	$(call need,command -v clang && command -v clang-format,clang clang-format)
+packages-python:
+	$(call need,$(PYTHON) -c 'import venv$(comma) ensurepip' && command -v curl,python3 python3-venv ca-certificates curl)
+comma := ,
+
+CLIENT_FILES := $(wildcard clients/python/pyproject.toml clients/python/attend/*.py)
+
+$(BUILD)/venv/ready: tests/python/requirements.txt
+$(BUILD)/peers/ready: tests/peers/requirements.txt
+$(BUILD)/venv/ready $(BUILD)/peers/ready: $(CLIENT_FILES) | packages-python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q -r $< ./clients/python
+	@touch $@

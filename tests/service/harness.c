@@ -1,0 +1,199 @@
+#include "tests/service/harness.h"
+
+#include "tests/random.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <curl/curl.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Waits for the line that says where the server listens. */
+static void read_address(server *s) {
+    char text[8192];
+    size_t n = 0;
+    while (n + 1 < sizeof text) {
+        const ssize_t got = read(s->log, text + n, sizeof text - 1 - n);
+        cr_assert_gt(got, 0, "the server ended before it listened: %.*s", (int)n, text);
+        n += (size_t)got;
+        text[n] = '\0';
+        const char *line = strstr(text, "listening on http://");
+        if (line != NULL && strchr(line, '\n') != NULL) {
+            sscanf(line, "listening on %63s", s->url);
+            s->port = atoi(strrchr(s->url, ':') + 1);
+            return;
+        }
+    }
+    cr_assert_fail("the server did not say where it listens");
+}
+
+server server_start(const char *flag, ...) {
+    const char *arguments[64] = {ATTEND_SERVER, "--port", "0"};
+    int count = 3, pipes[2];
+    va_list flags;
+    va_start(flags, flag);
+    for (; flag != NULL; flag = va_arg(flags, const char *))
+        arguments[count++] = flag;
+    va_end(flags);
+    cr_assert_eq(pipe(pipes), 0);
+    server s = {.log = pipes[0]};
+    s.pid = fork();
+    if (s.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails must leave nothing behind */
+        dup2(pipes[1], STDERR_FILENO);
+        close(pipes[0]);
+        close(pipes[1]);
+        execv(ATTEND_SERVER, (char **)(void *)arguments);
+        _exit(127);
+    }
+    close(pipes[1]);
+    read_address(&s);
+    return s;
+}
+
+int server_wait(server *s) {
+    int status;
+    char log[4096];
+    for (ssize_t got; (got = read(s->log, log, sizeof log)) > 0;)
+        if (getenv("SHOW_LOG") != NULL)
+            fwrite(log, 1, (size_t)got, stderr);
+        else if (memmem(log, (size_t)got, "Sanitizer", 9) != NULL ||
+                 memmem(log, (size_t)got, "runtime error", 13) != NULL)
+            fwrite(log, 1, (size_t)got, stderr);
+    waitpid(s->pid, &status, 0);
+    close(s->log);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int server_stop(server *s) {
+    kill(s->pid, SIGTERM);
+    return server_wait(s);
+}
+
+size_t server_descriptors(const server *s) {
+    char path[64];
+    size_t count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)s->pid);
+    DIR *folder = opendir(path);
+    cr_assert_not_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+bool server_settles(const server *s, size_t count) {
+    for (int i = 0; i < 3000 && server_descriptors(s) > count; i++)
+        usleep(10000);
+    return server_descriptors(s) <= count;
+}
+
+static size_t collect(char *bytes, size_t size, size_t count, void *context) {
+    char **text = context;
+    const size_t before = *text == NULL ? 0 : strlen(*text);
+    *text = realloc(*text, before + size * count + 1);
+    memcpy(*text + before, bytes, size * count);
+    (*text)[before + size * count] = '\0';
+    return size * count;
+}
+
+answer http_method(const server *s, const char *method, const char *path, const char *body,
+                   const char *header) {
+    char url[512];
+    answer a = {.body = calloc(1, 1), .headers = calloc(1, 1)};
+    struct curl_slist *list = NULL;
+    snprintf(url, sizeof url, "%s%s", s->url, path);
+    CURL *curl = curl_easy_init();
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &a.body);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, collect);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &a.headers);
+    if (body != NULL) {
+        if (header == NULL || strncmp(header, "Content-Type:", 13) != 0)
+            list = curl_slist_append(list, "Content-Type: application/json");
+        list = curl_slist_append(list, "Expect:");
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+    }
+    if (strcmp(method, "HEAD") == 0)
+        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    else
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    if (header != NULL)
+        list = curl_slist_append(list, header);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+    if (curl_easy_perform(curl) == CURLE_OK)
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &a.status);
+    a.length = strlen(a.body);
+    curl_slist_free_all(list);
+    curl_easy_cleanup(curl);
+    return a;
+}
+
+answer http_request(const server *s, const char *path, const char *body, const char *header) {
+    return http_method(s, body == NULL ? "GET" : "POST", path, body, header);
+}
+
+void answer_free(answer *a) {
+    free(a->body);
+    free(a->headers);
+}
+
+int raw_connect(const server *s) {
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)s->port),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+void raw_send(int fd, const char *bytes, size_t count) {
+    while (count > 0) {
+        const ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return; /* the server may have closed; the test looks at what it answered */
+        bytes += sent;
+        count -= (size_t)sent;
+    }
+}
+
+void raw_text(int fd, const char *text) {
+    raw_send(fd, text, strlen(text));
+}
+
+char *raw_read(int fd, const char *until) {
+    char *text = calloc(1, 1), piece[4096];
+    for (ssize_t got;
+         (until == NULL || strstr(text, until) == NULL) && (got = recv(fd, piece, sizeof piece, 0)) > 0;)
+        collect(piece, 1, (size_t)got, &text);
+    return text;
+}
+
+char *make_request(size_t B, size_t L, size_t E, const char *more, unsigned seed) {
+    const size_t size = B * L * (E * 12 + 4) + 4 * B + strlen(more) + 100;
+    char *text = malloc(size);
+    uint64_t state = seed;
+    size_t n = (size_t)snprintf(text, size, "{%s\"query\":[", more);
+    for (size_t b = 0; b < B; b++) {
+        n += (size_t)snprintf(text + n, size - n, "%s[", b == 0 ? "" : ",");
+        for (size_t i = 0; i < L; i++)
+            for (size_t e = 0; e < E; e++)
+                n += (size_t)snprintf(text + n, size - n, "%s%.6f%s",
+                                      e > 0   ? ","
+                                      : i > 0 ? ",["
+                                              : "[",
+                                      (double)random_float(&state), e + 1 == E ? "]" : "");
+        n += (size_t)snprintf(text + n, size - n, "]");
+    }
+    snprintf(text + n, size - n, "]}");
+    return text;
+}

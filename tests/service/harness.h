@@ -1,0 +1,58 @@
+/* harness.h: the real binary on a free port, and a client to talk to it. */
+#ifndef TESTS_HARNESS_H
+#define TESTS_HARNESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+typedef struct {
+    pid_t pid;
+    int port;
+    int log; /* its stderr, to read from */
+    char url[64];
+} server;
+
+typedef struct {
+    long status;          /* 0: no answer */
+    char *body, *headers; /* NUL-terminated */
+    size_t length;
+} answer;
+
+/* Starts the server with these flags (up to a NULL) beside --port 0, and waits until it listens. Fails the
+ * test if it does not. */
+server server_start(const char *flag, ...) __attribute__((sentinel));
+
+/* Sends SIGTERM and waits. Returns its exit code, or -1 if a signal ended it. */
+int server_stop(server *s);
+
+/* Waits for the process to end by itself. */
+int server_wait(server *s);
+
+/* Descriptors that the process has open. */
+size_t server_descriptors(const server *s);
+
+/* Waits, with a limit that only a leak reaches, until the server has no more than `count` descriptors open.
+ */
+bool server_settles(const server *s, size_t count);
+
+/* One request with libcurl; `body` NULL makes it a GET. `header` (may be NULL) is one more header line. The
+ * caller frees with answer_free. */
+answer http_request(const server *s, const char *path, const char *body, const char *header);
+answer http_method(const server *s, const char *method, const char *path, const char *body,
+                   const char *header);
+void answer_free(answer *a);
+
+/* A raw connection to the server. */
+int raw_connect(const server *s);
+void raw_send(int fd, const char *bytes, size_t count);
+void raw_text(int fd, const char *text);
+
+/* Reads to the end of the stream, or until `until` has come, into a string that the caller frees. */
+char *raw_read(int fd, const char *until);
+
+/* JSON of a self-attention request with `B` x `L` x `E` numbers from a seed; the caller frees. `more` is put
+ * in front of the query, like "\"need_weights\":true,". */
+char *make_request(size_t B, size_t L, size_t E, const char *more, unsigned seed);
+
+#endif

@@ -1,0 +1,51 @@
+/* How the program starts, and how it refuses to. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Runs the program with these arguments and collects what it prints, both streams. Returns its exit code. */
+static int run(const char *arguments, char *printed, size_t size) {
+    char command[1024];
+    snprintf(command, sizeof command, "%s %s 2>&1 </dev/null", ATTEND_SERVER, arguments);
+    FILE *pipe = popen(command, "r");
+    size_t n = 0;
+    for (size_t got; n + 1 < size && (got = fread(printed + n, 1, size - 1 - n, pipe)) > 0;)
+        n += got;
+    printed[n] = '\0';
+    const int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static const struct {
+    const char *arguments;
+    int code;
+    const char *said;
+} runs[] = {
+    {"--version", 0, "attend-server "},
+    {"--version", 0, "kernels openblas-"},
+    {"--help", 0, "--max-connections N"},
+    {"--check", 0, "demo (default): embed_dim 512, num_heads 8"},
+    {"--check --model a=init:embed_dim=8,num_heads=2 --model b=builtin:demo", 0, "\nb: embed_dim 512"},
+    {"--port 99999", 2, "--port"},
+    {"--model nowhere/at-all", 2, "nowhere/at-all"},
+    {"--model builtin:nothing", 2, "builtin:nothing"},
+    {"--model init:embed_dim=10,num_heads=3", 2, "num_heads"},
+    {"--model a=init: --model a=init:", 2, "\"a\""},
+    {"--host 203.0.113.1 --port 0", 2, "203.0.113.1"},
+    {"--host not.a.host.invalid", 2, "not.a.host.invalid"},
+};
+
+Test(start, says_what_it_is_or_why_it_does_not_start) {
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        static char printed[65536];
+        cr_assert_eq(run(runs[i].arguments, printed, sizeof printed), runs[i].code, "%s: %s",
+                     runs[i].arguments, printed);
+        cr_assert_not_null(strstr(printed, runs[i].said), "%s: %s", runs[i].arguments, printed);
+        const char *complaint = strstr(printed, "attend-server: ");
+        if (runs[i].code != 0) /* one line */
+            cr_assert(complaint != NULL && strchr(complaint, '\n') == complaint + strlen(complaint) - 1, "%s",
+                      printed);
+    }
+}
