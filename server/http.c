@@ -108,7 +108,8 @@ static enum MHD_Result send_answer(request *r) {
     const bool close = r->close || x->service->draining;
     const bool busy = x->status == problem_http_status(PROBLEM_QUEUE_FULL);
     enum MHD_Result result = MHD_NO;
-    if (add_header(response, "Content-Type", "application/json") &&
+    if (add_header(response, "Server", "attend-server/" ATTEND_VERSION) &&
+        add_header(response, "Content-Type", "application/json") &&
         add_header(response, "X-Request-Id", r->request_id) && add_header(response, "Allow", x->allow) &&
         add_header(response, "Server-Timing", x->timing) &&
         add_header(response, "Retry-After", busy ? "1" : "") &&

@@ -156,14 +156,15 @@ int raw_connect(const server *s) {
     return fd;
 }
 
-void raw_send(int fd, const char *bytes, size_t count) {
+bool raw_send(int fd, const char *bytes, size_t count) {
     while (count > 0) {
         const ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
         if (sent <= 0)
-            return; /* the server may have closed; the test looks at what it answered */
+            return false;
         bytes += sent;
         count -= (size_t)sent;
     }
+    return true;
 }
 
 void raw_text(int fd, const char *text) {

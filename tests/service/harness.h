@@ -45,7 +45,8 @@ void answer_free(answer *a);
 
 /* A raw connection to the server. */
 int raw_connect(const server *s);
-void raw_send(int fd, const char *bytes, size_t count);
+bool raw_send(int fd, const char *bytes,
+              size_t count); /* false if the server closed or reset before the end */
 void raw_text(int fd, const char *text);
 
 /* Reads to the end of the stream, or until `until` has come, into a string that the caller frees. */

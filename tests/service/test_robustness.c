@@ -191,6 +191,18 @@ Test(robustness, the_deadline_holds_while_every_worker_is_busy) {
     cr_assert_eq(server_stop(&s), 0);
 }
 
+Test(robustness, a_request_past_its_deadline_is_computed_no_further) {
+    server s = server_start("--model", SMALL, NULL);
+    char *body = make_request(1, 8000, 8, "", 1);
+    answer a = http_request(&s, "/attend", body, "X-Request-Timeout: 50");
+    cr_assert_eq(a.status, 504, "%ld", a.status);
+    cr_assert_not_null(strstr(a.body, "deadline_exceeded"));
+    cr_assert(answers(&s));
+    answer_free(&a);
+    free(body);
+    cr_assert_eq(server_stop(&s), 0);
+}
+
 Test(robustness, a_request_that_dribbles_in_gets_408) {
     server s = server_start("--model", SMALL, "--read-timeout", "300", "--idle-timeout", "400", NULL);
     const char *pieces[] = {"POST /attend HTTP/1.1\r\nHost: x\r\nContent-Le", /* in the headers */
@@ -237,6 +249,15 @@ Test(robustness, a_body_too_large_is_answered_and_not_reset) {
         cr_assert_eq(a.status, 413, "%d: %ld", i, a.status);
         cr_assert_not_null(strstr(a.body, "--max-body"));
         answer_free(&a);
+    }
+    for (int i = 0; i < 5; i++) { /* and one that cannot read before it has written all */
+        const int fd = raw_connect(&s);
+        raw_text(fd, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 20971520\r\n\r\n");
+        cr_assert(raw_send(fd, body, size), "reset while sending");
+        char *got = raw_read(fd, NULL);
+        cr_assert_not_null(strstr(got, "--max-body"), "%d: %s", i, got);
+        free(got);
+        close(fd);
     }
     cr_assert(answers(&s));
     free(body);
