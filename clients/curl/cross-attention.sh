@@ -1,0 +1,36 @@
+#!/bin/sh
+# Cross-attention: 5 queries look at 20 keys, in each of two sequences, with 512 numbers a token.
+set -eu
+url=${ATTEND_URL:-http://127.0.0.1:8080}
+
+# The request is {"query": [2, 5, 512], "key": [2, 20, 512], "value": [2, 20, 512]}, numbers made up from sines.
+request() {
+    awk '
+    function tensor(B, L, E, phase,    b, l, e) {
+        for (b = 0; b < B; b++)
+            for (l = 0; l < L; l++)
+                for (e = 0; e < E; e++)
+                    printf "%s%.4f%s", e ? "," : l ? "[" : b ? "[[" : "[[[", sin(phase + 7 * b + (l + 1) * (e + 1)),
+                           e < E - 1 ? "" : l < L - 1 ? "]," : b < B - 1 ? "]]," : "]]]"
+    }
+    BEGIN {
+        printf "{\"query\":"; tensor(2, 5, 512, 0)
+        printf ",\"key\":"; tensor(2, 20, 512, 1)
+        printf ",\"value\":"; tensor(2, 20, 512, 2)
+        print "}"
+    }'
+}
+
+answer=$(request | curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @- \
+    -w '\n%{http_code} %{time_total}' "$url/attend") || { printf '%s\n' "$answer" >&2; exit 1; }
+
+# The answer is one line, {"model": ..., "output": [[[...]]]}; the line after it is curl's.
+printf '%s\n' "$answer" | awk '
+    NR == 1 {
+        sub(/.*"output":/, "")
+        numbers = gsub(/,/, "&") + 1; rows = gsub(/[0-9]\]/, "&"); batch = gsub(/\]\]/, "&")
+    }
+    NR == 2 {
+        printf "cross-attention: queries [2, 5, 512] and keys [2, 20, 512] gave [%d, %d, %d] (HTTP %s after %s s)\n",
+               batch, rows / batch, numbers / rows, $1, $2
+    }'

@@ -1,0 +1,38 @@
+#!/bin/sh
+# A real input: what a layer of all-MiniLM-L6-v2 sees for three sentences, padded to one length. minilm.json was made by
+# clients/python/examples/minilm.py, which also says how to serve the model; minilm.labels.json names the tokens.
+# An argument picks the head whose weights are shown; 8 looks at the next token.
+set -eu
+url=${ATTEND_URL:-http://127.0.0.1:8080}
+here=$(dirname "$0")
+head=${1:-8}
+
+answer=$(curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @"$here/minilm.json" "$url/attend") || {
+    printf '%s\n' "$answer" >&2
+    echo 'minilm.sh needs: attend-server --model minilm="$(python3 clients/python/examples/minilm.py --model-dir)"' >&2
+    exit 1
+}
+
+# The labels are the lines of the file that are nothing but a string; the weights come as [3, heads, tokens, tokens].
+{ cat "$here/minilm.labels.json"; printf '%s\n' "$answer"; } | awk -v head="$head" '
+    /^ *"[^"]*",?$/ { split($0, part, "\""); label[labels++] = part[2] }
+    /"attn_weights":/ {
+        sub(/.*"attn_weights":\[\[\[\[/, ""); sub(/\]\]\]\].*/, "")
+        batch = split($0, sentence, /\]\]\],\[\[\[/)
+        tokens = labels / batch
+        for (b = 1; b <= batch; b++) {
+            heads = split(sentence[b], map, /\]\],\[\[/)
+            split(map[head + 1], row, /\],\[/)
+            for (i = 0; i < tokens; i++) {
+                if (label[(b - 1) * tokens + i] == "[PAD]") continue
+                split(row[i + 1], weight, ",")
+                best = 0
+                for (j = 1; j < tokens; j++) if (weight[j + 1] > weight[best + 1]) best = j
+                printf "%12s looks at %-12s %.3f\n", label[(b - 1) * tokens + i],
+                       label[(b - 1) * tokens + best], weight[best + 1]
+                shown++
+            }
+            print ""
+        }
+        printf "minilm: %d sentences, %d tokens without padding, head %d of %d\n", batch, shown, head, heads
+    }'

@@ -1,0 +1,289 @@
+"""The command `attend`: run one request, measure the service, draw its weights."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import numpy as np
+
+from . import __version__, bench, inputs
+from .client import DEFAULT_URL, AttendError, Client
+from .wire import TENSORS
+
+
+def main(arguments=None) -> int:
+    """Exit code 0, 1 when the service refused or a file cannot be used, 2 for a wrong command line."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (AttendError, inputs.InputError, ValueError) as error:
+        print(f"attend: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="attend", description="Client of attend-server.")
+    parser.add_argument("--version", action="version", version=f"attend {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_models(commands)
+    _add_run(commands)
+    _add_bench(commands)
+    _add_viz(commands)
+    return parser
+
+
+def _command(commands, name: str, function, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.set_defaults(command=function)
+    url = os.environ.get("ATTEND_URL", DEFAULT_URL)
+    parser.add_argument("--url", default=url, help="where the service is; also ATTEND_URL")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for an answer")
+    return parser
+
+
+def _shape(text: str) -> tuple:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if len(shape) not in (2, 3) or min(shape) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not B,L,E or L,E, like 2,10,512")
+    return shape
+
+
+def _indices(text: str) -> list:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list like 0,3") from None
+
+
+def _add_request_options(parser: argparse.ArgumentParser, shape: str) -> None:
+    parser.add_argument("--model", help="name of the model; the service's default if not given")
+    parser.add_argument("--input", metavar="FILE", help="a request: .json, .npz, or .npy for the query alone")
+    parser.add_argument("--shape", type=_shape, metavar="B,L,E", help=shape)
+    parser.add_argument(
+        "--key-length", type=int, metavar="S", help="cross-attention over this many random keys"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of random input")
+    parser.add_argument("--causal", action="store_true", help="no query sees a later key")
+
+
+def _request(options, default) -> inputs.Request:
+    """The request that the options ask for; `default(client)` makes it if they name neither file nor shape."""
+    if options.input and options.shape:
+        raise inputs.InputError("--input and --shape exclude each other")
+    with Client(options.url, options.timeout) as client:
+        if options.input:
+            request = inputs.load(options.input)
+        elif options.shape or options.key_length is not None:
+            request = _random_request(options, client)
+        else:
+            request = default(client)
+    request.fields["model"] = options.model or request.fields.get("model")
+    if options.causal:
+        request.fields["is_causal"] = True
+    return request
+
+
+def _random_request(options, client: Client) -> inputs.Request:
+    info = client.model(options.model)
+    shape = options.shape or (1, options.key_length, info["embed_dim"])
+    return inputs.random_request(shape, options.seed, options.key_length, (info["kdim"], info["vdim"]))
+
+
+# attend models
+
+
+def _add_models(commands) -> None:
+    _command(commands, "models", _models, "List the models of the service.")
+
+
+def _models(options) -> int:
+    with Client(options.url, options.timeout) as client:
+        listing = client.models()
+    for info in listing["models"]:
+        default = "  (default)" if info["name"] == listing["default"] else ""
+        widths = (
+            ""
+            if info["kdim"] == info["vdim"] == info["embed_dim"]
+            else f", kdim {info['kdim']}, vdim {info['vdim']}"
+        )
+        print(f"{info['name']}: embed_dim {info['embed_dim']}, {info['num_heads']} heads{widths}{default}")
+    return 0
+
+
+# attend run
+
+
+def _add_run(commands) -> None:
+    parser = _command(commands, "run", _run, "Send one request and say what came back.")
+    _add_request_options(
+        parser, "random input of this shape (2,10,E of the model if there is no --input either)"
+    )
+    parser.add_argument("--need-weights", action="store_true", help="ask for the attention weights too")
+    parser.add_argument("--average", action="store_true", help="the weights averaged over the heads")
+    parser.add_argument("--out", metavar="FILE.npz", help="keep output and attn_weights here")
+
+
+def _run(options) -> int:
+    request = _request(
+        options,
+        lambda client: inputs.random_request((2, 10, client.model(options.model)["embed_dim"]), options.seed),
+    )
+    fields = request.fields
+    if options.need_weights or options.average:
+        fields["need_weights"] = True
+    if options.average:
+        fields["average_attn_weights"] = True
+    with Client(options.url, options.timeout) as client:
+        answer = client.attend(**fields)
+
+    print(f"{'model':13} {answer.model} at {options.url}")
+    print(f"{'source':13} {request.source}")
+    for name in TENSORS:
+        if fields.get(name) is not None:
+            print(f"{name:13} {_summary(fields[name])}")
+    print(f"{'output':13} {_summary(answer.output)}")
+    if answer.attn_weights is not None:
+        print(f"{'attn_weights':13} {_summary(answer.attn_weights)}")
+    for sentence in answer.warnings:
+        print(f"{'warning':13} {sentence}")
+    if answer.timing:
+        print(f"{'server':13} " + ", ".join(f"{name} {ms:.3f} ms" for name, ms in answer.timing.items()))
+    print(f"{'request id':13} {answer.request_id}")
+    if options.out:
+        kept = {"output": answer.output, "attn_weights": answer.attn_weights}
+        np.savez(options.out, **{name: array for name, array in kept.items() if array is not None})
+        print(f"{'written':13} {options.out}")
+    return 0
+
+
+def _summary(array: np.ndarray) -> str:
+    text = f"{array.dtype} {list(array.shape)}"
+    if array.size == 0:
+        return text
+    if array.dtype == np.bool_:
+        return f"{text}, {int(array.sum())} of {array.size} true"
+    first = " ".join(f"{number:.6g}" for number in array.ravel()[:4])
+    more = " ..." if array.size > 4 else ""
+    return f"{text}, from {array.min():.6g} to {array.max():.6g}: {first}{more}"
+
+
+# attend bench
+
+
+def _add_bench(commands) -> None:
+    parser = _command(
+        commands, "bench", _bench, "Measure the service and, where it is installed, torch beside it."
+    )
+    parser.add_argument("--model", help="name of the model; the service's default if not given")
+    parser.add_argument("--shape", type=_shape, metavar="B,L,E", help="of the query (2,10,E of the model)")
+    parser.add_argument("--key-length", type=int, metavar="S", help="cross-attention over this many keys")
+    parser.add_argument("--seed", type=int, default=0, help="of the input")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="of measuring, shared by service and torch"
+    )
+    parser.add_argument(
+        "--requests", type=int, metavar="N", help="measure N requests instead, and N torch passes"
+    )
+    parser.add_argument("--warmup", type=int, default=20, metavar="N", help="unmeasured requests before")
+    parser.add_argument(
+        "--concurrency", type=int, default=1, metavar="N", help="callers that wait for their answer"
+    )
+    parser.add_argument("--causal", action="store_true", help="no query sees a later key")
+    parser.add_argument("--need-weights", action="store_true", help="ask for the attention weights too")
+    parser.add_argument(
+        "--decode", action="store_true", help="time what a Python caller waits for: encode, ask, decode"
+    )
+    parser.add_argument("--no-torch", action="store_true", help="leave torch out")
+    parser.add_argument("--torch-threads", type=int, metavar="N", help="torch's own choice if not given")
+    parser.add_argument(
+        "--init-seed", type=int, metavar="N", help="the model is init:...,seed=N: compare the numbers"
+    )
+    parser.add_argument("--json", metavar="FILE", help="the results as JSON too")
+
+
+def _bench(options) -> int:
+    return bench.run(options)
+
+
+# attend viz
+
+
+def _add_viz(commands) -> None:
+    parser = _command(
+        commands, "viz", _viz, "Draw the attention weights of one request, a heat map per head."
+    )
+    _add_request_options(
+        parser, "random input of this shape (a sentence of random words if there is no --input either)"
+    )
+    parser.add_argument(
+        "--labels", metavar='"A B C"', help="names of the tokens, of the queries and, unless given, the keys"
+    )
+    parser.add_argument("--key-labels", metavar='"A B C"', help="names of the keys")
+    parser.add_argument("--batch", type=int, default=0, help="which element of the batch")
+    parser.add_argument("--heads", type=_indices, metavar="0,3", help="which heads; all if not given")
+    parser.add_argument("--mean", action="store_true", help="one map, the mean over the heads")
+    parser.add_argument("--scale", choices=("linear", "sqrt", "log"), default="linear", help="of the colours")
+    parser.add_argument(
+        "--padding", choices=("crop", "hatch"), default="crop", help="leave padding out, or show it"
+    )
+    parser.add_argument("--title", help="instead of the model's name and shape")
+    parser.add_argument("--dpi", type=int, default=150, help="pixels per inch")
+    parser.add_argument("--out", default="attention_viz.png", metavar="FILE", help=".png, .svg or .pdf")
+
+
+def _viz(options) -> int:
+    try:
+        from . import viz
+    except ImportError as error:
+        raise inputs.InputError(
+            f"the pictures need matplotlib ({error}): pip install 'attend-client[viz]'"
+        ) from error
+    request = _request(
+        options,
+        lambda client: inputs.demo_request(
+            client.model(options.model)["embed_dim"], options.seed, options.labels or inputs.DEMO_SENTENCE
+        ),
+    )
+    _set_labels(request, options)
+    request.fields["need_weights"] = True
+    request.fields.pop("average_attn_weights", None)
+    with Client(options.url, options.timeout) as client:
+        answer = client.attend(**request.fields)
+    size = viz.draw(
+        request,
+        answer,
+        viz.Options(
+            batch=options.batch,
+            heads=options.heads,
+            mean=options.mean,
+            scale=options.scale,
+            padding=options.padding,
+            title=options.title,
+            dpi=options.dpi,
+            out=options.out,
+        ),
+    )
+    shape = " x ".join(map(str, answer.attn_weights.shape))
+    print(
+        f"{options.out}: {size[0]} x {size[1]} pixels, weights {shape} of model {answer.model} ({request.source})"
+    )
+    return 0
+
+
+def _set_labels(request: inputs.Request, options) -> None:
+    batch = 1 if request.query.ndim == 2 else request.query.shape[0]
+    if options.labels:
+        request.query_labels = [options.labels.split()] * batch
+        if request.is_self_attention:
+            request.key_labels = request.query_labels
+    if options.key_labels:
+        request.key_labels = [options.key_labels.split()] * batch
