@@ -3,6 +3,12 @@
 #include <cblas.h>
 #include <stdio.h>
 
+/* Projections and scores are summed over k in blocks of this many, each from zero, added in order: one long
+ * chain of float32 additions loses accuracy. Over the random set-ups of tests/peers the worst error of the
+ * output is 2.8e-6 of the largest number with blocks of 64, 3.5e-6 with 128, 4.8e-6 without (torch: 3.5e-6);
+ * it costs 5 to 15 % of the time. */
+#define K_BLOCK ((size_t)64)
+
 /* Every dimension is at most 2^24 when it comes here (request.h, config.h), so it fits OpenBLAS's int. */
 static blasint as_int(size_t n) {
     return (blasint)n;
@@ -12,8 +18,10 @@ void attn_matmul_transposed(size_t m, size_t n, size_t k, float alpha, const flo
                             const float *b, size_t ldb, float beta, float *c, size_t ldc) {
     if (m == 0 || n == 0)
         return;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, as_int(m), as_int(n), as_int(k), alpha, a,
-                as_int(lda), b, as_int(ldb), beta, c, as_int(ldc));
+    for (size_t first = 0; first < k || first == 0; first += K_BLOCK)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, as_int(m), as_int(n),
+                    as_int(k - first < K_BLOCK ? k - first : K_BLOCK), alpha, a + first, as_int(lda),
+                    b + first, as_int(ldb), first == 0 ? beta : 1, c, as_int(ldc));
 }
 
 void attn_matmul(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
