@@ -94,9 +94,9 @@ test-c: $(UNIT_TESTS) $(SERVICE_TESTS) $(BUILD)/attend-server
 	@rm -f $(BUILD)/totals
 	@tests/run --add $(BUILD)/totals $(UNIT_TESTS) $(SERVICE_TESTS)
 
-test-python: $(BUILD)/venv/ready $(BUILD)/attend-server test-c
+test-python: $(BUILD)/python/ready $(BUILD)/attend-server test-c
 	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) tests/run --add $(BUILD)/totals --pytest \
-	    $(BUILD)/venv/bin/python -m pytest -q -p no:cacheprovider tests/python
+	    $(BUILD)/python/bin/python -m pytest -q -p no:cacheprovider tests/python
 
 ## test-peers: hold the service against PyTorch and transformers (installs them: about 2 GB)
 test-peers: $(BUILD)/peers/ready $(BUILD)/attend-server
@@ -155,9 +155,8 @@ comma := ,
 
 CLIENT_FILES := $(wildcard clients/python/pyproject.toml clients/python/attend/*.py)
 
-$(BUILD)/venv/ready: tests/python/requirements.txt
-$(BUILD)/peers/ready: tests/peers/requirements.txt
-$(BUILD)/venv/ready $(BUILD)/peers/ready: $(CLIENT_FILES) | packages-python
+# $(BUILD)/NAME/ready is a virtual environment with the client and what tests/NAME needs.
+$(BUILD)/python/ready $(BUILD)/peers/ready: $(BUILD)/%/ready: tests/%/requirements.txt $(CLIENT_FILES) | packages-python
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install -q -r $< ./clients/python
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< ./clients/python
 	@touch $@
