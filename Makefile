@@ -29,6 +29,7 @@ CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -g $(OPTIMISE) -ffp-contract=off -pthread 
 LIBS_ALL   = $(call libs_of,$(LIBRARIES)) -lm -pthread $(SANITISE) $(LDFLAGS)
 # Criterion declares its tests by macros, without prototypes.
 TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(BUILD)/attend-server"' \
+              -DFAIL_ALLOCATION_LIBRARY='"$(BUILD)/tests/faults/fail_allocation.so"' \
               $(call cflags_of,criterion libcurl)
 
 CORE_SOURCES   := $(wildcard core/*.c core/*/*.c)
@@ -71,7 +72,7 @@ $(UNIT_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
 
-$(SERVICE_TESTS): $(BUILD)/%: %.c $(BUILD)/tests/service/harness.o $(BUILD)/core.a | packages-test $(BUILD)/attend-server
+$(SERVICE_TESTS): $(BUILD)/%: %.c $(BUILD)/tests/service/harness.o $(BUILD)/core.a | packages-test $(BUILD)/attend-server $(BUILD)/tests/faults/fail_allocation.so
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/tests/service/harness.o $(BUILD)/core.a \
@@ -81,6 +82,12 @@ $(BUILD)/tests/service/harness.o: tests/service/harness.c | packages-test
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Preloaded, so without the sanitizers of a build that has them.
+$(BUILD)/tests/faults/fail_allocation.so: tests/faults/fail_allocation.c | packages-build
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) $(WERROR) -Wno-missing-prototypes -fPIC -shared -o $@ $<
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

@@ -59,18 +59,18 @@ static const char *header(const request *r, const char *name) {
     return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
-/* ---- Answers ----------------------------------------------------------------------------------------------
- */
+/* ---- Answers ---- */
+
+/* The answer that needs no memory. */
+static char no_memory[] = "{\"error\":\"the service could not allocate memory\",\"code\":\"out_of_memory\"}";
 
 void http_answer_problem(http_exchange *x, const problem *p) {
-    static char exhausted[] =
-        "{\"error\":\"the service could not allocate memory\",\"code\":\"out_of_memory\"}";
     x->answer = (wire_buffer){.arena = x->small};
     x->status = problem_http_status(p->code);
     if (json_write_problem(p, &x->answer))
         return;
     x->status = problem_http_status(PROBLEM_OUT_OF_MEMORY);
-    x->answer = (wire_buffer){.bytes = exhausted, .length = sizeof exhausted - 1};
+    x->answer = (wire_buffer){.bytes = no_memory, .length = strlen(no_memory)};
 }
 
 bool http_should_stop(http_exchange *x, problem *p) {
@@ -120,8 +120,7 @@ static enum MHD_Result send_answer(request *r) {
     return result;
 }
 
-/* ---- Headers
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Headers ---- */
 
 /* Sees each header once, so that one which is sent twice is noticed. */
 static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -181,8 +180,7 @@ static void choose_request_id(request *r) {
         snprintf(r->request_id + 2 * i, 3, "%02x", random[i]);
 }
 
-/* ---- The life of a request
- * ---------------------------------------------------------------------------------- */
+/* ---- The life of a request ---- */
 
 /* The library has read the request line. What is returned comes back as *state in serve() and completed(). */
 static void *begin(void *context, const char *uri, struct MHD_Connection *mhd) {
@@ -305,15 +303,26 @@ static enum MHD_Result take_end(request *r) {
     return MHD_YES;
 }
 
+/* A request for which begin() had no memory. */
+static enum MHD_Result refuse_without_memory(struct MHD_Connection *mhd) {
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result result = MHD_NO;
+    if (response != NULL && add_header(response, "Content-Type", "application/json") &&
+        add_header(response, "Connection", "close"))
+        result = MHD_queue_response(mhd, (unsigned)problem_http_status(PROBLEM_OUT_OF_MEMORY), response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 /* The library's one entry: first with the headers, then with each piece of the body, then with none left, and
  * once more after each resumption. */
 static enum MHD_Result serve(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
                              const char *version, const char *bytes, size_t *count, void **state) {
     request *r = *state;
     (void)context;
-    (void)mhd;
     if (r == NULL)
-        return MHD_NO;
+        return refuse_without_memory(mhd);
     if (r->stage == HEADERS)
         return take_headers(r, url, method, version);
     if (*count > 0) {
@@ -364,8 +373,7 @@ static void connection_changed(void *context, struct MHD_Connection *mhd, void *
     *socket_context = info == NULL ? NULL : connection_open(server->connections, info->connect_fd);
 }
 
-/* ---- Start and stop
- * ----------------------------------------------------------------------------------------- */
+/* ---- Start and stop ---- */
 
 /* A listening socket on the address of the options, or -1 with a sentence in *error. */
 static int listen_on(const options *o, attn_error *error) {

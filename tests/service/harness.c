@@ -14,33 +14,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Waits for the line that says where the server listens. */
-static void read_address(server *s) {
-    char text[8192];
+/* Waits for the line that says where the server listens; false if there is none before it ends. */
+static bool read_address(server *s, char *said, size_t size) {
     size_t n = 0;
-    while (n + 1 < sizeof text) {
-        const ssize_t got = read(s->log, text + n, sizeof text - 1 - n);
-        cr_assert_gt(got, 0, "the server ended before it listened: %.*s", (int)n, text);
+    said[0] = '\0';
+    while (n + 1 < size) {
+        const ssize_t got = read(s->log, said + n, size - 1 - n);
+        if (got <= 0)
+            return false;
         n += (size_t)got;
-        text[n] = '\0';
-        const char *line = strstr(text, "listening on http://");
+        said[n] = '\0';
+        const char *line = strstr(said, "listening on http://");
         if (line != NULL && strchr(line, '\n') != NULL) {
             sscanf(line, "listening on %63s", s->url);
             s->port = atoi(strrchr(s->url, ':') + 1);
-            return;
+            return true;
         }
     }
-    cr_assert_fail("the server did not say where it listens");
+    return false;
 }
 
-server server_start(const char *flag, ...) {
+static server launch(const char *flag, va_list flags) {
     const char *arguments[64] = {ATTEND_SERVER, "--port", "0"};
     int count = 3, pipes[2];
-    va_list flags;
-    va_start(flags, flag);
     for (; flag != NULL; flag = va_arg(flags, const char *))
         arguments[count++] = flag;
-    va_end(flags);
     cr_assert_eq(pipe(pipes), 0);
     server s = {.log = pipes[0]};
     s.pid = fork();
@@ -53,22 +51,44 @@ server server_start(const char *flag, ...) {
         _exit(127);
     }
     close(pipes[1]);
-    read_address(&s);
     return s;
 }
 
-int server_wait(server *s) {
+server server_start(const char *flag, ...) {
+    char said[8192];
+    va_list flags;
+    va_start(flags, flag);
+    server s = launch(flag, flags);
+    va_end(flags);
+    cr_assert(read_address(&s, said, sizeof said), "the server does not listen: %s", said);
+    return s;
+}
+
+bool server_try_start(server *s, char *said, size_t size, const char *flag, ...) {
+    va_list flags;
+    va_start(flags, flag);
+    *s = launch(flag, flags);
+    va_end(flags);
+    return read_address(s, said, size);
+}
+
+int server_collect(server *s, char *said, size_t size) {
     int status;
-    char log[4096];
-    for (ssize_t got; (got = read(s->log, log, sizeof log)) > 0;)
-        if (getenv("SHOW_LOG") != NULL)
-            fwrite(log, 1, (size_t)got, stderr);
-        else if (memmem(log, (size_t)got, "Sanitizer", 9) != NULL ||
-                 memmem(log, (size_t)got, "runtime error", 13) != NULL)
-            fwrite(log, 1, (size_t)got, stderr);
+    size_t n = strlen(said);
+    for (ssize_t got; n + 1 < size && (got = read(s->log, said + n, size - 1 - n)) > 0; said[n] = '\0')
+        n += (size_t)got;
     waitpid(s->pid, &status, 0);
     close(s->log);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int server_wait(server *s) {
+    char said[65536] = "";
+    const int code = server_collect(s, said, sizeof said);
+    if (getenv("SHOW_LOG") != NULL || strstr(said, "Sanitizer") != NULL ||
+        strstr(said, "runtime error") != NULL)
+        fputs(said, stderr);
+    return code;
 }
 
 int server_stop(server *s) {

@@ -23,6 +23,14 @@ typedef struct {
  * test if it does not. */
 server server_start(const char *flag, ...) __attribute__((sentinel));
 
+/* The same for a server that may refuse to start: false if it ended instead. What it prints on stderr until
+ * then goes into `said` [size], NUL-terminated. */
+bool server_try_start(server *s, char *said, size_t size, const char *flag, ...) __attribute__((sentinel));
+
+/* Waits for the process to end by itself and adds what it still prints to `said`. Returns its exit code, or
+ * -1. */
+int server_collect(server *s, char *said, size_t size);
+
 /* Sends SIGTERM and waits. Returns its exit code, or -1 if a signal ended it. */
 int server_stop(server *s);
 
