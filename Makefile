@@ -72,13 +72,14 @@ $(UNIT_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
 
-$(SERVICE_TESTS): $(BUILD)/%: %.c $(BUILD)/tests/service/harness.o $(BUILD)/core.a | packages-test $(BUILD)/attend-server $(BUILD)/tests/faults/fail_allocation.so
+SERVICE_HARNESS := $(BUILD)/tests/service/harness.o $(BUILD)/tests/service/clients.o
+$(SERVICE_TESTS): $(BUILD)/%: %.c $(SERVICE_HARNESS) $(BUILD)/core.a | packages-test $(BUILD)/attend-server $(BUILD)/tests/faults/fail_allocation.so
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/tests/service/harness.o $(BUILD)/core.a \
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(SERVICE_HARNESS) $(BUILD)/core.a \
 	    $(call libs_of,criterion libcurl) $(LIBS_ALL)
 
-$(BUILD)/tests/service/harness.o: tests/service/harness.c | packages-test
+$(SERVICE_HARNESS): $(BUILD)/%.o: %.c | packages-test
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<

@@ -17,6 +17,14 @@ static problem_code check_framing(const request_head *head, problem *p) {
     if (head->transfer_encoding && head->content_length != NULL)
         return problem_set(p, PROBLEM_BAD_REQUEST,
                            "the request has both Content-Length and Transfer-Encoding; expected one of them");
+    if (head->odd_name)
+        return problem_set(p, PROBLEM_BAD_REQUEST, "the name of a header ends in a space; expected a colon");
+    if (head->odd_encoding)
+        return problem_set(p, PROBLEM_BAD_REQUEST,
+                           "Transfer-Encoding must be 'chunked', and there must be one only");
+    if (head->odd_path)
+        return problem_set(p, PROBLEM_BAD_REQUEST,
+                           "the path has an encoded slash or NUL; no path here needs one");
     if (head->transfer_encoding && head->http_1_0)
         return problem_set(p, PROBLEM_BAD_REQUEST,
                            "Transfer-Encoding is not part of HTTP/1.0; expected Content-Length");
@@ -38,7 +46,7 @@ static problem_code check_route(const request_head *head, http_exchange *x, prob
         return PROBLEM_NONE;
     problem_set(p, PROBLEM_UNKNOWN_FIELD, "the query parameter '%.60s' is unknown; %.100s takes none",
                 head->parameter, head->path);
-    snprintf(p->path, sizeof p->path, "%s", head->parameter);
+    problem_at(p, head->parameter);
     return p->code;
 }
 
@@ -141,7 +149,7 @@ problem_code admit(const request_head *head, const options *o, http_exchange *x,
     problem_code code;
     if ((code = check_framing(head, p)) != PROBLEM_NONE)
         return code;
-    if (head->connections > o->max_connections)
+    if (head->extra)
         return problem_set(p, PROBLEM_UNAVAILABLE,
                            "%zu connections are open, as many as --max-connections allows; try again later",
                            o->max_connections);

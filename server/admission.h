@@ -16,8 +16,11 @@ typedef struct {
     const char *parameter; /* name of the first query parameter */
     const char *accept, *content_type, *content_encoding, *content_length, *host, *request_timeout;
     bool transfer_encoding; /* there is such a header */
+    bool odd_encoding;      /* ... more than one, or with another value than "chunked" */
+    bool odd_name;          /* a header's name ends in a space: what it says may be read or not */
+    bool odd_path;          /* the path has an encoded slash or NUL */
     bool ambiguous;         /* two Host headers, or Content-Length headers that differ */
-    size_t connections;     /* open now, this one included */
+    bool extra;             /* its connection is one beyond --max-connections */
 } request_head;
 
 /* Fills in the route, its argument, the time allowed and the expected size of the body, or says in *p why the

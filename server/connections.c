@@ -1,41 +1,59 @@
 #include "server/connections.h"
 
 #include "server/clock.h"
+#include "server/request_id.h"
 
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LINGERING_MAX 64 /* sockets that are read and thrown away at the same time */
+/* Sockets that are read and thrown away. The watcher closes the oldest beyond LINGERING_KEPT; the rest of the
+ * room is for those that come before it wakes. */
+#define LINGERING_MAX   256
+#define LINGERING_KEPT  64
+#define LINGERING_QUIET 2000 /* milliseconds without a byte after which one is closed */
+
+/* Milliseconds that the library gets to take in what a client sent before it hung up. */
+#define HANG_UP_GRACE 200
 
 struct connection {
     connections *table;
     int descriptor;
-    uint64_t deadline; /* CLOCK_NEVER while the service is at work on the request */
-    uint64_t received; /* bytes that had come when this deadline was set */
+    uint64_t deadline;   /* when the watcher looks; CLOCK_NEVER while the service is at work on the request */
+    uint64_t idle_until; /* while IDLE: when it is closed */
+    uint64_t received;   /* bytes that had come when the last request was over */
     enum { READING, WORKING, IDLE, LATE } state;
+    bool extra;
+    bool hung_up; /* the client sends no more */
+    char request_id[REQUEST_ID_MAX + 1];
     connection *previous, *next;
 };
+
+typedef struct {
+    int descriptor;
+    uint64_t deadline; /* if it stays quiet */
+    uint64_t end;      /* however much it sends */
+} lingering;
 
 struct connections {
     pthread_mutex_t lock;
     pthread_t thread;
-    int wake; /* an eventfd */
-    uint64_t read_timeout, idle_timeout;
-    const char *late;
-    size_t late_length;
+    int wake;     /* an eventfd */
+    int hang_ups; /* an epoll instance: says which clients send no more */
+    connection_limits limits;
     connection open; /* ring */
     size_t count;
-    struct {
-        int descriptor;
-        uint64_t deadline;
-    } lingering[LINGERING_MAX];
+    lingering lingering[LINGERING_MAX]; /* others append, the watcher alone removes */
     size_t lingering_count;
     uint64_t wakes_at;
     bool stopping;
@@ -54,23 +72,80 @@ static uint64_t bytes_received(int descriptor) {
     return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
 }
 
+static bool unread_bytes(int descriptor) {
+    int count = 0;
+    return ioctl(descriptor, FIONREAD, &count) == 0 && count > 0;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 /* With the lock held. */
 static void set_deadline(connection *c, uint64_t deadline) {
     c->deadline = deadline;
-    c->received = bytes_received(c->descriptor);
     if (deadline < c->table->wakes_at)
         wake(c->table);
 }
 
-/* With the lock held: tells a client that began a request, and ends the connection of any. */
-static void expire(connections *table, connection *c) {
-    const bool began = c->state == READING && bytes_received(c->descriptor) > 0;
-    const bool began_again = c->state == IDLE && bytes_received(c->descriptor) > c->received;
-    if (began || began_again)
-        send(c->descriptor, table->late, table->late_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+/* With the lock held: the answer to a request that is late. */
+static void send_late(const connection *c) {
+    char text[1024], id[REQUEST_ID_MAX + 1];
+    request_id_choose(c->request_id, id);
+    const int length = snprintf(text, sizeof text,
+                                "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
+                                "Content-Length: %zu\r\nX-Request-Id: %s\r\nConnection: close\r\n\r\n%s",
+                                strlen(c->table->limits.late), id, c->table->limits.late);
+    if (length > 0 && (size_t)length < sizeof text)
+        send(c->descriptor, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* With the lock held: the deadline of a connection has passed. The library tells us of a request when it has
+ * its first line; one that began without getting that far is found here, by its bytes, and given the read
+ * timeout. */
+static void expire(connection *c, uint64_t now) {
+    const connection_limits *limits = &c->table->limits;
+    const bool began = bytes_received(c->descriptor) > c->received;
+    if (c->hung_up && unread_bytes(c->descriptor)) { /* the library is not done with them */
+        c->deadline = clock_in_ms(HANG_UP_GRACE);
+        return;
+    }
+    if (c->hung_up) {
+        shutdown(c->descriptor, SHUT_RDWR);
+        c->state = LATE;
+        c->deadline = CLOCK_NEVER;
+        return;
+    }
+    if (c->state == IDLE && began) {
+        c->state = READING;
+        c->deadline = clock_in_ms(limits->read_timeout);
+        return;
+    }
+    if (c->state == IDLE && now < c->idle_until) {
+        c->deadline = earlier(c->idle_until, clock_in_ms(limits->read_timeout));
+        return;
+    }
+    if (began)
+        send_late(c);
     shutdown(c->descriptor, SHUT_RDWR);
     c->state = LATE;
     c->deadline = CLOCK_NEVER;
+}
+
+/* With the lock held: finds the clients that have hung up. libmicrohttpd before 1.0 does not notice an end
+ * that comes together with data, and would keep a request that was cut off until its read timeout. */
+static void take_hang_ups(connections *table) {
+    struct epoll_event events[64];
+    /* Under the lock, so that none of these connections can be freed meanwhile. */
+    const int count = epoll_wait(table->hang_ups, events, 64, 0);
+    for (int i = 0; i < count; i++) {
+        connection *c = events[i].data.ptr;
+        c->hung_up = true;
+        if (c->state == READING)
+            c->deadline = earlier(c->deadline, clock_in_ms(HANG_UP_GRACE));
+        else if (c->state == IDLE)
+            c->deadline = 0;
+    }
 }
 
 /* With the lock held: the earliest deadline of all, after what is overdue has been dealt with. */
@@ -79,13 +154,11 @@ static uint64_t expire_overdue(connections *table) {
     uint64_t earliest = CLOCK_NEVER;
     for (connection *c = table->open.next; c != &table->open; c = c->next) {
         if (c->deadline <= now)
-            expire(table, c);
-        if (c->deadline < earliest)
-            earliest = c->deadline;
+            expire(c, now);
+        earliest = earlier(earliest, c->deadline);
     }
     for (size_t i = 0; i < table->lingering_count; i++)
-        if (table->lingering[i].deadline < earliest)
-            earliest = table->lingering[i].deadline;
+        earliest = earlier(earliest, table->lingering[i].deadline);
     return earliest;
 }
 
@@ -102,16 +175,31 @@ static bool swallow(int descriptor) {
     return true;
 }
 
-/* With the lock held: takes the polled sockets' bytes, and forgets those that are done. */
+/* With the lock held, by the watcher. */
+static void end_lingering(connections *table, size_t i) {
+    close(table->lingering[i].descriptor);
+    table->lingering[i] = table->lingering[--table->lingering_count];
+}
+
+/* With the lock held: takes the polled sockets' bytes, and forgets those that are done or too many. */
 static void serve_lingering(connections *table, const struct pollfd *polled, size_t count) {
     const uint64_t now = clock_now();
-    for (size_t i = count; i-- > 0;) {
-        const bool over =
-            (polled[i].revents & (POLLERR | POLLHUP)) != 0 || table->lingering[i].deadline <= now;
-        if (!over && ((polled[i].revents & POLLIN) == 0 || swallow(table->lingering[i].descriptor)))
-            continue;
-        close(table->lingering[i].descriptor);
-        table->lingering[i] = table->lingering[--table->lingering_count];
+    for (size_t i = count; i-- > 0;) { /* downwards: the last takes the place of one that goes */
+        lingering *l = &table->lingering[i];
+        bool over = (polled[i].revents & (POLLERR | POLLHUP)) != 0 || l->deadline <= now;
+        if (!over && (polled[i].revents & POLLIN) != 0) {
+            over = !swallow(l->descriptor);
+            l->deadline = earlier(l->end, clock_in_ms(LINGERING_QUIET));
+        }
+        if (over)
+            end_lingering(table, i);
+    }
+    while (table->lingering_count > LINGERING_KEPT) {
+        size_t oldest = 0;
+        for (size_t i = 1; i < table->lingering_count; i++)
+            if (table->lingering[i].end < table->lingering[oldest].end)
+                oldest = i;
+        end_lingering(table, oldest);
     }
 }
 
@@ -125,16 +213,18 @@ static int milliseconds_until(uint64_t moment) {
 
 static void *watch(void *argument) {
     connections *table = argument;
-    struct pollfd polled[LINGERING_MAX + 1];
+    struct pollfd polled[LINGERING_MAX + 2];
     pthread_mutex_lock(&table->lock);
     while (!table->stopping) {
+        take_hang_ups(table);
         table->wakes_at = expire_overdue(table);
         const size_t count = table->lingering_count;
         for (size_t i = 0; i < count; i++)
             polled[i] = (struct pollfd){.fd = table->lingering[i].descriptor, .events = POLLIN};
         polled[count] = (struct pollfd){.fd = table->wake, .events = POLLIN};
+        polled[count + 1] = (struct pollfd){.fd = table->hang_ups, .events = POLLIN};
         pthread_mutex_unlock(&table->lock);
-        poll(polled, count + 1, milliseconds_until(table->wakes_at));
+        poll(polled, count + 2, milliseconds_until(table->wakes_at));
         uint64_t signals;
         if (polled[count].revents != 0 && read(table->wake, &signals, sizeof signals) < 0)
             signals = 0; /* nothing to take back */
@@ -145,24 +235,28 @@ static void *watch(void *argument) {
     return NULL;
 }
 
-connections *connections_new(size_t read_timeout, size_t idle_timeout, const char *late, size_t late_length) {
+static void free_table(connections *table) {
+    if (table->wake >= 0)
+        close(table->wake);
+    if (table->hang_ups >= 0)
+        close(table->hang_ups);
+    pthread_mutex_destroy(&table->lock);
+    free(table);
+}
+
+connections *connections_new(const connection_limits *limits) {
     connections *table = calloc(1, sizeof *table);
     if (table == NULL)
         return NULL;
     pthread_mutex_init(&table->lock, NULL);
-    table->read_timeout = read_timeout;
-    table->idle_timeout = idle_timeout;
-    table->late = late;
-    table->late_length = late_length;
+    table->limits = *limits;
     table->open.previous = table->open.next = &table->open;
     table->wakes_at = CLOCK_NEVER;
     table->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (table->wake >= 0 && pthread_create(&table->thread, NULL, watch, table) == 0)
+    table->hang_ups = epoll_create1(EPOLL_CLOEXEC);
+    if (table->wake >= 0 && table->hang_ups >= 0 && pthread_create(&table->thread, NULL, watch, table) == 0)
         return table;
-    if (table->wake >= 0)
-        close(table->wake);
-    pthread_mutex_destroy(&table->lock);
-    free(table);
+    free_table(table);
     return NULL;
 }
 
@@ -176,9 +270,7 @@ void connections_free(connections *table) {
     pthread_join(table->thread, NULL);
     for (size_t i = 0; i < table->lingering_count; i++)
         close(table->lingering[i].descriptor);
-    close(table->wake);
-    pthread_mutex_destroy(&table->lock);
-    free(table);
+    free_table(table);
 }
 
 connection *connection_open(connections *table, int descriptor) {
@@ -192,19 +284,32 @@ connection *connection_open(connections *table, int descriptor) {
     c->previous = &table->open;
     c->next->previous = c;
     table->open.next = c;
-    table->count++;
+    c->extra = ++table->count > table->limits.max_connections;
     c->state = READING;
-    set_deadline(c, clock_in_ms(table->read_timeout));
+    set_deadline(c, clock_in_ms(table->limits.read_timeout));
+    /* Edge-triggered: said once. Without it a hang-up is noticed at the deadline only. */
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    epoll_ctl(table->hang_ups, EPOLL_CTL_ADD, descriptor, &event);
     pthread_mutex_unlock(&table->lock);
     return c;
 }
 
+bool connection_is_extra(const connection *c) {
+    return c->extra;
+}
+
 void connection_begin(connection *c) {
     pthread_mutex_lock(&c->table->lock);
-    if (c->state == IDLE) { /* on a fresh connection the time runs from its start */
+    if (c->state == IDLE) { /* else its time runs already */
         c->state = READING;
-        set_deadline(c, clock_in_ms(c->table->read_timeout));
+        set_deadline(c, clock_in_ms(c->table->limits.read_timeout));
     }
+    pthread_mutex_unlock(&c->table->lock);
+}
+
+void connection_name(connection *c, const char *request_id) {
+    pthread_mutex_lock(&c->table->lock);
+    snprintf(c->request_id, sizeof c->request_id, "%s", request_id);
     pthread_mutex_unlock(&c->table->lock);
 }
 
@@ -219,13 +324,19 @@ bool connection_complete(connection *c) {
     return in_time;
 }
 
-void connection_idle(connection *c) {
+bool connection_idle(connection *c) {
+    const connection_limits *limits = &c->table->limits;
     pthread_mutex_lock(&c->table->lock);
-    if (c->state != LATE) {
+    const bool in_time = c->state != LATE;
+    if (in_time) {
         c->state = IDLE;
-        set_deadline(c, clock_in_ms(c->table->idle_timeout));
+        c->request_id[0] = '\0';
+        c->received = bytes_received(c->descriptor);
+        c->idle_until = clock_in_ms(limits->idle_timeout);
+        set_deadline(c, c->hung_up ? 0 : earlier(c->idle_until, clock_in_ms(limits->read_timeout)));
     }
     pthread_mutex_unlock(&c->table->lock);
+    return in_time;
 }
 
 void connection_linger(connection *c) {
@@ -234,9 +345,10 @@ void connection_linger(connection *c) {
     if (c->state != LATE && table->lingering_count < LINGERING_MAX) {
         const int copy = fcntl(c->descriptor, F_DUPFD_CLOEXEC, 0);
         if (copy >= 0) {
-            table->lingering[table->lingering_count].descriptor = copy;
-            table->lingering[table->lingering_count].deadline = clock_in_ms(table->read_timeout);
-            table->lingering_count++;
+            table->lingering[table->lingering_count++] =
+                (lingering){.descriptor = copy,
+                            .deadline = clock_in_ms(LINGERING_QUIET),
+                            .end = clock_in_ms(table->limits.read_timeout)};
             wake(table);
         }
     }
@@ -246,6 +358,7 @@ void connection_linger(connection *c) {
 void connection_close(connection *c) {
     connections *table = c->table;
     pthread_mutex_lock(&table->lock);
+    epoll_ctl(table->hang_ups, EPOLL_CTL_DEL, c->descriptor, NULL);
     c->previous->next = c->next;
     c->next->previous = c->previous;
     table->count--;

@@ -12,25 +12,39 @@
 typedef struct connections connections;
 typedef struct connection connection;
 
-/* `late` [late_length] is sent to a client whose request is not complete in time; it must outlive the table.
- * NULL if a thread, a descriptor or memory could not be had. Times are in milliseconds. */
-connections *connections_new(size_t read_timeout, size_t idle_timeout, const char *late, size_t late_length);
+typedef struct {
+    size_t read_timeout, idle_timeout; /* milliseconds */
+    size_t max_connections;            /* those beyond are extra: there to be told so */
+    const char *late; /* the JSON that a client is sent whose request is not complete in time */
+} connection_limits;
+
+/* `limits` is copied, its text is not. NULL if a thread, a descriptor or memory could not be had. */
+connections *connections_new(const connection_limits *limits);
 
 /* All connections must have been closed. NULL is allowed. */
 void connections_free(connections *table);
 
+/* Open connections. */
+size_t connections_count(connections *table);
+
 /* A connection was accepted; its first request must be complete within the read timeout. NULL: no memory. */
 connection *connection_open(connections *table, int descriptor);
 
+/* Was it opened when as many as allowed were open already? */
+bool connection_is_extra(const connection *c);
+
 /* A request begins: it must be complete within the read timeout. */
 void connection_begin(connection *c);
+
+/* The request's id, for the answer that it gets if it is late; cut to REQUEST_ID_MAX. */
+void connection_name(connection *c, const char *request_id);
 
 /* The request is complete, nothing more is expected of the client. False if its time was up already: then the
  * client has been told, and the connection is being shut down. */
 bool connection_complete(connection *c);
 
-/* The answer has been sent; the next request may take the idle timeout to begin. */
-void connection_idle(connection *c);
+/* The request is over. The next may take the idle timeout to begin. False if this one was late. */
+bool connection_idle(connection *c);
 
 /* The answer goes out before the request has been read, and the connection will be closed. Closing a socket
  * that holds unread bytes resets it, and the client would lose the answer; so what it still sends is read and
@@ -39,9 +53,6 @@ void connection_linger(connection *c);
 
 /* The descriptor is about to be closed; frees the connection. */
 void connection_close(connection *c);
-
-/* Open connections. */
-size_t connections_count(connections *table);
 
 typedef enum {
     CONNECTION_OPEN,

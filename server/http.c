@@ -8,32 +8,34 @@
 #include "server/admission.h"
 #include "server/clock.h"
 #include "server/connections.h"
+#include "server/listener.h"
 #include "server/log.h"
 #include "server/machine.h"
+#include "server/request_id.h"
 #include "server/wire/json.h"
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define EXTRA_CONNECTIONS 16 /* beyond --max-connections, so that a few are told so with a 503 */
-#define REQUEST_ID_MAX    128
+#define ACCEPTED_AT_ONCE  64 /* beyond those, so that the library accepts what is then closed */
+#define FIRST_RESERVE     ((size_t)256 * 1024) /* bytes of a body; more only as it comes */
 
 struct http_server {
     service *service;
     struct MHD_Daemon *daemon;
     connections *connections;
     atomic_size_t active;
-    char url[NI_MAXHOST + 32];
-    char late[512]; /* the whole answer to a request that was not complete in time */
+    atomic_bool refusing; /* the end is near: a request that comes now is not handed to the workers */
+    char url[LISTENER_URL_SIZE];
+    char late[256]; /* what a client is told whose request was not complete in time */
 };
 
 /* One request as this file sees it. */
@@ -46,6 +48,8 @@ typedef struct {
     enum { HEADERS, BODY, QUEUED, ANSWERED } stage;
     bool refused; /* the answer stands already; what still comes of the body is thrown away */
     bool close;   /* after the answer */
+    bool
+        odd_path; /* with an encoded slash or NUL, which the library has decoded by the time that we see it */
     uint64_t began;
     char method[16], path[256]; /* for the log, cut */
     char request_id[REQUEST_ID_MAX + 1];
@@ -73,19 +77,20 @@ void http_answer_problem(http_exchange *x, const problem *p) {
     x->answer = (wire_buffer){.bytes = no_memory, .length = strlen(no_memory)};
 }
 
-bool http_should_stop(http_exchange *x, problem *p) {
-    const request *r = request_of(x);
+bool http_should_stop(http_exchange *x) {
+    if (x->stopped.code != PROBLEM_NONE)
+        return true;
     if (clock_now() >= x->deadline) {
-        problem_from_core(p, ATTN_CANCELLED, NULL);
+        problem_from_core(&x->stopped, ATTN_CANCELLED, NULL);
         return true;
     }
-    const connection_state state = connection_look(r->connection);
+    const connection_state state = connection_look(request_of(x)->connection);
     if (state == CONNECTION_OPEN ||
-        (state == CONNECTION_HALF_CLOSED && sched_waiting(x->service->scheduler) == 0))
+        (state == CONNECTION_HALF_CLOSED && !sched_crowded(x->service->scheduler)))
         return false;
-    problem_set(p, PROBLEM_UNAVAILABLE,
-                "the client closed its side of the connection before it had its answer, "
-                "and other requests wait");
+    problem_set(
+        &x->stopped, PROBLEM_UNAVAILABLE,
+        "the client closed its side of the connection before it had its answer, and other requests wait");
     return true;
 }
 
@@ -129,8 +134,13 @@ static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const
     (void)kind;
     if (value == NULL)
         value = "";
-    if (strcasecmp(name, "Transfer-Encoding") == 0)
+    const size_t length = strlen(name);
+    if (length > 0 && (name[length - 1] == ' ' || name[length - 1] == '\t'))
+        head->odd_name = true;
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        head->odd_encoding |= head->transfer_encoding || strcasecmp(value, "chunked") != 0;
         head->transfer_encoding = true;
+    }
     if (strcasecmp(name, "Content-Length") == 0) {
         head->ambiguous |= head->content_length != NULL && strcmp(head->content_length, value) != 0;
         head->content_length = value;
@@ -151,6 +161,11 @@ static enum MHD_Result first_parameter(void *context, enum MHD_ValueKind kind, c
 }
 
 static request_head read_head(const request *r, const char *method, const char *path, const char *version) {
+    /* A request for a proxy names the host in its first line (RFC 9112, section 3.2.2). */
+    if (strncasecmp(path, "http://", 7) == 0) {
+        const char *slash = strchr(path + 7, '/');
+        path = slash == NULL ? "/" : slash;
+    }
     request_head head = {.method = method,
                          .path = path,
                          .http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
@@ -158,26 +173,19 @@ static request_head read_head(const request *r, const char *method, const char *
                          .content_type = header(r, "Content-Type"),
                          .content_encoding = header(r, "Content-Encoding"),
                          .request_timeout = header(r, "X-Request-Timeout"),
-                         .connections = connections_count(r->server->connections)};
+                         .odd_path = r->odd_path,
+                         .extra = connection_is_extra(r->connection)};
     MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &head);
     MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, first_parameter, &head.parameter);
     return head;
 }
 
-/* The caller's id if it is harmless, else a fresh one. */
-static void choose_request_id(request *r) {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    const char *given = header(r, "X-Request-Id");
-    const size_t length = given == NULL ? 0 : strspn(given, allowed);
-    if (length > 0 && length <= REQUEST_ID_MAX && given[length] == '\0') {
-        memcpy(r->request_id, given, length + 1);
-        return;
-    }
-    unsigned char random[16] = {0};
-    if (getrandom(random, sizeof random, GRND_NONBLOCK) < 0) /* only before the system has any randomness */
-        memcpy(random, &r->began, sizeof r->began);
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(r->request_id + 2 * i, 3, "%02x", random[i]);
+/* Has the path, before its query, an encoded slash or NUL? */
+static bool is_odd(const char *uri) {
+    for (; *uri != '\0' && *uri != '?'; uri++)
+        if (strncasecmp(uri, "%2f", 3) == 0 || strncmp(uri, "%00", 3) == 0)
+            return true;
+    return false;
 }
 
 /* ---- The life of a request ---- */
@@ -205,6 +213,7 @@ static void *begin(void *context, const char *uri, struct MHD_Connection *mhd) {
     r->mhd = mhd;
     r->connection = info->socket_context;
     r->began = clock_now();
+    r->odd_path = is_odd(uri);
     snprintf(r->path, sizeof r->path, "%s", uri);
     connection_begin(r->connection);
     atomic_fetch_add(&server->active, 1);
@@ -217,9 +226,10 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     problem p;
     r->stage = BODY;
     snprintf(r->method, sizeof r->method, "%s", method);
-    choose_request_id(r);
+    request_id_choose(header(r, "X-Request-Id"), r->request_id);
+    connection_name(r->connection, r->request_id);
     if (admit(&head, &x->service->options, x, &p) == PROBLEM_NONE) {
-        if (wire_buffer_reserve(&x->body, x->expected_body))
+        if (wire_buffer_grow(&x->body, x->expected_body < FIRST_RESERVE ? x->expected_body : FIRST_RESERVE))
             return MHD_YES;
         problem_from_core(&p, attn_arena_failure(x->arena), NULL);
     }
@@ -236,6 +246,16 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     return send_answer(r);
 }
 
+/* Memory for a body is taken as it comes, twice as much each time, but not beyond the length that was
+ * announced: a client must not tie up memory by announcing alone. */
+static bool make_room(http_exchange *x, size_t count) {
+    const wire_buffer *body = &x->body;
+    if (count <= body->capacity - body->length || x->expected_body <= body->capacity)
+        return true;
+    const size_t doubled = 2 * (body->length + count);
+    return wire_buffer_grow(&x->body, doubled < x->expected_body ? doubled : x->expected_body);
+}
+
 static void take_body(request *r, const char *bytes, size_t count) {
     http_exchange *x = &r->public;
     problem p;
@@ -245,7 +265,7 @@ static void take_body(request *r, const char *bytes, size_t count) {
     if (count > limit - x->body.length)
         problem_set(&p, PROBLEM_TOO_LARGE, "the body is larger than the %zu bytes that --max-body allows",
                     limit);
-    else if (wire_buffer_append(&x->body, bytes, count))
+    else if (make_room(x, count) && wire_buffer_append(&x->body, bytes, count))
         return;
     else
         problem_from_core(&p, attn_arena_failure(x->arena), NULL);
@@ -277,10 +297,9 @@ static void expire_job(sched_job *job) {
 /* The last byte has come. */
 static enum MHD_Result take_end(request *r) {
     http_exchange *x = &r->public;
-    if (!connection_complete(r->connection)) {
-        x->status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* sent by connections.c; for the log */
+    problem p;
+    if (!connection_complete(r->connection))
         return MHD_NO;
-    }
     if (r->refused)
         return send_answer(r);
     x->arrived = clock_now();
@@ -289,13 +308,17 @@ static enum MHD_Result take_end(request *r) {
         x->route->handle(x);
         return send_answer(r);
     }
+    if (r->server->refusing) {
+        problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and takes no more requests");
+        http_answer_problem(x, &p);
+        return send_answer(r);
+    }
     /* Suspended before it is handed over: a worker may be done with it before this function returns. */
     r->stage = QUEUED;
     r->job = (sched_job){.run = run_job, .expired = expire_job, .deadline = x->deadline};
     MHD_suspend_connection(r->mhd);
     if (sched_submit(x->service->scheduler, &r->job))
         return MHD_YES;
-    problem p;
     problem_set(&p, PROBLEM_QUEUE_FULL, "--max-queue %zu requests wait already; try again later",
                 x->service->options.max_queue);
     http_answer_problem(x, &p);
@@ -351,7 +374,8 @@ static void completed(void *context, struct MHD_Connection *mhd, void **state,
     if (r == NULL)
         return;
     *state = NULL;
-    connection_idle(r->connection);
+    if (!connection_idle(r->connection))
+        r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as connections.c told the client */
     log_request(r, how);
     http_server *server = r->server;
     attn_arena_free(r->public.arena);
@@ -375,53 +399,17 @@ static void connection_changed(void *context, struct MHD_Connection *mhd, void *
 
 /* ---- Start and stop ---- */
 
-/* A listening socket on the address of the options, or -1 with a sentence in *error. */
-static int listen_on(const options *o, attn_error *error) {
-    char port[16];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;
-    snprintf(port, sizeof port, "%zu", o->port);
-    const int failed = getaddrinfo(o->host, port, &hints, &found);
-    if (failed != 0) {
-        attn_fail(error, ATTN_BAD_VALUE, "--host: cannot resolve '%.100s': %s", o->host,
-                  gai_strerror(failed));
-        return -1;
-    }
-    const int one = 1;
-    const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const bool listening = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-                           bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0;
-    freeaddrinfo(found);
-    if (listening)
-        return fd;
-    attn_fail(error, ATTN_BAD_VALUE, "cannot listen on %.100s, port %zu: %s", o->host, o->port,
-              strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-static void write_url(http_server *server, int listener) {
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
-    if (getsockname(listener, (struct sockaddr *)&address, &size) == 0)
-        getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(server->url, sizeof server->url, strchr(host, ':') != NULL ? "http://[%s]:%s" : "http://%s:%s",
-             host, port);
-}
-
-/* What a client is sent, byte for byte, that did not send its request in time. */
-static void write_late_answer(http_server *server) {
-    char body[256];
-    const int length = snprintf(body, sizeof body,
-                                "{\"error\":\"the request was not complete within %zu ms "
-                                "(--read-timeout)\",\"code\":\"upload_timeout\"}",
-                                server->service->options.read_timeout);
+static connections *new_connections(http_server *server) {
+    const options *o = &server->service->options;
     snprintf(server->late, sizeof server->late,
-             "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-             "Connection: close\r\n\r\n%s",
-             length, body);
+             "{\"error\":\"the request was not complete within %zu ms "
+             "(--read-timeout)\",\"code\":\"upload_timeout\"}",
+             o->read_timeout);
+    const connection_limits limits = {.read_timeout = o->read_timeout,
+                                      .idle_timeout = o->idle_timeout,
+                                      .max_connections = o->max_connections,
+                                      .late = server->late};
+    return connections_new(&limits);
 }
 
 /* The library's own log goes into ours; it is about clients, so it is shown only for debugging. */
@@ -436,16 +424,27 @@ static void library_log(void *context, const char *format, va_list arguments) {
     log_line(LOG_DEBUG, "libmicrohttpd: %s", text);
 }
 
-static unsigned int connection_limit(const options *o) {
-    const size_t files = machine_open_files(), needed = o->max_connections + EXTRA_CONNECTIONS;
-    const size_t reserve = 128; /* listener, epoll, lingering sockets, files that are read */
-    if (needed + reserve <= files)
-        return (unsigned int)needed;
+/* --max-connections, or as many as the limit of open files allows. */
+static void fit_connections(options *o) {
+    const size_t files = machine_open_files();
+    const size_t reserve =
+        EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE + 384; /* lingering sockets, epoll, files that are read */
+    if (o->max_connections <= files && reserve <= files - o->max_connections)
+        return;
     const size_t possible = files > reserve + 8 ? files - reserve : 8;
     log_line(LOG_WARNING,
              "--max-connections %zu is more than the limit of %zu open files allows; serving %zu",
              o->max_connections, files, possible);
-    return (unsigned int)possible;
+    o->max_connections = possible;
+}
+
+/* A few beyond the limit are let in, to be told so; more are closed. */
+static enum MHD_Result accept_policy(void *context, const struct sockaddr *address, socklen_t size) {
+    const http_server *server = context;
+    (void)address;
+    (void)size;
+    const size_t most = server->service->options.max_connections + EXTRA_CONNECTIONS;
+    return connections_count(server->connections) < most ? MHD_YES : MHD_NO;
 }
 
 static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
@@ -453,26 +452,26 @@ static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
     /* The library's own timeout counts inactivity only. It is there for clients that do not read their
      * answer; connections.c comes first for all others. */
     const size_t longest = o->idle_timeout > o->read_timeout ? o->idle_timeout : o->read_timeout;
-    return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, serve,
-        server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener,
-        MHD_OPTION_CONNECTION_LIMIT, connection_limit(o), MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned int)(longest / 1000 + 1), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
-        begin, server, MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-        connection_changed, server, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+                            accept_policy, server, serve, server, MHD_OPTION_EXTERNAL_LOGGER, library_log,
+                            NULL, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned int)(o->max_connections + EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE),
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)(longest / 1000 + 1),
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, begin, server,
+                            MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+                            connection_changed, server, MHD_OPTION_END);
 }
 
 http_server *http_start(service *s, attn_error *error) {
-    const int listener = listen_on(&s->options, error);
+    const int listener = listener_open(&s->options, error);
     if (listener < 0)
         return NULL;
     http_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
         server->service = s;
-        write_url(server, listener);
-        write_late_answer(server);
-        server->connections = connections_new(s->options.read_timeout, s->options.idle_timeout, server->late,
-                                              strlen(server->late));
+        listener_url(listener, server->url, sizeof server->url);
+        fit_connections(&s->options);
+        server->connections = new_connections(server);
         server->daemon = server->connections == NULL ? NULL : start_daemon(server, listener);
     }
     if (server != NULL && server->daemon != NULL)
@@ -491,8 +490,22 @@ const char *http_url(const http_server *server) {
 
 void http_close_listener(http_server *server) {
     const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
-    if (listener != MHD_INVALID_SOCKET)
-        close(listener);
+    if (listener == MHD_INVALID_SOCKET)
+        return;
+    /* Those that the system has accepted for us already would be reset. */
+    for (;;) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        const int fd = accept4(listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, size);
+    }
+    close(listener);
+}
+
+void http_refuse_requests(http_server *server) {
+    atomic_store(&server->refusing, true);
 }
 
 size_t http_active(http_server *server) {

@@ -35,6 +35,7 @@ struct http_exchange {
     uint64_t time_allowed; /* nanoseconds from then on */
     size_t expected_body;  /* bytes, of Content-Length; 0 if it is not known */
     uint64_t deadline;     /* when it must be answered */
+    problem stopped;       /* why the work on it should stop, once that is known */
 
     /* The answer, filled in by the handler. */
     int status;
@@ -47,9 +48,10 @@ struct http_exchange {
 /* The answer is this problem. */
 void http_answer_problem(http_exchange *x, const problem *p);
 
-/* Should the work on this exchange stop? Its deadline has passed, or nobody waits for the answer: then *p
- * says so. A client that has only closed its sending side is served as long as no other request waits. */
-bool http_should_stop(http_exchange *x, problem *p);
+/* Should the work on this exchange stop? Its deadline has passed, or nobody waits for the answer: x->stopped
+ * then says which, and the answer stays yes. A client that has only closed its sending side is served as long
+ * as no other request waits for a worker. For the thread that has the exchange. */
+bool http_should_stop(http_exchange *x);
 
 typedef struct http_server http_server;
 
@@ -66,8 +68,12 @@ void http_close_listener(http_server *server);
 /* Requests that have begun to arrive and whose answers are not completely sent. */
 size_t http_active(http_server *server);
 
-/* Stops and frees the server. http_active must be 0 and the listener closed: a request that waits for a
- * worker would be one that the library cannot stop. */
+/* From now on a request that would be handed to the workers gets 503 instead. Once http_active is 0 after
+ * this, nothing waits for a worker any more. */
+void http_refuse_requests(http_server *server);
+
+/* Stops and frees the server, after http_close_listener, http_refuse_requests and a wait until http_active is
+ * 0: the library cannot stop while a request waits for a worker. */
 void http_stop(http_server *server);
 
 /* Version of the HTTP library. */

@@ -1,6 +1,8 @@
 #include "server/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,25 @@ static size_t escape(const char *text, char *out, size_t size) {
     return n;
 }
 
+/* Lines that were lost since the last one that was written. */
+static atomic_size_t lost;
+
+/* Writes in one piece, so that lines of several threads do not mix. A reader that has stopped reading must
+ * not stop the service: a line for which a pipe has no room (poll says so below PIPE_BUF bytes, which a line
+ * never has) is counted instead. */
+static void write_line(const char *line, size_t length) {
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) {
+        lost++;
+        return;
+    }
+    const size_t missing = atomic_exchange(&lost, 0);
+    if (missing > 0)
+        dprintf(STDERR_FILENO, "%zu lines of the log were lost: nobody was reading\n", missing);
+    if (write(STDERR_FILENO, line, length) < 0)
+        lost++;
+}
+
 void log_line(log_level level, const char *format, ...) {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     if (level > threshold)
@@ -41,7 +62,5 @@ void log_line(log_level level, const char *format, ...) {
     n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ %s ", now.tv_nsec / 1000000, names[level]);
     n += escape(text, line + n, sizeof line - n - 1);
     line[n++] = '\n';
-    /* One write, so that lines of several threads do not mix. A log that cannot be written stops nothing. */
-    if (write(STDERR_FILENO, line, n) < 0)
-        return;
+    write_line(line, n);
 }

@@ -106,6 +106,11 @@ static void end_on_signal(int signal_number) {
     }
 }
 
+static void wait_for_answers(http_server *server) {
+    while (http_active(server) > 0)
+        end_on_signal(wait_for_signal(10));
+}
+
 /* Serves until a signal, then drains: not ready at once, the listener closed after the delay, and the end
  * when the last answer is out. */
 static void serve_until_signal(service *s, http_server *server) {
@@ -116,8 +121,9 @@ static void serve_until_signal(service *s, http_server *server) {
              http_active(server));
     end_on_signal(wait_for_signal((int)seconds * 1000));
     http_close_listener(server);
-    while (http_active(server) > 0)
-        end_on_signal(wait_for_signal(10));
+    wait_for_answers(server);
+    http_refuse_requests(server); /* a kept connection may still have sent one */
+    wait_for_answers(server);
 }
 
 static int run(service *s) {
@@ -146,8 +152,9 @@ static int run(service *s) {
     }
     fprintf(stderr, "listening on %s\n", http_url(server));
     serve_until_signal(s, server);
+    sched_free(
+        s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);
-    sched_free(s->scheduler);
     return EXIT_SUCCESS;
 }
 
@@ -159,9 +166,17 @@ static int run_probe(const options *o) {
     return EXIT_FAILURE;
 }
 
+/* Until requests are served, a signal ends the process at once; without a handler, process 1 of a container
+ * would ignore it. */
+static void end_at_once(int signal_number) {
+    _exit(128 + signal_number);
+}
+
 int main(int argc, char **argv) {
     static service s;
     char sentence[512];
+    signal(SIGTERM, end_at_once);
+    signal(SIGINT, end_at_once);
     json_object_seed(0); /* before there are threads */
     if (!options_read(&s.options, argc, argv, sentence, sizeof sentence)) {
         fprintf(stderr, "attend-server: %s\n", sentence);

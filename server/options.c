@@ -13,7 +13,8 @@ typedef enum {
     OPTION_NUMBER,
     OPTION_BYTES,
     OPTION_CHOICE,
-    OPTION_SWITCH
+    OPTION_SWITCH,
+    OPTION_COMMAND, /* a switch on the command line only: it asks for something else than serving */
 } option_type;
 
 typedef struct {
@@ -38,7 +39,7 @@ static const option table[] = {
      "a model to serve; repeatable, the first is the default model"},
     {"check", OPTION_SWITCH, AT(check), NULL, 0, 0, NULL,
      "load the models, print what would be served, exit"},
-    {"probe", OPTION_SWITCH, AT(probe), NULL, 0, 0, NULL,
+    {"probe", OPTION_COMMAND, AT(probe), NULL, 0, 0, NULL,
      "ask the service on --host and --port for its health; exit code 0 if it is well"},
     {"threads", OPTION_NUMBER, AT(threads), NULL, 1, 1024, "N",
      "compute threads; default: the CPUs that the process may use"},
@@ -60,8 +61,8 @@ static const option table[] = {
     {"drain-seconds", OPTION_NUMBER, AT(drain_seconds), "5", 0, 3600, "N",
      "after SIGTERM: time between failing /readyz and closing the listener"},
     {"log-level", OPTION_CHOICE, AT(level), "info", 0, 0, "LEVEL", "error, warning, info or debug"},
-    {"version", OPTION_SWITCH, AT(version), NULL, 0, 0, NULL, "print the versions and the kernels, exit"},
-    {"help", OPTION_SWITCH, AT(help), NULL, 0, 0, NULL, "print this, exit"},
+    {"version", OPTION_COMMAND, AT(version), NULL, 0, 0, NULL, "print the versions and the kernels, exit"},
+    {"help", OPTION_COMMAND, AT(help), NULL, 0, 0, NULL, "print this, exit"},
 };
 enum { TABLE_SIZE = sizeof table / sizeof table[0] };
 
@@ -147,13 +148,15 @@ static bool set(options *o, const option *row, const char *value, const complain
     case OPTION_CHOICE:
         return read_level(value, member, c);
     case OPTION_SWITCH:
+    case OPTION_COMMAND:
         *(bool *)member = true;
         return true;
     }
     return false;
 }
 
-/* A value of the environment: a list is separated by spaces, a switch is 0 or 1. */
+/* A value of the environment: a list is separated by spaces, a switch is 0 or 1. Commands are not read from
+ * it: ATTEND_VERSION may well be set for another reason. */
 static bool set_from_environment(options *o, const option *row, const char *value, const complaint *c) {
     if (row->type == OPTION_SWITCH) {
         if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
@@ -190,7 +193,7 @@ static bool read_environment(options *o, const bool *seen, char *sentence, size_
             o->ignored_service_port = true;
             value = NULL;
         }
-        if (seen[i] || value == NULL)
+        if (seen[i] || value == NULL || table[i].type == OPTION_COMMAND)
             continue;
         if (!set_from_environment(o, &table[i], value, &c))
             return false;
@@ -198,19 +201,29 @@ static bool read_environment(options *o, const bool *seen, char *sentence, size_
     return true;
 }
 
+/* What getopt_long says of a flag: ':' no value; '?' with the flag's number, a value that it does not take;
+ * '?' with a letter or 0, no such flag. */
+static void complain_of_flag(int found, const char *word, char *sentence, size_t size) {
+    if (found == '?' && optopt >= 256)
+        snprintf(sentence, size, "--%s takes no value", table[optopt - 256].name);
+    else if (found == '?' && optopt != 0)
+        snprintf(sentence, size, "-%c: no such flag; --help lists them", optopt);
+    else
+        snprintf(sentence, size, "%.200s: %s", word,
+                 found == ':' ? "a value is missing" : "no such flag; --help lists them");
+}
+
 static bool read_flags(options *o, int argc, char **argv, bool *seen, char *sentence, size_t size) {
     struct option flags[TABLE_SIZE + 1] = {0};
     for (int i = 0; i < TABLE_SIZE; i++)
-        flags[i] =
-            (struct option){.name = table[i].name,
-                            .has_arg = table[i].type == OPTION_SWITCH ? no_argument : required_argument,
-                            .val = i + 256};
+        flags[i] = (struct option){.name = table[i].name,
+                                   .has_arg = table[i].argument == NULL ? no_argument : required_argument,
+                                   .val = i + 256};
     opterr = 0;
     optind = 0; /* glibc: start anew, so that a program may read more than one command line */
     for (int found; (found = getopt_long(argc, argv, ":", flags, NULL)) != -1;) {
         if (found == ':' || found == '?') {
-            snprintf(sentence, size, "%.200s: %s", argv[optind - 1],
-                     found == ':' ? "a value is missing" : "no such flag; --help lists them");
+            complain_of_flag(found, argv[optind - 1], sentence, size);
             return false;
         }
         const option *row = &table[found - 256];

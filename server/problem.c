@@ -28,6 +28,13 @@ static const struct {
     [PROBLEM_OUT_OF_MEMORY] = {507, "out_of_memory"},
 };
 
+/* A piece of the request that is quoted may hold anything. */
+static void clean(char *text) {
+    for (; *text != '\0'; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            *text = '?';
+}
+
 problem_code problem_set(problem *p, problem_code code, const char *format, ...) {
     va_list arguments;
     memset(p, 0, sizeof *p);
@@ -35,11 +42,13 @@ problem_code problem_set(problem *p, problem_code code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(p->text, sizeof p->text, format, arguments);
     va_end(arguments);
-    /* A piece of the request that is quoted in the sentence may hold anything. */
-    for (char *c = p->text; *c != '\0'; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
+    clean(p->text);
     return code;
+}
+
+void problem_at(problem *p, const char *path) {
+    snprintf(p->path, sizeof p->path, "%s", path);
+    clean(p->path);
 }
 
 problem_code problem_from_core(problem *p, attn_status status, const attn_error *error) {
@@ -47,8 +56,10 @@ problem_code problem_from_core(problem *p, attn_status status, const attn_error 
     case ATTN_OK:
         return problem_set(p, PROBLEM_NONE, "%s", "");
     case ATTN_OVER_BUDGET:
-        return problem_set(p, PROBLEM_QUEUE_FULL,
-                           "the requests in progress take all of --max-memory; try again later");
+        return problem_set(
+            p, PROBLEM_QUEUE_FULL,
+            "this request and those in progress would together hold more than --max-memory allows; "
+            "try again later, with less, or raise it");
     case ATTN_CANCELLED:
         return problem_set(p, PROBLEM_DEADLINE_EXCEEDED,
                            "the request was not answered within its deadline (--request-timeout)");

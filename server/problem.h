@@ -43,6 +43,9 @@ typedef struct {
 problem_code problem_set(problem *p, problem_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Says where: the path is cut, and cleaned like the sentence. */
+void problem_at(problem *p, const char *path);
+
 /* The problem that a failure in core means to the caller of the service. */
 problem_code problem_from_core(problem *p, attn_status status, const attn_error *error);
 

@@ -25,7 +25,7 @@ refuse(resolution *r, problem_code code, const char *path, const char *format, .
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     problem_set(r->p, code, "%s", text);
-    snprintf(r->p->path, sizeof r->p->path, "%s", path);
+    problem_at(r->p, path);
     return code;
 }
 
@@ -196,27 +196,32 @@ static void collect_warnings(const attend_request *request, attend_call *call) {
         call->warnings[call->warning_count++] = "key_padding_mask" ZERO_ONE;
 }
 
+/* Bytes of a float32 array of this shape, if they fit into `limit`. A zero counts as one: an answer of empty
+ * arrays is text all the same. */
+static bool counted(const size_t *shape, size_t rank, size_t limit, size_t *bytes) {
+    size_t numbers = 1;
+    for (size_t i = 0; i < rank; i++)
+        if (!attn_multiply(numbers, shape[i] == 0 ? 1 : shape[i], &numbers))
+            return false;
+    return attn_multiply(numbers, sizeof(float), bytes) && *bytes <= limit;
+}
+
 /* The results' arrays, if they are not larger than the service lets an answer be. */
 static problem_code allocate_output(resolution *r, size_t max_answer, attn_arena *arena) {
     const attn_input *in = &r->call->input;
     const attn_config *config = &r->model->layer.config;
-    const bool weighted = r->request->need_weights;
-    size_t output, weights = 0, total;
-    const bool counted =
-        attn_multiply_all((const size_t[]){in->B, in->L, config->embed_dim}, 3, &output) &&
-        (!weighted ||
-         attn_multiply_all(
-             (const size_t[]){in->B, r->request->average_attn_weights ? 1 : config->num_heads, in->L, in->S},
-             4, &weights)) &&
-        attn_add(output, weights, &total) && attn_multiply(total, sizeof(float), &total);
-    if (!counted || total > max_answer)
+    const size_t heads = r->request->average_attn_weights ? 1 : config->num_heads;
+    size_t output, weights = 0;
+    if (!counted((const size_t[]){in->B, in->L, config->embed_dim}, 3, max_answer, &output) ||
+        (r->request->need_weights &&
+         !counted((const size_t[]){in->B, heads, in->L, in->S}, 4, max_answer - output, &weights)))
         return refuse(r, PROBLEM_TOO_LARGE, "",
                       "the answer's tensors would be larger than the %zu bytes that --max-answer allows",
                       max_answer);
     attn_output *out = &r->call->output;
     out->average = r->request->average_attn_weights;
-    if ((out->output = attn_arena_array(arena, output, sizeof(float))) == NULL ||
-        (weighted && (out->weights = attn_arena_array(arena, weights, sizeof(float))) == NULL))
+    if ((out->output = attn_arena_alloc(arena, output)) == NULL ||
+        (r->request->need_weights && (out->weights = attn_arena_alloc(arena, weights)) == NULL))
         return problem_from_core(r->p, attn_arena_failure(arena), NULL);
     return PROBLEM_NONE;
 }

@@ -140,11 +140,11 @@ bool sched_submit(scheduler *s, sched_job *job) {
     return room;
 }
 
-size_t sched_waiting(scheduler *s) {
+bool sched_crowded(scheduler *s) {
     pthread_mutex_lock(&s->lock);
-    const size_t waiting = s->waiting;
+    const bool crowded = s->waiting > s->idle;
     pthread_mutex_unlock(&s->lock);
-    return waiting;
+    return crowded;
 }
 
 void sched_free(scheduler *s) {

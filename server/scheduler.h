@@ -26,8 +26,8 @@ scheduler *sched_new(size_t threads, size_t max_queue, void (*prepare)(void));
 /* Hands a job over. False if the queue is full: then nothing of it will be called. */
 bool sched_submit(scheduler *s, sched_job *job);
 
-/* Jobs that wait now. */
-size_t sched_waiting(scheduler *s);
+/* Do more jobs wait than there are workers free to take them? */
+bool sched_crowded(scheduler *s);
 
 /* Lets all jobs run to their end, then stops the threads and frees the scheduler. NULL is allowed. */
 void sched_free(scheduler *s);

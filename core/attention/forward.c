@@ -79,10 +79,10 @@ static attn_status weigh_row(const forward_pass *pass, size_t b, size_t h, size_
     if (!attn_mask_row(row, keys, mask_row(input, b, h, i),
                        padding == NULL ? NULL : padding + b * input->S) ||
         !attn_softmax_row(row, keys))
-        return attn_fail(
-            pass->error, ATTN_BAD_VALUE,
-            "the score of query %zu in batch %zu, head %zu is beyond float32: the inputs are too large", i, b,
-            h);
+        return attn_fail(pass->error, ATTN_BAD_VALUE,
+                         "the score of query %zu in batch %zu, head %zu is beyond float32: the inputs or the "
+                         "masks are too large",
+                         i, b, h);
     memset(row + keys, 0, (input->S - keys) * sizeof *row);
     return ATTN_OK;
 }

@@ -16,7 +16,7 @@ static const attn_model *choose_model(http_exchange *x, const attend_request *re
     if (x->argument != NULL && request->model != NULL && strcmp(x->argument, request->model) != 0) {
         problem_set(&p, PROBLEM_BAD_VALUE, "model is '%.80s', but the path says '%.80s'; expected the same",
                     request->model, x->argument);
-        snprintf(p.path, sizeof p.path, "model");
+        problem_at(&p, "model");
         http_answer_problem(x, &p);
         return NULL;
     }
@@ -29,55 +29,77 @@ static const attn_model *choose_model(http_exchange *x, const attend_request *re
 }
 
 static bool should_stop(void *context) {
-    problem unused;
-    return http_should_stop(context, &unused);
+    return http_should_stop(context);
 }
 
-static problem_code compute(http_exchange *x, const attend_call *call, problem *p) {
-    const attn_control control = {should_stop, x};
+static problem_code compute(http_exchange *x, const attend_call *call, const attn_control *control,
+                            problem *p) {
     attn_error error;
     const attn_status status =
-        attn_forward(&call->model->layer, &call->input, &call->output, x->arena, &control, &error);
-    /* What stopped it may have been either; asking again tells which. */
-    if (status == ATTN_CANCELLED && http_should_stop(x, p))
-        return p->code;
-    return status == ATTN_OK ? PROBLEM_NONE : problem_from_core(p, status, &error);
+        attn_forward(&call->model->layer, &call->input, &call->output, x->arena, control, &error);
+    if (status == ATTN_CANCELLED)
+        *p = x->stopped;
+    else
+        problem_from_core(p, status, &error);
+    return p->code;
+}
+
+/* Writes the answer. A deadline that passes meanwhile counts too. */
+static problem_code encode(http_exchange *x, const attend_request *request, const attend_call *call,
+                           const attn_control *control, problem *p) {
+    x->answer = (wire_buffer){.arena = x->arena, .control = control};
+    const bool written = json_write_answer(request, call, &x->answer);
+    x->answer.control = NULL;
+    if (http_should_stop(x))
+        *p = x->stopped;
+    else
+        problem_from_core(p, written ? ATTN_OK : attn_arena_failure(x->arena), NULL);
+    return p->code;
 }
 
 static double milliseconds(uint64_t from, uint64_t to) {
     return (double)(to - from) / 1e6;
 }
 
+/* From the bytes of the body to a request that fits its model; false with the answer given. */
+static bool decode(http_exchange *x, attend_request *request, attend_call *call) {
+    problem p;
+    if (json_read_request(x->body.bytes, x->body.length, x->arena, request, &p) != PROBLEM_NONE) {
+        http_answer_problem(x, &p);
+        return false;
+    }
+    attn_arena_release(x->arena, x->body.bytes);
+    x->body = (wire_buffer){.arena = x->arena};
+    const attn_model *model = choose_model(x, request);
+    if (model == NULL)
+        return false;
+    snprintf(x->model, sizeof x->model, "%s", model->name);
+    if (request_resolve(request, model, x->service->options.max_answer, x->arena, call, &p) != PROBLEM_NONE) {
+        http_answer_problem(x, &p);
+        return false;
+    }
+    return true;
+}
+
 void handle_attend(http_exchange *x) {
+    const attn_control control = {should_stop, x};
     attend_request request = {0};
     attend_call call;
     problem p;
     const uint64_t began = clock_now();
-    if (http_should_stop(x, &p) ||
-        json_read_request(x->body.bytes, x->body.length, x->arena, &request, &p) != PROBLEM_NONE) {
-        http_answer_problem(x, &p);
+    if (http_should_stop(x)) {
+        http_answer_problem(x, &x->stopped);
         return;
     }
-    attn_arena_release(x->arena, x->body.bytes);
-    x->body = (wire_buffer){.arena = x->arena};
-    const attn_model *model = choose_model(x, &request);
-    if (model == NULL)
+    if (!decode(x, &request, &call))
         return;
-    snprintf(x->model, sizeof x->model, "%s", model->name);
-    if (request_resolve(&request, model, x->service->options.max_answer, x->arena, &call, &p) !=
-        PROBLEM_NONE) {
-        http_answer_problem(x, &p);
-        return;
-    }
     const uint64_t parsed = clock_now();
-    if (compute(x, &call, &p) != PROBLEM_NONE || http_should_stop(x, &p)) {
+    if (compute(x, &call, &control, &p) != PROBLEM_NONE) {
         http_answer_problem(x, &p);
         return;
     }
     const uint64_t computed = clock_now();
-    x->answer.arena = x->arena;
-    if (!json_write_answer(&request, &call, &x->answer)) {
-        problem_from_core(&p, attn_arena_failure(x->arena), NULL);
+    if (encode(x, &request, &call, &control, &p) != PROBLEM_NONE) {
         http_answer_problem(x, &p);
         return;
     }

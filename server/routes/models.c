@@ -67,6 +67,6 @@ void answer_no_model(http_exchange *x, const char *name, const char *path) {
             (size_t)snprintf(list + n, sizeof list - n, "%s%s", i == 0 ? "" : ", ", registry->models[i].name);
     }
     problem_set(&p, PROBLEM_NOT_FOUND, "there is no model '%.80s'; served are: %s", name, list);
-    snprintf(p.path, sizeof p.path, "%s", path);
+    problem_at(&p, path);
     http_answer_problem(x, &p);
 }

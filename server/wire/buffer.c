@@ -4,22 +4,37 @@
 
 #include <string.h>
 
+#define LOOK_EVERY ((size_t)256 * 1024) /* bytes that are written between two looks at the control */
+
+static bool stopped(wire_buffer *buffer) {
+    if (buffer->control == NULL || buffer->length - buffer->looked_at < LOOK_EVERY)
+        return false;
+    buffer->looked_at = buffer->length;
+    return buffer->control->should_stop(buffer->control->context);
+}
+
+bool wire_buffer_grow(wire_buffer *buffer, size_t capacity) {
+    if (capacity <= buffer->capacity)
+        return true;
+    char *moved = attn_arena_resize(buffer->arena, buffer->bytes, capacity);
+    if (moved == NULL)
+        return false;
+    buffer->bytes = moved;
+    buffer->capacity = capacity;
+    return true;
+}
+
 bool wire_buffer_reserve(wire_buffer *buffer, size_t more) {
     size_t needed, grown;
+    if (stopped(buffer))
+        return false;
     if (more <= buffer->capacity - buffer->length)
         return true;
     if (!attn_add(buffer->length, more, &needed) || !attn_multiply(buffer->capacity, 2, &grown))
         return false;
     if (grown < needed)
         grown = needed;
-    if (grown < 1024)
-        grown = 1024;
-    char *moved = attn_arena_resize(buffer->arena, buffer->bytes, grown);
-    if (moved == NULL)
-        return false;
-    buffer->bytes = moved;
-    buffer->capacity = grown;
-    return true;
+    return wire_buffer_grow(buffer, grown < 1024 ? 1024 : grown);
 }
 
 bool wire_buffer_append(wire_buffer *buffer, const char *bytes, size_t count) {

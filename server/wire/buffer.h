@@ -3,6 +3,7 @@
 #define WIRE_BUFFER_H
 
 #include "core/arena.h"
+#include "core/attention.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,13 +12,18 @@ typedef struct {
     attn_arena *arena;
     char *bytes; /* not NUL-terminated */
     size_t length, capacity;
+    const attn_control *control; /* asked while much is written; NULL: never stop */
+    size_t looked_at;            /* the length at which it was asked last */
 } wire_buffer;
 
-/* Makes room for `more` bytes after the length; growth is geometric. False if memory ran out, with the
- * contents intact. */
+/* Makes room for `more` bytes after the length; growth is geometric. False if memory ran out, or if the
+ * control says stop; the contents are intact. */
 bool wire_buffer_reserve(wire_buffer *buffer, size_t more);
 
-/* Appends bytes; false if memory ran out. */
+/* Makes the capacity at least `capacity`, and no more than that if it grows. False as above. */
+bool wire_buffer_grow(wire_buffer *buffer, size_t capacity);
+
+/* Appends bytes; false as above. */
 bool wire_buffer_append(wire_buffer *buffer, const char *bytes, size_t count);
 
 #endif

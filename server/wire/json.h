@@ -17,7 +17,8 @@ problem_code json_read_request(const char *text, size_t length, attn_arena *aren
                                problem *p);
 
 /* Appends {"model", "id"?, "output", "attn_weights"?, "warnings"?} to `out`. Every number has the fewest
- * digits that read back to the same float32. False if memory ran out (out->arena knows why). */
+ * digits that read back to the same float32. False if memory ran out
+ * (out->arena knows why), or if out->control says stop. */
 bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out);
 
 /* Appends {"error", "code", "path"?, "offset"?}. False if memory ran out. */

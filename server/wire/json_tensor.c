@@ -1,7 +1,7 @@
 #include "server/wire/json_tensor.h"
 
 #include "core/size.h"
-#include "server/wire/float_text.h"
+#include "server/wire/json_number.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -154,14 +154,14 @@ static problem_code read_string_element(tensor_reader *tr, float *value) {
 static problem_code fail_number(const tensor_reader *tr) {
     float value;
     const char *const where = tr->r->at, *next;
-    switch (float_text_read(where, tr->r->end, &value, &next)) {
-    case FLOAT_TEXT_NOT_A_NUMBER:
+    switch (json_read_number(where, tr->r->end, &value, &next)) {
+    case JSON_NUMBER_NOT_A_NUMBER:
         tr->r->at = next;
         return fail_expected(tr, tr->t->rank, "a digit of a number");
-    case FLOAT_TEXT_TOO_LARGE:
+    case JSON_NUMBER_TOO_LARGE:
         return fail(tr, tr->t->rank, where, PROBLEM_BAD_VALUE,
                     "is beyond float32, expected a number of at most 3.4028235e38 in size");
-    case FLOAT_TEXT_OK:
+    case JSON_NUMBER_OK:
         break;
     }
     return fail_mixed(tr, where);
@@ -227,7 +227,7 @@ static problem_code read_row(tensor_reader *tr) {
             return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
         tr->index[level] = length++;
         json_skip_space(r);
-        if (float_text_read(r->at, r->end, &value, &next) == FLOAT_TEXT_OK && !t->boolean)
+        if (json_read_number(r->at, r->end, &value, &next) == JSON_NUMBER_OK && !t->boolean)
             r->at = next;
         else if ((code = read_other_element(tr, &value)) != PROBLEM_NONE)
             return code;

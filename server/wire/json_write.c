@@ -1,6 +1,6 @@
 #include "core/size.h"
-#include "server/wire/float_text.h"
 #include "server/wire/json.h"
+#include "server/wire/json_number.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static bool append_string(wire_buffer *out, const char *text) {
 /* Appends `data` [count] as an array. */
 static bool append_row(wire_buffer *out, const float *data, size_t count) {
     size_t bytes;
-    if (!attn_multiply(count, FLOAT_TEXT_MAX + 1, &bytes) || !attn_add(bytes, 2, &bytes) ||
+    if (!attn_multiply(count, JSON_NUMBER_MAX + 1, &bytes) || !attn_add(bytes, 2, &bytes) ||
         !wire_buffer_reserve(out, bytes))
         return false;
     char *at = out->bytes + out->length;
@@ -41,7 +41,7 @@ static bool append_row(wire_buffer *out, const float *data, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             *at++ = ',';
-        at += float_text_write(data[i], at);
+        at += json_write_number(data[i], at);
     }
     *at++ = ']';
     out->length = (size_t)(at - out->bytes);

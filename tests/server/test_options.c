@@ -47,6 +47,7 @@ Test(options, a_flag_wins_over_the_environment) {
     setenv("ATTEND_MODEL", "a=init:seed=1 b=init:seed=2", 1);
     setenv("ATTEND_CHECK", "1", 1);
     setenv("ATTEND_NO_SUCH_THING", "1", 1);
+    setenv("ATTEND_VERSION", "0.1.0", 1);
     cr_assert(read_line(&o, "--port 2222"), "%s", sentence);
     cr_assert_eq(o.port, 2222);
     cr_assert_eq(o.max_body, 2048);
@@ -85,7 +86,8 @@ static const char *const bad_lines[][3] = {
     {"--log-level loud", "--log-level", "warning"},
     {"--no-such-flag", "--no-such-flag", "--help"},
     {"extra", "extra", "--help"},
-    {"--check=1", "--check", ""},
+    {"--check=1", "--check", "takes no value"},
+    {"-pq", "-p", "no such flag"},
 };
 
 Test(options, a_bad_value_gets_one_sentence) {

@@ -155,6 +155,10 @@ Test(request, bounds_the_answer) {
     cr_assert_not_null(strstr(p.text, "--max-answer"));
     cr_assert_eq(resolve(&model, s, true, output + weights, &call, &p), PROBLEM_NONE);
     cr_assert_eq(resolve(&model, s, true, output + weights - 1, &call, &p), PROBLEM_TOO_LARGE);
+    /* Empty arrays are text too: a zero counts as one. */
+    const shapes empty = {.query = "1000000,0,..."};
+    cr_assert_eq(resolve(&model, empty, false, 1000000 * 8 * 4 - 1, &call, &p), PROBLEM_TOO_LARGE);
+    cr_assert_eq(resolve(&model, empty, false, 1000000 * 8 * 4, &call, &p), PROBLEM_NONE);
     const shapes huge = {.query = "16777216,16777216,8", .key = "16777216,16777216,8"};
     cr_assert_eq(resolve(&model, huge, true, SIZE_MAX, &call, &p), PROBLEM_TOO_LARGE);
 }

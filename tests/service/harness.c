@@ -92,7 +92,7 @@ int server_wait(server *s) {
 }
 
 int server_stop(server *s) {
-    kill(s->pid, SIGTERM);
+    kill(s->pid, SIGINT); /* drains without SIGTERM's delay */
     return server_wait(s);
 }
 
@@ -109,7 +109,7 @@ size_t server_descriptors(const server *s) {
 }
 
 bool server_settles(const server *s, size_t count) {
-    for (int i = 0; i < 3000 && server_descriptors(s) > count; i++)
+    for (int i = 0; i < 1000 && server_descriptors(s) > count; i++)
         usleep(10000);
     return server_descriptors(s) <= count;
 }

@@ -31,7 +31,7 @@ bool server_try_start(server *s, char *said, size_t size, const char *flag, ...)
  * -1. */
 int server_collect(server *s, char *said, size_t size);
 
-/* Sends SIGTERM and waits. Returns its exit code, or -1 if a signal ended it. */
+/* Sends SIGINT and waits. Returns its exit code, or -1 if a signal ended it. */
 int server_stop(server *s);
 
 /* Waits for the process to end by itself. */

@@ -1,6 +1,6 @@
-#include "server/wire/float_powers.h"
+#include "server/wire/json_number_powers.h"
 
-const uint64_t float_powers[FLOAT_POWERS_MAX - FLOAT_POWERS_MIN + 1] = {
+const uint64_t json_number_powers[JSON_NUMBER_POWERS_MAX - JSON_NUMBER_POWERS_MIN + 1] = {
     0x81ceb32c4b43fcf5, 0xa2425ff75e14fc32, 0xcad2f7f5359a3b3f, 0xfd87b5f28300ca0e, /* -31 */
     0x9e74d1b791e07e49, 0xc612062576589ddb, 0xf79687aed3eec552, 0x9abe14cd44753b53, /* -27 */
     0xc16d9a0095928a28, 0xf1c90080baf72cb2, 0x971da05074da7bef, 0xbce5086492111aeb, /* -23 */

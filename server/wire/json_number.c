@@ -1,6 +1,6 @@
-#include "server/wire/float_text.h"
+#include "server/wire/json_number.h"
 
-#include "server/wire/float_powers.h"
+#include "server/wire/json_number_powers.h"
 
 #include <float.h>
 #include <math.h>
@@ -51,7 +51,7 @@ static decimal shortest_decimal(uint32_t bits) {
      * ends belong to it if c is even, because ties are rounded to even. */
     const int k = grid_exponent(q, narrow);
     const int shift = q + floor_log2_pow10(-k) + 1;
-    const uint64_t g = float_powers[-k - FLOAT_POWERS_MIN];
+    const uint64_t g = json_number_powers[-k - JSON_NUMBER_POWERS_MIN];
     const uint32_t value = multiply_round_to_odd(g, (4 * c) << shift);
     const uint32_t open = c & 1;
     const uint32_t lower = multiply_round_to_odd(g, (4 * c - (narrow ? 1 : 2)) << shift) + open;
@@ -131,7 +131,7 @@ static char *write_decimal(char *out, decimal d) {
                                             : write_plain(out, digits, count, x);
 }
 
-size_t float_text_write(float value, char *text) {
+size_t json_write_number(float value, char *text) {
     uint32_t bits;
     char *out = text;
     memcpy(&bits, &value, sizeof bits);
@@ -175,8 +175,9 @@ static inline const char *read_digits(const char *at, const char *end, uint64_t 
     return at;
 }
 
-/* Reads what follows the 'e', and adds it to *exponent; *next as in float_text_read. The number stops growing
- * at 10^15: far from where an int64_t ends, and more than the digits of any text in memory make up for. */
+/* Reads what follows the 'e', and adds it to *exponent; *next as in json_read_number. The number stops
+ * growing at 10^15: far from where an int64_t ends, and more than the digits of any text in memory make up
+ * for. */
 static bool read_exponent(const char *at, const char *end, int64_t *exponent, const char **next) {
     const bool negative = at < end && *at == '-';
     int64_t magnitude = 0;
@@ -191,7 +192,7 @@ static bool read_exponent(const char *at, const char *end, int64_t *exponent, co
     return at > first;
 }
 
-/* Takes a number apart by the grammar; false if it is none. *next as in float_text_read. */
+/* Takes a number apart by the grammar; false if it is none. *next as in json_read_number. */
 static inline bool split_number(const char *at, const char *end, number_text *n, const char **next) {
     n->negative = at < end && *at == '-';
     at += n->negative;
@@ -299,13 +300,13 @@ static inline bool read_quickly(uint64_t mantissa, int64_t exponent, float *valu
     return below - (0x10000000 - 4) > 8;
 }
 
-float_text_status float_text_read(const char *text, const char *end, float *value, const char **next) {
+json_number_status json_read_number(const char *text, const char *end, float *value, const char **next) {
     number_text n;
     float magnitude;
     if (!split_number(text, end, &n, next))
-        return FLOAT_TEXT_NOT_A_NUMBER;
+        return JSON_NUMBER_NOT_A_NUMBER;
     if (n.count > MANTISSA_DIGITS || !read_quickly(n.mantissa, n.exponent, &magnitude))
         magnitude = read_exactly(&n);
     *value = n.negative ? -magnitude : magnitude;
-    return magnitude <= FLT_MAX ? FLOAT_TEXT_OK : FLOAT_TEXT_TOO_LARGE;
+    return magnitude <= FLT_MAX ? JSON_NUMBER_OK : JSON_NUMBER_TOO_LARGE;
 }

@@ -1,6 +1,6 @@
-/* float_text against glibc's strtof and printf, which are exact, and against powers of ten computed anew. */
-#include "server/wire/float_powers.h"
-#include "server/wire/float_text.h"
+/* json_number against glibc's strtof and printf, which are exact, and against powers of ten computed anew. */
+#include "server/wire/json_number.h"
+#include "server/wire/json_number_powers.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
@@ -48,8 +48,8 @@ static int highest_bit(const uint32_t number[LIMBS]) {
     return -1;
 }
 
-Test(float_text, powers_of_ten_are_what_they_are_defined_to_be) {
-    for (int k = FLOAT_POWERS_MIN; k <= FLOAT_POWERS_MAX; k++) {
+Test(json_number, powers_of_ten_are_what_they_are_defined_to_be) {
+    for (int k = JSON_NUMBER_POWERS_MIN; k <= JSON_NUMBER_POWERS_MAX; k++) {
         /* 10^k times a power of two large enough that nothing but the end of 1/10^k is cut off */
         uint32_t number[LIMBS] = {0};
         number[k < 0 ? LIMBS - 1 : 2] = 1;
@@ -61,28 +61,28 @@ Test(float_text, powers_of_ten_are_what_they_are_defined_to_be) {
         uint64_t top = 0;
         for (int i = highest; i > highest - 64; i--)
             top = top << 1 | (number[i / 32] >> (i % 32) & 1);
-        cr_assert_eq(float_powers[k - FLOAT_POWERS_MIN], top + 1, "10^%d", k);
+        cr_assert_eq(json_number_powers[k - JSON_NUMBER_POWERS_MIN], top + 1, "10^%d", k);
     }
 }
 
 /* ---- Writing ---- */
 
-static const char *written(float value, char text[FLOAT_TEXT_MAX + 1]) {
-    memset(text, '#', FLOAT_TEXT_MAX + 1);
-    const size_t length = float_text_write(value, text);
-    cr_assert_lt(length, FLOAT_TEXT_MAX);
+static const char *written(float value, char text[JSON_NUMBER_MAX + 1]) {
+    memset(text, '#', JSON_NUMBER_MAX + 1);
+    const size_t length = json_write_number(value, text);
+    cr_assert_lt(length, JSON_NUMBER_MAX);
     text[length] = '\0';
     return text;
 }
 
 /* Writes and reads back, with strtof and with our own. */
 static void check_round_trip(uint32_t bits) {
-    char text[FLOAT_TEXT_MAX + 1];
+    char text[JSON_NUMBER_MAX + 1];
     const char *next;
     float own;
     written(from_bits(bits), text);
     cr_assert_eq(to_bits(strtof(text, NULL)), bits, "%08x is written as %s", bits, text);
-    cr_assert_eq(float_text_read(text, text + strlen(text), &own, &next), FLOAT_TEXT_OK, "%s", text);
+    cr_assert_eq(json_read_number(text, text + strlen(text), &own, &next), JSON_NUMBER_OK, "%s", text);
     cr_assert_eq(to_bits(own), bits, "%s is read as %a", text, (double)own);
     cr_assert_eq(next, text + strlen(text), "%s", text);
 }
@@ -125,7 +125,7 @@ static void write_slowly(float value, char *text) {
 }
 
 static void check_shortest(uint32_t bits) {
-    char text[FLOAT_TEXT_MAX + 1], slow[64];
+    char text[JSON_NUMBER_MAX + 1], slow[64];
     const float value = from_bits(bits);
     write_slowly(value, slow);
     cr_assert_str_eq(written(value, text), slow, "%08x is written as %s, expected %s", bits, text, slow);
@@ -134,7 +134,7 @@ static void check_shortest(uint32_t bits) {
     cr_assert_str_eq(text + 1, slow);
 }
 
-Test(float_text, layout) {
+Test(json_number, layout) {
     static const struct {
         float value;
         const char *text;
@@ -172,13 +172,13 @@ Test(float_text, layout) {
         {67108864, "67108864"},
         {9e9F, "9e9"},
     };
-    char text[FLOAT_TEXT_MAX + 1];
+    char text[JSON_NUMBER_MAX + 1];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect_str_eq(written(cases[i].value, text), cases[i].text, "%s, expected %s", text,
                          cases[i].text);
 }
 
-Test(float_text, every_power_of_two_and_its_neighbours_are_shortest) {
+Test(json_number, every_power_of_two_and_its_neighbours_are_shortest) {
     for (uint32_t exponent = 0; exponent < 255; exponent++)
         for (uint32_t offset = 0; offset < 8; offset++) {
             if (exponent + offset != 0)
@@ -189,7 +189,7 @@ Test(float_text, every_power_of_two_and_its_neighbours_are_shortest) {
         check_shortest((uint32_t)1 << bit);
 }
 
-Test(float_text, random_values_are_shortest) {
+Test(json_number, random_values_are_shortest) {
     uint64_t state = test_seed("random_values_are_shortest");
     for (int i = 0; i < 250000; i++) {
         const uint32_t bits = (uint32_t)(random_bits(&state) % 0x7f7fffff) + 1;
@@ -201,7 +201,7 @@ Test(float_text, random_values_are_shortest) {
     }
 }
 
-Test(float_text, random_bit_patterns_read_back) {
+Test(json_number, random_bit_patterns_read_back) {
     uint64_t state = test_seed("random_bit_patterns_read_back");
     for (int i = 0; i < 2000000; i++) {
         const uint32_t bits = (uint32_t)random_bits(&state);
@@ -221,67 +221,67 @@ static void check_read(const char *text) {
     const float expected = strtof(text, NULL);
     const char *next;
     float value = NAN;
-    const float_text_status status = float_text_read(exact + 1, exact + 1 + length, &value, &next);
-    cr_assert_eq(status, isinf(expected) ? FLOAT_TEXT_TOO_LARGE : FLOAT_TEXT_OK, "%.60s: status %d", text,
+    const json_number_status status = json_read_number(exact + 1, exact + 1 + length, &value, &next);
+    cr_assert_eq(status, isinf(expected) ? JSON_NUMBER_TOO_LARGE : JSON_NUMBER_OK, "%.60s: status %d", text,
                  (int)status);
     cr_assert_eq(next, exact + 1 + length, "%.60s", text);
-    if (status == FLOAT_TEXT_OK)
+    if (status == JSON_NUMBER_OK)
         cr_assert_eq(to_bits(value), to_bits(expected), "%.60s is read as %a, expected %a", text,
                      (double)value, (double)expected);
     free(exact);
 }
 
-Test(float_text, the_grammar) {
+Test(json_number, the_grammar) {
     static const struct {
         const char *text;
-        float_text_status status;
+        json_number_status status;
         size_t next;
     } cases[] = {
-        {"0", FLOAT_TEXT_OK, 1},
-        {"-0", FLOAT_TEXT_OK, 2},
-        {"0.0", FLOAT_TEXT_OK, 3},
-        {"1]", FLOAT_TEXT_OK, 1},
-        {"1,2", FLOAT_TEXT_OK, 1},
-        {"1.5e3 ", FLOAT_TEXT_OK, 5},
-        {"1E+5", FLOAT_TEXT_OK, 4},
-        {"1e-05", FLOAT_TEXT_OK, 5},
-        {"1e00000000000000000000000000000001", FLOAT_TEXT_OK, 34},
-        {"01", FLOAT_TEXT_OK, 1}, /* the number is 0; what follows is the caller's to refuse */
-        {"-01", FLOAT_TEXT_OK, 2},
-        {"0x10", FLOAT_TEXT_OK, 1},
-        {"1.5.5", FLOAT_TEXT_OK, 3},
-        {"1e5e5", FLOAT_TEXT_OK, 3},
-        {"1e5.5", FLOAT_TEXT_OK, 3},
-        {"", FLOAT_TEXT_NOT_A_NUMBER, 0},
-        {"-", FLOAT_TEXT_NOT_A_NUMBER, 1},
-        {"--1", FLOAT_TEXT_NOT_A_NUMBER, 1},
-        {"+1", FLOAT_TEXT_NOT_A_NUMBER, 0},
-        {".5", FLOAT_TEXT_NOT_A_NUMBER, 0},
-        {"-.5", FLOAT_TEXT_NOT_A_NUMBER, 1},
-        {"1.", FLOAT_TEXT_NOT_A_NUMBER, 2},
-        {"1.e5", FLOAT_TEXT_NOT_A_NUMBER, 2},
-        {"1.x", FLOAT_TEXT_NOT_A_NUMBER, 2},
-        {"1e", FLOAT_TEXT_NOT_A_NUMBER, 2},
-        {"1e+", FLOAT_TEXT_NOT_A_NUMBER, 3},
-        {"1e-", FLOAT_TEXT_NOT_A_NUMBER, 3},
-        {"1e+-5", FLOAT_TEXT_NOT_A_NUMBER, 3},
-        {"1ex", FLOAT_TEXT_NOT_A_NUMBER, 2},
-        {"NaN", FLOAT_TEXT_NOT_A_NUMBER, 0},
-        {"-Infinity", FLOAT_TEXT_NOT_A_NUMBER, 1},
-        {" 1", FLOAT_TEXT_NOT_A_NUMBER, 0},
-        {"1e39", FLOAT_TEXT_TOO_LARGE, 4},
-        {"-1e39", FLOAT_TEXT_TOO_LARGE, 5},
-        {"1e999999999999999999999", FLOAT_TEXT_TOO_LARGE, 23},
+        {"0", JSON_NUMBER_OK, 1},
+        {"-0", JSON_NUMBER_OK, 2},
+        {"0.0", JSON_NUMBER_OK, 3},
+        {"1]", JSON_NUMBER_OK, 1},
+        {"1,2", JSON_NUMBER_OK, 1},
+        {"1.5e3 ", JSON_NUMBER_OK, 5},
+        {"1E+5", JSON_NUMBER_OK, 4},
+        {"1e-05", JSON_NUMBER_OK, 5},
+        {"1e00000000000000000000000000000001", JSON_NUMBER_OK, 34},
+        {"01", JSON_NUMBER_OK, 1}, /* the number is 0; what follows is the caller's to refuse */
+        {"-01", JSON_NUMBER_OK, 2},
+        {"0x10", JSON_NUMBER_OK, 1},
+        {"1.5.5", JSON_NUMBER_OK, 3},
+        {"1e5e5", JSON_NUMBER_OK, 3},
+        {"1e5.5", JSON_NUMBER_OK, 3},
+        {"", JSON_NUMBER_NOT_A_NUMBER, 0},
+        {"-", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {"--1", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {"+1", JSON_NUMBER_NOT_A_NUMBER, 0},
+        {".5", JSON_NUMBER_NOT_A_NUMBER, 0},
+        {"-.5", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {"1.", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"1.e5", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"1.x", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"1e", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"1e+", JSON_NUMBER_NOT_A_NUMBER, 3},
+        {"1e-", JSON_NUMBER_NOT_A_NUMBER, 3},
+        {"1e+-5", JSON_NUMBER_NOT_A_NUMBER, 3},
+        {"1ex", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"NaN", JSON_NUMBER_NOT_A_NUMBER, 0},
+        {"-Infinity", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {" 1", JSON_NUMBER_NOT_A_NUMBER, 0},
+        {"1e39", JSON_NUMBER_TOO_LARGE, 4},
+        {"-1e39", JSON_NUMBER_TOO_LARGE, 5},
+        {"1e999999999999999999999", JSON_NUMBER_TOO_LARGE, 23},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *text = cases[i].text, *next;
         float value;
-        cr_expect_eq(float_text_read(text, text + strlen(text), &value, &next), cases[i].status, "%s", text);
+        cr_expect_eq(json_read_number(text, text + strlen(text), &value, &next), cases[i].status, "%s", text);
         cr_expect_eq((size_t)(next - text), cases[i].next, "%s ends at %td", text, next - text);
     }
 }
 
-Test(float_text, hard_numbers_are_read_as_strtof_does) {
+Test(json_number, hard_numbers_are_read_as_strtof_does) {
     static const char *const texts[] = {
         "0e99999",
         "-0e99999",
@@ -334,7 +334,7 @@ Test(float_text, hard_numbers_are_read_as_strtof_does) {
 }
 
 /* 1000...0.000...01e-z in many digits, whose exponent and length cancel out. */
-Test(float_text, long_numbers) {
+Test(json_number, long_numbers) {
     enum { ZEROS = 10000 };
     char *text = malloc(4 * ZEROS);
     cr_assert(text != NULL);
@@ -359,7 +359,7 @@ Test(float_text, long_numbers) {
     free(text);
 }
 
-Test(float_text, halfway_points_and_what_is_next_to_them) {
+Test(json_number, halfway_points_and_what_is_next_to_them) {
     uint64_t state = test_seed("halfway_points_and_what_is_next_to_them");
     char text[512];
     for (int i = 0; i < 30000; i++) {
@@ -390,7 +390,7 @@ Test(float_text, halfway_points_and_what_is_next_to_them) {
     }
 }
 
-Test(float_text, random_decimals_are_read_as_strtof_does) {
+Test(json_number, random_decimals_are_read_as_strtof_does) {
     uint64_t state = test_seed("random_decimals_are_read_as_strtof_does");
     for (int i = 0; i < 500000; i++) {
         char text[128], *at = text;

@@ -1,0 +1,87 @@
+/* How the service ends: it drains, and nothing that it has taken on is lost. */
+#include "tests/service/clients.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Sends `signal_number` once `count` requests are on their way; all must get their answers, and the exit code
+ * is 0. */
+static void drain(int signal_number, const char *seconds) {
+    server s = server_start("--model", SMALL, "--threads", "1", "--drain-seconds", seconds, NULL);
+    enum { CLIENTS = 8 };
+    client clients[CLIENTS];
+    char *body = make_request(1, 2000, 8, "", 1);
+    const size_t idle = server_descriptors(&s);
+    start_clients(clients, CLIENTS, &s, body, NULL);
+    while (server_descriptors(&s) < idle + CLIENTS) /* all connected */
+        usleep(1000);
+    usleep(50000); /* and most of them sent */
+    kill(s.pid, signal_number);
+    cr_assert_eq(join_clients(clients, CLIENTS, 200, "\"output\""), CLIENTS);
+    cr_assert_eq(server_wait(&s), 0);
+    free_clients(clients, CLIENTS);
+    free(body);
+}
+
+Test(ending, sigterm_lets_eight_running_requests_finish) {
+    drain(SIGTERM, "1");
+}
+
+Test(ending, sigint_lets_eight_running_requests_finish) {
+    drain(SIGINT, "5");
+}
+
+Test(ending, while_draining_readiness_fails_and_connections_close) {
+    server s = server_start("--model", SMALL, "--drain-seconds", "2", NULL);
+    kill(s.pid, SIGTERM);
+    answer a = {0};
+    for (int i = 0; i < 100 && a.status != 503; i++) {
+        answer_free(&a);
+        a = http_request(&s, "/readyz", NULL, NULL);
+        usleep(1000);
+    }
+    cr_assert_eq(a.status, 503, "%ld %s", a.status, a.body);
+    cr_assert_not_null(strstr(a.body, "unavailable"));
+    answer_free(&a);
+    a = http_request(&s, "/healthz", NULL, NULL);
+    cr_assert_eq(a.status, 200);
+    cr_assert_not_null(strcasestr(a.headers, "Connection: close\r\n"));
+    answer_free(&a);
+    cr_assert(answers(&s)); /* what still comes is served */
+    cr_assert_eq(server_wait(&s), 0);
+}
+
+/* Kept-alive connections that were silent speak at the moment of the end: none of their requests may be
+ * handed to a worker when the HTTP library stops, which aborts. */
+Test(ending, requests_at_the_last_moment_do_no_harm) {
+    enum { ROUNDS = 20, CONNECTIONS = 100 };
+    for (int round = 0; round < ROUNDS; round++) {
+        server s = server_start("--model", SMALL, NULL);
+        int kept[CONNECTIONS];
+        for (int i = 0; i < CONNECTIONS; i++) {
+            kept[i] = raw_connect(&s);
+            raw_text(kept[i], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+            free(raw_read(kept[i], "ok\"}"));
+        }
+        kill(s.pid, SIGINT);
+        for (int i = 0; i < CONNECTIONS; i++) {
+            raw_text(kept[i], ATTEND);
+            usleep(30);
+        }
+        const int code = server_wait(&s);
+        for (int i = 0; i < CONNECTIONS; i++)
+            close(kept[i]);
+        cr_assert_eq(code, 0, "round %d: %d", round, code);
+    }
+}
+
+Test(ending, a_second_signal_ends_it_at_once) {
+    server s = server_start("--model", SMALL, "--drain-seconds", "3600", NULL);
+    kill(s.pid, SIGTERM);
+    usleep(100000);
+    kill(s.pid, SIGTERM);
+    cr_assert_eq(server_wait(&s), 128 + SIGTERM);
+}
