@@ -259,8 +259,7 @@ Test(robustness, ambiguous_framing_is_refused) {
         "POST /attend HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST /attend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "POST /attend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n",
-        "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length : 36\r\n\r\nGET /healthz HTTP/1.1\r\nHost: "
-        "x\r\n\r\n",
+        "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length : 29\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n",
     };
     server s = server_start("--model", SMALL, NULL);
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
