@@ -8,7 +8,7 @@
 #include "server/admission.h"
 #include "server/clock.h"
 #include "server/connections.h"
-#include "server/listener.h"
+#include "server/endpoint.h"
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/request_id.h"
@@ -34,7 +34,7 @@ struct http_server {
     connections *connections;
     atomic_size_t active;
     atomic_bool refusing; /* the end is near: a request that comes now is not handed to the workers */
-    char url[LISTENER_URL_SIZE];
+    char url[ENDPOINT_URL_SIZE];
     char late[256]; /* what a client is told whose request was not complete in time */
 };
 
@@ -463,13 +463,13 @@ static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
 }
 
 http_server *http_start(service *s, attn_error *error) {
-    const int listener = listener_open(&s->options, error);
+    const int listener = endpoint_listen(&s->options, error);
     if (listener < 0)
         return NULL;
     http_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
         server->service = s;
-        listener_url(listener, server->url, sizeof server->url);
+        endpoint_url(listener, server->url, sizeof server->url);
         fit_connections(&s->options);
         server->connections = new_connections(server);
         server->daemon = server->connections == NULL ? NULL : start_daemon(server, listener);

@@ -35,6 +35,7 @@ static const struct {
     {"--model a=init: --model a=init:", 2, "\"a\""},
     {"--host 203.0.113.1 --port 0", 2, "203.0.113.1"},
     {"--host not.a.host.invalid", 2, "not.a.host.invalid"},
+    {"--probe --port 1", 1, "cannot connect to 127.0.0.1, port 1"},
 };
 
 Test(start, says_what_it_is_or_why_it_does_not_start) {
