@@ -16,14 +16,21 @@ request() {
 }
 
 ask() {
-    request "$1" | curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @- "$url/attend"
+    request "$1" | curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @- "$url/attend"
+}
+
+# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
+refused() {
+    said=$(printf '%s\n' "$1" | sed -n 1p)
+    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
+    exit 1
 }
 
 # Numbers in a mask are added to the scores, so minus infinity excludes; true would do the same.
 mask='[[0,-Infinity,-Infinity,-Infinity],[0,0,-Infinity,-Infinity],[0,0,0,-Infinity],[0,0,0,0]]'
 weights='"need_weights":true,"average_attn_weights":true'
-flag=$(ask "$weights,\"is_causal\":true") || { printf '%s\n' "$flag" >&2; exit 1; }
-written=$(ask "$weights,\"attn_mask\":$mask") || { printf '%s\n' "$written" >&2; exit 1; }
+flag=$(ask "$weights,\"is_causal\":true") || refused "$flag" $?
+written=$(ask "$weights,\"attn_mask\":$mask") || refused "$written" $?
 
 same=differ
 if [ "$flag" = "$written" ]; then same='are the same, byte for byte'; fi

@@ -1,17 +1,25 @@
 #!/bin/sh
 # A real input: what a layer of all-MiniLM-L6-v2 sees for three sentences, padded to one length. minilm.json was made by
 # clients/python/examples/minilm.py, which also says how to serve the model; minilm.labels.json names the tokens.
-# An argument picks the head whose weights are shown; 8 looks at the next token.
+# An argument picks the head whose weights are shown; 8 looks at the next token. It needs
+#     attend-server --model minilm="$(python3 clients/python/examples/minilm.py --model-dir)"
 set -eu
 url=${ATTEND_URL:-http://127.0.0.1:8080}
 here=$(dirname "$0")
 head=${1:-8}
+case $head in
+*[!0-9]* | ??????*) echo "minilm.sh: the head is '$head'; expected a small whole number" >&2; exit 2 ;;
+esac
 
-answer=$(curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @"$here/minilm.json" "$url/attend") || {
-    printf '%s\n' "$answer" >&2
-    echo 'minilm.sh needs: attend-server --model minilm="$(python3 clients/python/examples/minilm.py --model-dir)"' >&2
+# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
+refused() {
+    said=$(printf '%s\n' "$1" | sed -n 1p)
+    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
     exit 1
 }
+
+answer=$(curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @"$here/minilm.json" "$url/attend") ||
+    refused "$answer" $?
 
 # The labels are the lines of the file that are nothing but a string; the weights come as [3, heads, tokens, tokens].
 { cat "$here/minilm.labels.json"; printf '%s\n' "$answer"; } | awk -v head="$head" '
@@ -22,6 +30,10 @@ answer=$(curl -sS --fail-with-body -H 'Content-Type: application/json' --data-bi
         tokens = labels / batch
         for (b = 1; b <= batch; b++) {
             heads = split(sentence[b], map, /\]\],\[\[/)
+            if (head + 1 > heads) {
+                printf "minilm.sh: there is no head %d; the layer has heads 0 to %d\n", head, heads - 1 > "/dev/stderr"
+                exit 2
+            }
             split(map[head + 1], row, /\],\[/)
             for (i = 0; i < tokens; i++) {
                 if (label[(b - 1) * tokens + i] == "[PAD]") continue

@@ -16,8 +16,15 @@ request() {
     BEGIN { printf "{\"query\":"; tensor(2, 10, 512, 0); print "}" }'
 }
 
-answer=$(request | curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @- \
-    -w '\n%{http_code} %{time_total}' "$url/attend") || { printf '%s\n' "$answer" >&2; exit 1; }
+# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
+refused() {
+    said=$(printf '%s\n' "$1" | sed -n 1p)
+    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
+    exit 1
+}
+
+answer=$(request | curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @- \
+    -w '\n%{http_code} %{time_total}' "$url/attend") || refused "$answer" $?
 
 # The answer is one line, {"model": ..., "output": [[[...]]]}; the line after it is curl's.
 printf '%s\n' "$answer" | awk '

@@ -15,8 +15,15 @@ request() {
     }'
 }
 
-answer=$(request | curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @- "$url/attend") ||
-    { printf '%s\n' "$answer" >&2; exit 1; }
+# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
+refused() {
+    said=$(printf '%s\n' "$1" | sed -n 1p)
+    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
+    exit 1
+}
+
+answer=$(request | curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @- "$url/attend") ||
+    refused "$answer" $?
 
 printf '%s\n' "$answer" | awk '{
     sub(/.*"attn_weights":\[\[\[/, ""); sub(/\]\]\].*/, "")

@@ -108,3 +108,19 @@ def test_double_weights_are_stored_as_float32(tmp_path, rng):
 def test_save_model_takes_torch_modules_only(tmp_path):
     with pytest.raises(TypeError, match="takes a torch.nn.MultiheadAttention, not a dict"):
         attend.save_model({}, tmp_path / "layer")
+
+
+@pytest.mark.parametrize("missing", ["out_proj.weight", "in_proj_weight"])
+def test_save_layer_names_what_is_missing(tmp_path, rng, missing):
+    weights = random_layer(rng, 8)
+    weights["a"] = weights.pop(missing)
+    name = "q_proj_weight" if missing == "in_proj_weight" else missing
+    with pytest.raises(ValueError, match=f"the weights have no {name}; expected the names of torch"):
+        attend.save_layer(weights, tmp_path / "layer", num_heads=2)
+    assert not (tmp_path / "layer").exists()
+
+
+def test_save_layer_wants_matrices(tmp_path, rng):
+    weights = {**random_layer(rng, 8), "out_proj.weight": np.zeros(8, np.float32)}
+    with pytest.raises(ValueError, match=r"out_proj.weight has the shape \[8\]; a matrix"):
+        attend.save_layer(weights, tmp_path / "layer", num_heads=2)

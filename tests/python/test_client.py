@@ -202,7 +202,7 @@ def test_refusals(url, fields, status, code):
 
 
 def test_unknown_model(url):
-    error = refusal(lambda: attend.MultiHeadAttention(url, "no such/model")(np.zeros((1, 24))))
+    error = refusal(lambda: attend.MultiHeadAttention(url, "no such model")(np.zeros((1, 24))))
     assert (error.status, error.code) == (404, "not_found")
     assert refusal(lambda: attend.MultiHeadAttention(url, "nobody").embed_dim).status == 404
 
@@ -217,6 +217,41 @@ def test_what_the_client_itself_refuses(url):
         mha(np.full((1, 24), "x"))
     with pytest.raises(ValueError, match="expected one like http://"):
         attend.Client("127.0.0.1:8080")
+    with pytest.raises(ValueError, match="Port out of range"):
+        attend.Client("http://127.0.0.1:99999")
+    with pytest.raises(ValueError, match="query is ragged"):
+        mha([[1.0, 2.0], [3.0]])
+
+
+@pytest.mark.parametrize("name", ["need_weights", "is_causal", "average_attn_weights"])
+@pytest.mark.parametrize("value", [1, "yes", np.zeros((4, 4)), np.zeros((4, 4), bool)])
+def test_a_switch_is_true_or_false(url, rng, name, value):
+    """What comes of calling in torch's positional order is a sentence that says so, not a wrong answer."""
+    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 1, 4, 24)
+    with pytest.raises(
+        TypeError, match=f"^{name} is of type .*torch's is query, key, value, key_padding_mask"
+    ):
+        mha(x, **{name: value})
+    if name == "need_weights":
+        with pytest.raises(TypeError, match="need_weights is of type"):
+            mha(x, x, x, None, value)
+
+
+def test_numpy_switches(url, rng):
+    x = draw(rng, 1, 4, 24)
+    yes, no = np.array([True, False])
+    _, attn = attend.MultiHeadAttention(url, "plain")(
+        x, need_weights=yes, is_causal=yes, average_attn_weights=no
+    )
+    np.testing.assert_allclose(
+        attn, attention(*LAYERS["plain"], x, is_causal=True)[1], rtol=0, atol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+def test_timeouts_that_are_none(timeout):
+    with pytest.raises(ValueError, match="the timeout is .* expected more than 0"):
+        attend.Client(timeout=timeout)
 
 
 def test_no_service():

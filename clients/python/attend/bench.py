@@ -10,21 +10,21 @@ from __future__ import annotations
 import collections
 import http.client
 import json
-import os
-import platform
+import sys
 import threading
 import time
 import urllib.parse
 
 import numpy as np
-import requests
 
+from .bench_report import machine, table, versions
 from .checkpoint import init_weights
-from .client import AttendError, Client, parse_server_timing
-from .inputs import Request, random_request
+from .client import AttendError, Client, is_loopback, parse_server_timing
+from .inputs import InputError, Request, check_writable, random_request
 from .wire import encode_request
 
 TURNS = 8
+LOST_MOST = 10  # connections that fail one after another: then the service is gone
 PAUSE = 0.05  # seconds between turns: the threads of the one before stop spinning
 
 
@@ -35,13 +35,33 @@ class Samples:
         self.seconds = []  # one for each good call
         self.busy = 0.0  # seconds of all turns together
         self.timings = collections.defaultdict(list)  # Server-Timing, milliseconds
+        self.rest = []  # milliseconds of each call that are not in its Server-Timing
         self.errors = collections.Counter()
-        self.first = None  # body of the first answer: all of them must be the same, bit for bit
+        self.first = None  # the first answer: all of them must be the same, bit for bit
+        self.lost = 0  # connections that failed since the last answer
         self.lock = threading.Lock()
 
-    def fail(self, kind: str) -> None:
+    @property
+    def gone(self) -> bool:
+        return self.lost >= LOST_MOST
+
+    def fail(self, kind: str, lost: bool = False) -> None:
         with self.lock:
             self.errors[kind] += 1
+            self.lost = self.lost + 1 if lost else 0
+
+    def answered(self, answer, seconds: float, timing: dict) -> None:
+        """Takes one good answer down, or that it is not the first one's."""
+        if self.first is None:
+            self.first = answer
+        if answer != self.first:
+            return self.fail("answer differs from the first one")
+        self.lost = 0
+        self.seconds.append(seconds)
+        for name, ms in timing.items():
+            self.timings[name].append(ms)
+        if timing:
+            self.rest.append(1000.0 * seconds - sum(timing.values()))
 
     def summary(self) -> dict:
         if not self.seconds:
@@ -71,17 +91,11 @@ class RoundTrip:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.connection.close()  # the next request opens it again
-            return samples.fail(type(error).__name__)
+            return samples.fail(type(error).__name__, lost=True)
         seconds = time.perf_counter() - start
         if response.status != 200:
             return samples.fail(_error_code(response.status, answer))
-        if samples.first is None:
-            samples.first = answer
-        if answer != samples.first:
-            return samples.fail("answer differs from the first one")
-        samples.seconds.append(seconds)
-        for name, ms in parse_server_timing(response.headers.get("Server-Timing", ""))[0].items():
-            samples.timings[name].append(ms)
+        samples.answered(answer, seconds, parse_server_timing(response.headers.get("Server-Timing", ""))[0])
 
     def close(self) -> None:
         self.connection.close()
@@ -98,10 +112,10 @@ class DecodedCall:
         try:
             answer = self.client.attend(**self.fields)
         except AttendError as error:
-            return samples.fail(error.code)
-        samples.seconds.append(time.perf_counter() - start)
-        for name, ms in answer.timing.items():
-            samples.timings[name].append(ms)
+            return samples.fail(error.code, lost=error.status is None)
+        seconds = time.perf_counter() - start
+        weights = None if answer.attn_weights is None else answer.attn_weights.tobytes()
+        samples.answered((answer.output.tobytes(), weights), seconds, answer.timing)
 
     def close(self) -> None:
         self.client.close()
@@ -142,12 +156,16 @@ class TorchCall:
 
 
 def run(options) -> int:
-    """The command `attend bench`; exit code 1 if a request failed or the numbers differ."""
+    """The command `attend bench`; exit code 1 if a request failed, none succeeded, or the numbers differ."""
+    if options.json:
+        check_writable(options.json)
     with Client(options.url, options.timeout) as client:
         info = client.model(options.model)
         request = _request(options, info)
         body = encode_request(request.fields)
         first = client.post(body, info["name"])  # a refusal ends the run here, with the service's sentence
+    for sentence in first.warnings:
+        print(f"attend: warning: {sentence}", file=sys.stderr)
     torch = None if options.no_torch else _import_torch(options.torch_threads)
     weights = _known_weights(options, info)
     callers = [_caller(options, info["name"], request, body) for _ in range(options.concurrency)]
@@ -158,32 +176,37 @@ def run(options) -> int:
         for caller in callers:
             caller.close()
 
-    report = {
-        "url": options.url,
-        "model": {name: info.get(name) for name in ("name", "embed_dim", "num_heads", "kdim", "vdim")},
-        "request": {
-            "shapes": request.describe(),
-            "seed": options.seed,
-            "need_weights": options.need_weights,
-            "request_bytes": len(body),
-            "answer_bytes": first.size,
-        },
-        "loop": {"concurrency": options.concurrency, "warmup": options.warmup, "decode": options.decode},
-        "service": service.summary(),
-        "server_timing_median_ms": {name: float(np.median(ms)) for name, ms in service.timings.items()},
-        "kernels": first.kernels,
-        "errors": dict(service.errors),
-        "torch": local.summary() if peer else None,
-        "numbers": _compare(first, peer, weights is not None),
-        "machine": machine(),
-        "versions": versions(torch, first.server),
-    }
-    print(_table(report))
+    report = _report(options, info, service, local if peer else None)
+    report["request"].update(shapes=request.describe(), request_bytes=len(body), answer_bytes=first.size)
+    report["kernels"] = first.kernels
+    report["numbers"] = _compare(first, peer, weights is not None)
+    report["torch_threads"] = torch.get_num_threads() if torch else None
+    report["versions"] = versions(torch, first.server)
+    print(table(report))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(report, file, indent=2)
             file.write("\n")
-    return 1 if service.errors or report["numbers"].get("agree") is False else 0
+    failed = service.errors or not service.seconds or report["numbers"].get("agree") is False
+    return 1 if failed else 0
+
+
+def _report(options, info: dict, service: Samples, local) -> dict:
+    return {
+        "url": options.url,
+        "loopback": is_loopback(urllib.parse.urlsplit(options.url).hostname),
+        "model": {name: info.get(name) for name in ("name", "embed_dim", "num_heads", "kdim", "vdim")},
+        "request": {"seed": options.seed, "need_weights": options.need_weights},
+        "loop": {"concurrency": options.concurrency, "warmup": options.warmup, "decode": options.decode},
+        "init_seed": options.init_seed,
+        "service": service.summary(),
+        "server_timing_median_ms": {name: float(np.median(ms)) for name, ms in service.timings.items()},
+        "rest_median_ms": float(np.median(service.rest)) if service.rest else None,
+        "errors": dict(service.errors),
+        "gone": service.gone,
+        "torch": local.summary() if local else None,
+        "machine": machine(),
+    }
 
 
 def _request(options, info: dict) -> Request:
@@ -213,6 +236,10 @@ def _known_weights(options, info: dict):
         seed = 0
     if seed is None:
         return None
+    if info.get("layout", "init") != "init":
+        raise InputError(
+            f"--init-seed is for models of init:..., but {info['name']} was loaded ({info['layout']})"
+        )
     return init_weights(info["embed_dim"], info["num_heads"], info.get("bias", True), seed)
 
 
@@ -226,6 +253,8 @@ def _measure(options, callers: list, peer) -> tuple:
     """Service and torch take turns; returns the Samples of both."""
     warm, service, local = Samples(), Samples(), Samples()
     _turn(callers, warm, calls=options.warmup)
+    if warm.gone:
+        return warm, local
     if peer:
         _turn([peer], warm, calls=options.warmup)
     sides = [(callers, service)] + ([([peer], local)] if peer else [])
@@ -236,6 +265,8 @@ def _measure(options, callers: list, peer) -> tuple:
         for side, samples in sides:
             time.sleep(PAUSE)
             _turn(side, samples, calls, options.seconds / TURNS / len(sides))
+        if service.gone:
+            break
     return service, local
 
 
@@ -245,6 +276,8 @@ def _turn(callers: list, samples: Samples, calls=None, seconds: float = 0.0) -> 
     left, lock = [calls], threading.Lock()
 
     def goes_on() -> bool:
+        if samples.gone:
+            return False
         if calls is None:
             return time.perf_counter() - start < seconds
         with lock:
@@ -286,103 +319,3 @@ def _compare(first, peer, same_weights: bool) -> dict:
     worst = max(difference, result.get("weights_max_difference", 0.0))
     result["agree"] = worst <= 2e-6 * max(1.0, result["output_max"])
     return result
-
-
-def machine() -> dict:
-    cpu = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-        cpu = names[0] if names else cpu
-    except OSError:
-        pass
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": cpu, "usable_cpus": usable, "system": f"{platform.system()} {platform.machine()}"}
-
-
-def versions(torch, server) -> dict:
-    found = {"service": server, "python": platform.python_version(), "numpy": np.__version__}
-    found["requests"] = requests.__version__
-    if torch:
-        found["torch"] = f"{torch.__version__} ({torch.get_num_threads()} threads)"
-    return {name: version for name, version in found.items() if version}
-
-
-_COLUMNS = (
-    ("p50 ms", "p50_ms"),
-    ("p95 ms", "p95_ms"),
-    ("p99 ms", "p99_ms"),
-    ("mean ms", "mean_ms"),
-    ("min ms", "min_ms"),
-)
-
-
-def _row(name: str, summary: dict) -> str:
-    if not summary["calls"]:
-        return f"  {name:<8}{0:>8}"
-    cells = "".join(f"{summary[key]:>10.3f}" for _, key in _COLUMNS)
-    return f"  {name:<8}{summary['calls']:>8}{cells}{summary['calls_per_second']:>11.1f}"
-
-
-def _table(report: dict) -> str:
-    model, request, loop = report["model"], report["request"], report["loop"]
-    service, local = report["service"], report["torch"]
-    what = (
-        "encode, ask, decode in Python" if loop["decode"] else "HTTP round trip, ready JSON body to last byte"
-    )
-    weights = ", weights asked for" if request["need_weights"] else ""
-    lines = [
-        f"model {model['name']} (embed_dim {model['embed_dim']}, {model['num_heads']} heads) at {report['url']}",
-        f"{request['shapes']}, seed {request['seed']}{weights}; "
-        f"{request['request_bytes']:,} bytes there, {request['answer_bytes']:,} back",
-        "",
-        f"  {'':<8}{'calls':>8}" + "".join(f"{title:>10}" for title, _ in _COLUMNS) + f"{'calls/s':>11}",
-        _row("service", service),
-    ]
-    lines += [_row("torch", local)] if local else []
-    lines += ["", f"service  {what}, {loop['concurrency']} at a time"]
-    if local:
-        lines += [
-            "torch    forward pass in this process, tensors ready, eval and inference mode, one at a time"
-        ]
-        alone = (
-            ""
-            if loop["concurrency"] == 1
-            else "; the service's callers wait for each other, torch's has it alone"
-        )
-        if service["calls"] and local["calls"]:
-            lines += [f"ratio    {service['p50_ms'] / local['p50_ms']:.2f} = service / torch, medians{alone}"]
-    else:
-        lines += ["torch    not measured"]
-    return "\n".join(lines + _details(report))
-
-
-def _details(report: dict) -> list:
-    service, numbers = report["service"], report["numbers"]
-    lines = []
-    timing = report["server_timing_median_ms"]
-    if timing and service["calls"]:
-        rest = service["p50_ms"] - sum(timing.values())
-        parts = ", ".join(f"{name} {ms:.3f}" for name, ms in timing.items())
-        kernels = f" (kernels: {report['kernels']})" if report["kernels"] else ""
-        lines += [f"inside   {parts} ms in the service{kernels}; {rest:.3f} ms network and caller (medians)"]
-    if "note" in numbers:
-        lines += [f"numbers  {numbers['note']}"]
-    else:
-        also = (
-            f", weights to {numbers['weights_max_difference']:.1e}"
-            if "weights_max_difference" in numbers
-            else ""
-        )
-        verdict = "agree" if numbers["agree"] else "DO NOT agree"
-        lines += [
-            f"numbers  service and torch {verdict}: outputs to {numbers['output_max_difference']:.1e} "
-            f"(largest {numbers['output_max']:.2f}){also}"
-        ]
-    failed = ", ".join(f"{count} x {kind}" for kind, count in report["errors"].items()) or "none"
-    seen = report["machine"]
-    return lines + [
-        f"errors   {failed}",
-        f"machine  {seen['cpu']}, {seen['usable_cpus']} CPUs usable, {seen['system']}",
-        "with     " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
-    ]

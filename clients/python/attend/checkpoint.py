@@ -17,6 +17,7 @@ import numpy as np
 from .generator import uniform
 from .wire import to_array
 
+_SEPARATE = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 _DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 
 
@@ -74,8 +75,9 @@ def save_layer(weights: dict, directory, *, num_heads: int, dropout: float = 0.0
     """Writes arrays named as in torch.nn.MultiheadAttention.state_dict() as a model directory; returns its path.
 
     The directory is made if need be. Widths and biases are read off the arrays, which are stored as float32.
-    """
+    Raises ValueError where there are no matrices to read them off."""
     arrays = {name: to_array(name, array) for name, array in weights.items()}
+    _check_matrices(arrays)
     embed_dim = arrays["out_proj.weight"].shape[0]
     config = {"embed_dim": embed_dim, "num_heads": num_heads}
     for width, name in (("kdim", "k_proj_weight"), ("vdim", "v_proj_weight")):
@@ -89,6 +91,19 @@ def save_layer(weights: dict, directory, *, num_heads: int, dropout: float = 0.0
     with _replacing(directory / "config.json") as file:
         file.write((json.dumps(config, indent=2) + "\n").encode())
     return directory
+
+
+def _check_matrices(arrays: dict) -> None:
+    inputs = ("in_proj_weight",) if "in_proj_weight" in arrays else _SEPARATE
+    for name in ("out_proj.weight", *inputs):
+        if name not in arrays:
+            raise ValueError(
+                f"the weights have no {name}; expected the names of torch.nn.MultiheadAttention.state_dict(): "
+                f"in_proj_weight (or {', '.join(_SEPARATE)}), out_proj.weight and, with biases, in_proj_bias, "
+                f"out_proj.bias; found {', '.join(map(str, arrays)) or 'none'}"
+            )
+        if arrays[name].ndim != 2:
+            raise ValueError(f"{name} has the shape {list(arrays[name].shape)}; a matrix is expected")
 
 
 def save_model(module, directory) -> Path:

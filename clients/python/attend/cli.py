@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 
 import numpy as np
 
 from . import __version__, bench, inputs
-from .client import DEFAULT_URL, AttendError, Client
+from .client import DEFAULT_URL, Answer, AttendError, Client, check_timeout, check_url
 from .wire import TENSORS
 
 
@@ -18,11 +19,21 @@ def main(arguments=None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
+    except inputs.UsageError as error:
+        return _complain(error, 2)
     except (AttendError, inputs.InputError, ValueError) as error:
-        print(f"attend: {error}", file=sys.stderr)
-        return 1
+        return _complain(error, 1)
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
+    except MemoryError as error:
+        return _complain(f"there is not enough memory here: {error}", 1)
     except KeyboardInterrupt:
         return 130
+
+
+def _complain(what, code: int) -> int:
+    print(f"attend: {what}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,9 +53,62 @@ def _command(commands, name: str, function, text: str) -> argparse.ArgumentParse
     )
     parser.set_defaults(command=function)
     url = os.environ.get("ATTEND_URL", DEFAULT_URL)
-    parser.add_argument("--url", default=url, help="where the service is; also ATTEND_URL")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for an answer")
+    parser.add_argument("--url", type=_url, default=url, help="where the service is; also ATTEND_URL")
+    parser.add_argument("--timeout", type=_timeout, default=60.0, metavar="SECONDS", help="for an answer")
     return parser
+
+
+def _url(text: str) -> str:
+    try:
+        check_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _timeout(text: str) -> float:
+    seconds = _number(text)
+    try:
+        check_timeout(seconds)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    seconds = _number(text)
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise argparse.ArgumentTypeError(f"{text} seconds are not a time to measure; expected more than 0")
+    return seconds
+
+
+def _whole(least: int, most=None):
+    """A reader of whole numbers from `least` on, up to `most`."""
+    expected = f"a whole number from {least} " + ("on" if most is None else f"to {most}")
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+        return number
+
+    return read
+
+
+def _words(text: str) -> str:
+    if not text.split():
+        raise argparse.ArgumentTypeError(f'{text!r} names no token; expected words like "A B C"')
+    return text
 
 
 def _shape(text: str) -> tuple:
@@ -69,33 +133,59 @@ def _add_request_options(parser: argparse.ArgumentParser, shape: str) -> None:
     parser.add_argument("--input", metavar="FILE", help="a request: .json, .npz, or .npy for the query alone")
     parser.add_argument("--shape", type=_shape, metavar="B,L,E", help=shape)
     parser.add_argument(
-        "--key-length", type=int, metavar="S", help="cross-attention over this many random keys"
+        "--key-length", type=_whole(1), metavar="S", help="cross-attention over this many random keys"
     )
     parser.add_argument("--seed", type=int, default=0, help="of random input")
     parser.add_argument("--causal", action="store_true", help="no query sees a later key")
 
 
-def _request(options, default) -> inputs.Request:
-    """The request that the options ask for; `default(client)` makes it if they name neither file nor shape."""
-    if options.input and options.shape:
-        raise inputs.InputError("--input and --shape exclude each other")
-    with Client(options.url, options.timeout) as client:
-        if options.input:
-            request = inputs.load(options.input)
-        elif options.shape or options.key_length is not None:
-            request = _random_request(options, client)
-        else:
-            request = default(client)
-    request.fields["model"] = options.model or request.fields.get("model")
+def _request(options, default, with_labels: bool = False) -> inputs.Request:
+    """The request that the options ask for; `default(info)` makes it, of what the service says about the model, if
+    they name neither file nor shape."""
+    if options.input and (options.shape or options.key_length is not None):
+        other = "--shape" if options.shape else "--key-length"
+        raise inputs.UsageError(f"--input and {other} exclude each other")
+    if options.input:
+        request = inputs.load(options.input, with_labels)
+    else:
+        with Client(options.url, options.timeout) as client:
+            info = client.model(options.model)
+        asked = options.shape or options.key_length is not None
+        request = _random_request(options, info) if asked else default(info)
+        inputs.note_random(request, info)
+    # Where the body names no model, the path does, and the body can stay as it is.
+    if options.model and request.fields.get("model") is not None:
+        request.set("model", options.model)
     if options.causal:
-        request.fields["is_causal"] = True
+        request.set("is_causal", True)
     return request
 
 
-def _random_request(options, client: Client) -> inputs.Request:
-    info = client.model(options.model)
-    shape = options.shape or (1, options.key_length, info["embed_dim"])
+def _random_request(options, info: dict) -> inputs.Request:
+    shape = options.shape or (2, 10, info["embed_dim"])
     return inputs.random_request(shape, options.seed, options.key_length, (info["kdim"], info["vdim"]))
+
+
+def _send(options, request: inputs.Request) -> Answer:
+    """Sends a file's own bytes where they say all that is asked, so that the service's sentence about a byte is about
+    a byte of the file."""
+    if request.body is None and request.problem:
+        raise inputs.InputError(request.problem)
+    with Client(options.url, options.timeout) as client:
+        if request.body is not None:
+            return client.post(request.body, options.model)
+        fields = dict(request.fields)
+        model = options.model or fields.pop("model", None)
+        try:
+            return client.attend(model, **fields)
+        except AttendError as error:
+            error.offset = None  # of a body that nobody but the service has seen
+            raise
+
+
+def _show_warnings(answer: Answer) -> None:
+    for sentence in answer.warnings:
+        print(f"attend: warning: {sentence}", file=sys.stderr)
 
 
 # attend models
@@ -133,17 +223,15 @@ def _add_run(commands) -> None:
 
 
 def _run(options) -> int:
-    request = _request(
-        options,
-        lambda client: inputs.random_request((2, 10, client.model(options.model)["embed_dim"]), options.seed),
-    )
+    if options.out:
+        inputs.check_writable(options.out)
+    request = _request(options, lambda info: _random_request(options, info))
     fields = request.fields
     if options.need_weights or options.average:
-        fields["need_weights"] = True
+        request.set("need_weights", True)
     if options.average:
-        fields["average_attn_weights"] = True
-    with Client(options.url, options.timeout) as client:
-        answer = client.attend(**fields)
+        request.set("average_attn_weights", True)
+    answer = _send(options, request)
 
     print(f"{'model':13} {answer.model} at {options.url}")
     print(f"{'source':13} {request.source}")
@@ -160,7 +248,8 @@ def _run(options) -> int:
     print(f"{'request id':13} {answer.request_id}")
     if options.out:
         kept = {"output": answer.output, "attn_weights": answer.attn_weights}
-        np.savez(options.out, **{name: array for name, array in kept.items() if array is not None})
+        with open(options.out, "wb") as file:  # numpy would add .npz to a name
+            np.savez(file, **{name: array for name, array in kept.items() if array is not None})
         print(f"{'written':13} {options.out}")
     return 0
 
@@ -185,17 +274,21 @@ def _add_bench(commands) -> None:
     )
     parser.add_argument("--model", help="name of the model; the service's default if not given")
     parser.add_argument("--shape", type=_shape, metavar="B,L,E", help="of the query (2,10,E of the model)")
-    parser.add_argument("--key-length", type=int, metavar="S", help="cross-attention over this many keys")
+    parser.add_argument(
+        "--key-length", type=_whole(1), metavar="S", help="cross-attention over this many keys"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the input")
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="of measuring, shared by service and torch"
+        "--seconds", type=_seconds, default=10.0, help="of measuring, shared by service and torch"
     )
     parser.add_argument(
-        "--requests", type=int, metavar="N", help="measure N requests instead, and N torch passes"
+        "--requests", type=_whole(1), metavar="N", help="measure N requests instead, and N torch passes"
     )
-    parser.add_argument("--warmup", type=int, default=20, metavar="N", help="unmeasured requests before")
     parser.add_argument(
-        "--concurrency", type=int, default=1, metavar="N", help="callers that wait for their answer"
+        "--warmup", type=_whole(0), default=20, metavar="N", help="unmeasured requests before"
+    )
+    parser.add_argument(
+        "--concurrency", type=_whole(1), default=1, metavar="N", help="callers that wait for their answer"
     )
     parser.add_argument("--causal", action="store_true", help="no query sees a later key")
     parser.add_argument("--need-weights", action="store_true", help="ask for the attention weights too")
@@ -203,7 +296,9 @@ def _add_bench(commands) -> None:
         "--decode", action="store_true", help="time what a Python caller waits for: encode, ask, decode"
     )
     parser.add_argument("--no-torch", action="store_true", help="leave torch out")
-    parser.add_argument("--torch-threads", type=int, metavar="N", help="torch's own choice if not given")
+    parser.add_argument(
+        "--torch-threads", type=_whole(1), metavar="N", help="torch's own choice if not given"
+    )
     parser.add_argument(
         "--init-seed", type=int, metavar="N", help="the model is init:...,seed=N: compare the numbers"
     )
@@ -222,12 +317,17 @@ def _add_viz(commands) -> None:
         commands, "viz", _viz, "Draw the attention weights of one request, a heat map per head."
     )
     _add_request_options(
-        parser, "random input of this shape (a sentence of random words if there is no --input either)"
+        parser,
+        "random input of this shape (if there is no --input either: nine words, each a random vector; only the "
+        "picture of a real --input says something about what a trained model looks at)",
     )
     parser.add_argument(
-        "--labels", metavar='"A B C"', help="names of the tokens, of the queries and, unless given, the keys"
+        "--labels",
+        type=_words,
+        metavar='"A B C"',
+        help="names of the tokens, of the queries and, unless given, the keys",
     )
-    parser.add_argument("--key-labels", metavar='"A B C"', help="names of the keys")
+    parser.add_argument("--key-labels", type=_words, metavar='"A B C"', help="names of the keys")
     parser.add_argument("--batch", type=int, default=0, help="which element of the batch")
     parser.add_argument("--heads", type=_indices, metavar="0,3", help="which heads; all if not given")
     parser.add_argument("--mean", action="store_true", help="one map, the mean over the heads")
@@ -236,8 +336,13 @@ def _add_viz(commands) -> None:
         "--padding", choices=("crop", "hatch"), default="crop", help="leave padding out, or show it"
     )
     parser.add_argument("--title", help="instead of the model's name and shape")
-    parser.add_argument("--dpi", type=int, default=150, help="pixels per inch")
-    parser.add_argument("--out", default="attention_viz.png", metavar="FILE", help=".png, .svg or .pdf")
+    parser.add_argument("--dpi", type=_whole(30, 1200), default=150, help="pixels per inch")
+    parser.add_argument(
+        "--out",
+        default="attention_viz.png",
+        metavar="FILE",
+        help=".png, .svg or .pdf; a PNG if it has no ending",
+    )
 
 
 def _viz(options) -> int:
@@ -247,18 +352,23 @@ def _viz(options) -> int:
         raise inputs.InputError(
             f"the pictures need matplotlib ({error}): pip install 'attend-client[viz]'"
         ) from error
+    inputs.check_writable(options.out)
     request = _request(
         options,
-        lambda client: inputs.demo_request(
-            client.model(options.model)["embed_dim"], options.seed, options.labels or inputs.DEMO_SENTENCE
+        lambda info: inputs.demo_request(
+            info["embed_dim"], options.seed, options.labels or inputs.DEMO_SENTENCE
         ),
+        with_labels=True,
     )
+    request.set("need_weights", True)
+    if request.fields.get("average_attn_weights"):
+        request.set("average_attn_weights", False)
+    answer = _send(options, request)
+    if request.problem:
+        raise inputs.InputError(f"the service took the request, but it cannot be drawn: {request.problem}")
+    _show_warnings(answer)
     _set_labels(request, options)
-    request.fields["need_weights"] = True
-    request.fields.pop("average_attn_weights", None)
-    with Client(options.url, options.timeout) as client:
-        answer = client.attend(**request.fields)
-    size = viz.draw(
+    drawn = viz.draw(
         request,
         answer,
         viz.Options(
@@ -272,9 +382,15 @@ def _viz(options) -> int:
             out=options.out,
         ),
     )
+    if drawn.missing:
+        print(
+            f"attend: the picture's font has no glyphs for {' '.join(drawn.missing)}: a box stands for each",
+            file=sys.stderr,
+        )
     shape = " x ".join(map(str, answer.attn_weights.shape))
     print(
-        f"{options.out}: {size[0]} x {size[1]} pixels, weights {shape} of model {answer.model} ({request.source})"
+        f"{options.out}: {drawn.width} x {drawn.height} pixels, "
+        f"weights {shape} of model {answer.model} ({request.source})"
     )
     return 0
 

@@ -1,9 +1,10 @@
-"""MultiHeadAttention, called like torch's module, and the plain Client below it."""
+"""MultiHeadAttention, a layer to call, and the plain Client below it."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import socket
 import sys
 import urllib.parse
 import warnings
@@ -42,7 +43,7 @@ class AttendError(Exception):
         known = [self.code]
         known += [f"HTTP {self.status}"] if self.status else []
         known += [f"at {self.path}"] if self.path else []
-        known += [f"byte {self.offset}"] if self.offset is not None else []
+        known += [f"byte {self.offset} of the body"] if self.offset is not None else []
         known += [f"request {self.request_id}"] if self.request_id else []
         return f"{self.sentence} ({', '.join(known)})"
 
@@ -79,15 +80,38 @@ def parse_server_timing(header: str) -> tuple:
     return durations, descriptions
 
 
-def _check_url(url: str) -> urllib.parse.SplitResult:
-    parts = urllib.parse.urlsplit(url)
+def check_url(url: str) -> urllib.parse.SplitResult:
+    """The parts of the service's URL. Raises ValueError, in one sentence, where it is not one."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        parts.port  # noqa: B018  (raises where it is not a number up to 65535)
+    except ValueError as error:
+        raise ValueError(f"the service's URL is {url!r}: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"the service's URL is {url!r}; expected one like {DEFAULT_URL}")
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def check_timeout(timeout) -> None:
+    """Raises ValueError for what sockets cannot wait for; None is to wait for ever."""
+    if isinstance(timeout, (int, float)) and not 0 < timeout <= 1e9:
+        raise ValueError(
+            f"the timeout is {timeout} seconds; expected more than 0 and at most a thousand million"
+        )
+
+
+def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.match(r"127(\.\d+){3}$", host) is not None
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What the operating system said, below the layers of requests and urllib3."""
+    seen = []
+    while error not in seen:
+        seen.append(error)
+        inside = [error.__cause__, getattr(error, "reason", None), *error.args, error.__context__]
+        error = next((part for part in inside if isinstance(part, BaseException)), error)
+    return seen[-1]
 
 
 class Client:
@@ -99,11 +123,12 @@ class Client:
     def __init__(
         self, url: str = DEFAULT_URL, timeout: float = 60.0, session: Optional[requests.Session] = None
     ):
-        host = _check_url(url).hostname
+        host = check_url(url).hostname
         self.url = url.rstrip("/")
+        check_timeout(timeout)
         self.timeout = timeout
         self.session = session or requests.Session()
-        if session is None and _is_loopback(host):
+        if session is None and is_loopback(host):
             self.session.trust_env = False  # a proxy could not reach this machine's loopback
 
     def attend(self, model: Optional[str] = None, **fields) -> Answer:
@@ -169,16 +194,22 @@ class Client:
             raise AttendError(
                 f"{self.url} did not answer within {self.timeout} seconds", "timeout"
             ) from error
-        except requests.ConnectionError as error:
+        # UnicodeError is what Python says of a host that no DNS name can be.
+        except (requests.RequestException, UnicodeError) as error:
             raise AttendError(self._why_no_connection(error), "no_service") from error
         if response.status_code != 200:
             raise self._refusal(response)
         return response
 
     def _why_no_connection(self, error: Exception) -> str:
-        if "refused" in str(error):
+        cause = _first_cause(error)
+        host = urllib.parse.urlsplit(self.url).hostname
+        if isinstance(cause, (socket.gaierror, UnicodeError)):
+            return f"cannot find the host {host}"
+        if isinstance(cause, ConnectionRefusedError):
             return f"no service at {self.url}: is `make run` running?"
-        return f"the connection to {self.url} failed: {error}"
+        why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        return f"the connection to {self.url} failed: {why}"
 
     def _refusal(self, response: requests.Response) -> AttendError:
         try:
@@ -205,14 +236,23 @@ class Client:
 
 
 class MultiHeadAttention:
-    """One attention layer of a service, called like torch.nn.MultiheadAttention with batch_first=True.
+    """One attention layer of a service.
 
         mha = MultiHeadAttention("http://127.0.0.1:8080", model="demo")
         output = mha(query)                                   self-attention
         output = mha(query, key, value)                       cross-attention
         output, weights = mha(query, need_weights=True)       weights [B, H, L, S]
 
-    The weights of the layer live in the service; no gradient flows through it."""
+    The shapes and masks are those of torch.nn.MultiheadAttention with batch_first=True, but the call is not:
+
+      - the positional order is query, key, value, attn_mask, need_weights; torch's is query, key, value,
+        key_padding_mask, need_weights, attn_mask. Here key_padding_mask goes by name, as all that follows;
+      - need_weights is False by default (torch: True), and without it the output comes back alone, not in a tuple;
+      - weights are one map a head by default (torch: average_attn_weights is True);
+      - key and value may be left out;
+      - is_causal needs no attn_mask beside it, and both may be given;
+      - a query that may attend to nothing gets weights of zero, not NaN;
+      - no dropout, and no gradient: the weights of the layer live in the service."""
 
     def __init__(
         self,
@@ -276,6 +316,9 @@ class MultiHeadAttention:
 
         Any floating type is sent as float32. What comes back is float32 of the query's kind: a torch tensor on
         its device for a torch tensor, else a numpy array. Raises AttendError with the service's sentence."""
+        _check_switches(need_weights=need_weights, average_attn_weights=average_attn_weights)
+        if is_causal is not None:
+            _check_switches(is_causal=is_causal)
         query_array = to_array("query", query)
         answer = self.client.attend(
             self._model,
@@ -284,9 +327,9 @@ class MultiHeadAttention:
             value=value,
             attn_mask=attn_mask,
             key_padding_mask=key_padding_mask,
-            is_causal=is_causal,
-            need_weights=need_weights or None,
-            average_attn_weights=average_attn_weights or None,
+            is_causal=None if is_causal is None else bool(is_causal),
+            need_weights=True if need_weights else None,
+            average_attn_weights=True if average_attn_weights else None,
         )
         for sentence in answer.warnings:
             warnings.warn(sentence, AttendWarning, stacklevel=2)
@@ -306,6 +349,16 @@ class MultiHeadAttention:
 
     def __repr__(self):
         return f"MultiHeadAttention({self.client.url!r}, model={self._model!r})"
+
+
+def _check_switches(**switches) -> None:
+    for name, value in switches.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(
+                f"{name} is of type {type(value).__name__}, but True or False is expected; the order here is query, "
+                "key, value, attn_mask, need_weights, torch's is query, key, value, key_padding_mask, "
+                "need_weights, attn_mask"
+            )
 
 
 def _like(query, array: np.ndarray):

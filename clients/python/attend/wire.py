@@ -13,13 +13,16 @@ MASKS = ("attn_mask", "key_padding_mask")
 def to_array(name: str, value) -> np.ndarray:
     """`value` (numpy, torch or nested lists) as a bool or float32 array.
 
-    Raises TypeError for what is neither numbers nor booleans, ValueError for a finite number that float32
-    cannot hold: turned into infinity, it would mean something else."""
+    Raises TypeError for what is neither numbers nor booleans, ValueError for ragged lists and for a finite number
+    that float32 cannot hold: turned into infinity, it would mean something else."""
     if hasattr(value, "detach"):  # a torch tensor
         value = value.detach().cpu()
         # numpy has no bfloat16; float16 and bfloat16 both fit into float32
         value = (value.float() if value.is_floating_point() and value.element_size() < 4 else value).numpy()
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # numpy's words for it are about its own making of arrays
+        raise ValueError(f"{name} is ragged: its parts differ in length or depth") from error
     if array.dtype == np.bool_ or array.dtype == np.float32:
         return array
     if array.dtype.kind not in "fiu":
