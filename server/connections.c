@@ -32,7 +32,7 @@ struct connection {
     uint64_t deadline;   /* when the watcher looks; CLOCK_NEVER while the service is at work on the request */
     uint64_t idle_until; /* while IDLE: when it is closed */
     uint64_t received;   /* bytes that had come when the last request was over */
-    enum { READING, WORKING, IDLE, LATE } state;
+    enum { READING, WORKING, IDLE, LATE, GONE } state; /* the last two: it is being shut down */
     bool extra;
     bool hung_up; /* the client sends no more */
     char request_id[REQUEST_ID_MAX + 1];
@@ -100,6 +100,13 @@ static void send_late(const connection *c) {
         send(c->descriptor, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* With the lock held: the library will notice, and close. */
+static void end_connection(connection *c, bool late) {
+    shutdown(c->descriptor, SHUT_RDWR);
+    c->state = late ? LATE : GONE;
+    c->deadline = CLOCK_NEVER;
+}
+
 /* With the lock held: the deadline of a connection has passed. The library tells us of a request when it has
  * its first line; one that began without getting that far is found here, by its bytes, and given the read
  * timeout. */
@@ -108,28 +115,18 @@ static void expire(connection *c, uint64_t now) {
     const bool began = bytes_received(c->descriptor) > c->received;
     if (c->hung_up && unread_bytes(c->descriptor)) { /* the library is not done with them */
         c->deadline = clock_in_ms(HANG_UP_GRACE);
-        return;
-    }
-    if (c->hung_up) {
-        shutdown(c->descriptor, SHUT_RDWR);
-        c->state = LATE;
-        c->deadline = CLOCK_NEVER;
-        return;
-    }
-    if (c->state == IDLE && began) {
+    } else if (c->hung_up) {
+        end_connection(c, false);
+    } else if (c->state == IDLE && began) {
         c->state = READING;
         c->deadline = clock_in_ms(limits->read_timeout);
-        return;
-    }
-    if (c->state == IDLE && now < c->idle_until) {
+    } else if (c->state == IDLE && now < c->idle_until) {
         c->deadline = earlier(c->idle_until, clock_in_ms(limits->read_timeout));
-        return;
+    } else {
+        if (began)
+            send_late(c);
+        end_connection(c, began);
     }
-    if (began)
-        send_late(c);
-    shutdown(c->descriptor, SHUT_RDWR);
-    c->state = LATE;
-    c->deadline = CLOCK_NEVER;
 }
 
 /* With the lock held: finds the clients that have hung up. libmicrohttpd before 1.0 does not notice an end
@@ -315,7 +312,7 @@ void connection_name(connection *c, const char *request_id) {
 
 bool connection_complete(connection *c) {
     pthread_mutex_lock(&c->table->lock);
-    const bool in_time = c->state != LATE;
+    const bool in_time = c->state != LATE && c->state != GONE;
     if (in_time) {
         c->state = WORKING;
         c->deadline = CLOCK_NEVER;
@@ -328,7 +325,7 @@ bool connection_idle(connection *c) {
     const connection_limits *limits = &c->table->limits;
     pthread_mutex_lock(&c->table->lock);
     const bool in_time = c->state != LATE;
-    if (in_time) {
+    if (in_time && c->state != GONE) {
         c->state = IDLE;
         c->request_id[0] = '\0';
         c->received = bytes_received(c->descriptor);
@@ -342,7 +339,7 @@ bool connection_idle(connection *c) {
 void connection_linger(connection *c) {
     connections *table = c->table;
     pthread_mutex_lock(&table->lock);
-    if (c->state != LATE && table->lingering_count < LINGERING_MAX) {
+    if (c->state == WORKING && table->lingering_count < LINGERING_MAX) {
         const int copy = fcntl(c->descriptor, F_DUPFD_CLOEXEC, 0);
         if (copy >= 0) {
             table->lingering[table->lingering_count++] =

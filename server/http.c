@@ -46,10 +46,9 @@ typedef struct {
     struct MHD_Connection *mhd;
     connection *connection;
     enum { HEADERS, BODY, QUEUED, ANSWERED } stage;
-    bool refused; /* the answer stands already; what still comes of the body is thrown away */
-    bool close;   /* after the answer */
-    bool
-        odd_path; /* with an encoded slash or NUL, which the library has decoded by the time that we see it */
+    bool refused;  /* the answer stands already; what still comes of the body is thrown away */
+    bool close;    /* after the answer */
+    bool odd_path; /* with an encoded slash or NUL; the path that we get is decoded */
     uint64_t began;
     char method[16], path[256]; /* for the log, cut */
     char request_id[REQUEST_ID_MAX + 1];
