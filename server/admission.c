@@ -92,7 +92,7 @@ static bool accepts_json(const char *accept) {
 
 static problem_code check_media(const request_head *head, bool has_body, problem *p) {
     const char *type = head->content_type, *encoding = head->content_encoding;
-    if (!accepts_json(head->accept))
+    if (!accepts_json(head->accept) && (head->more_accept == NULL || !accepts_json(head->more_accept)))
         return problem_set(p, PROBLEM_NOT_ACCEPTABLE, "Accept is '%.100s', but answers are application/json",
                            head->accept);
     if (has_body && type != NULL && !is_media_type(type, strcspn(type, ";"), "application/json"))

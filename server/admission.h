@@ -13,8 +13,9 @@
 typedef struct {
     const char *method, *path; /* the path without its query, percent-decoded */
     bool http_1_0;
-    const char *parameter; /* name of the first query parameter */
-    const char *accept, *content_type, *content_encoding, *content_length, *host, *request_timeout;
+    const char *parameter;            /* name of the first query parameter */
+    const char *accept, *more_accept; /* a second Accept header adds to the first */
+    const char *content_type, *content_encoding, *content_length, *host, *request_timeout;
     bool transfer_encoding; /* there is such a header */
     bool odd_encoding;      /* ... more than one, or with another value than "chunked" */
     bool odd_name;          /* a header's name ends in a space: what it says may be read or not */

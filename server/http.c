@@ -144,6 +144,10 @@ static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const
         head->ambiguous |= head->content_length != NULL && strcmp(head->content_length, value) != 0;
         head->content_length = value;
     }
+    if (strcasecmp(name, "Accept") == 0) {
+        head->more_accept = head->accept == NULL ? NULL : value;
+        head->accept = head->accept == NULL ? value : head->accept;
+    }
     if (strcasecmp(name, "Host") == 0) {
         head->ambiguous |= head->host != NULL;
         head->host = value;
@@ -168,7 +172,6 @@ static request_head read_head(const request *r, const char *method, const char *
     request_head head = {.method = method,
                          .path = path,
                          .http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
-                         .accept = header(r, "Accept"),
                          .content_type = header(r, "Content-Type"),
                          .content_encoding = header(r, "Content-Encoding"),
                          .request_timeout = header(r, "X-Request-Timeout"),

@@ -72,7 +72,8 @@ static problem_code fail_surplus(tensor_reader *tr, size_t level) {
     if (json_look(tr->r) == JSON_NO_VALUE)
         return fail_expected(tr, level, "a value");
     return fail(tr, level, tr->r->at, PROBLEM_MALFORMED_TENSOR,
-                "has more than %zu %s%s, expected %zu as in %s", expected, noun(tr, level),
+                "has more than %zu %s%s, expected %zu as in %s", expected,
+                expected == 0 ? "element" : noun(tr, level), /* the first was empty: of what, nobody knows */
                 expected == 1 ? "" : "s", expected, first_like(tr, level, first));
 }
 

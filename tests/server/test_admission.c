@@ -23,6 +23,8 @@ static const struct {
     {{FINE, .content_length = "5", .content_encoding = "identity"}, PROBLEM_NONE, ""},
     {{.method = "POST", .path = "/attend/bert.3"}, PROBLEM_NONE, ""},
     {{.method = "HEAD", .path = "/healthz"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "text/html", .more_accept = "application/json"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "text/html", .more_accept = "image/png"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
     {{FINE, .accept = "text/html"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
     {{FINE, .accept = "application/json;q=0"}, PROBLEM_NOT_ACCEPTABLE, "q=0"},
     {{FINE, .accept = "*/*, application/json; q=0.0"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
