@@ -20,8 +20,9 @@ def answer(weights):
     return Answer("m", None, weights.astype(np.float32), [], None, None, {}, None, None, 0)
 
 
-def request(length, note="", **fields):
-    return inputs.Request({"query": np.zeros((1, length, 4), np.float32), **fields}, note=note)
+def request(length, note="", query_labels=None, key_labels=None, **fields):
+    query = np.zeros((1, length, 4), np.float32)
+    return inputs.Request({"query": query, **fields}, query_labels, key_labels, note=note)
 
 
 def uniform(length, keys, heads=1):
@@ -212,6 +213,15 @@ def test_entropy_does_not_depend_on_how_padding_is_shown(rng):
         texts = [text.get_text() for text in sheet(weights, asked, padding=padding).figure.texts]
         shown = [float(text.split()[1]) for text in texts if re.fullmatch(r"entropy \d\.\d\d", text)]
         np.testing.assert_allclose(shown, want, atol=0.0051)
+
+
+def test_labels_that_do_not_fit_side_by_side_are_turned_not_left_out():
+    """From narrow to wide in small steps: at each width all eight labels are there."""
+    for wide in range(7):
+        for narrow in range(1, 5):
+            words = [["w" * wide + "i" * narrow] * 8]
+            drawn = sheet(uniform(8, 8, heads=12), request(8, query_labels=words, key_labels=words))
+            assert drawn.every_row == drawn.every_column == 1, words[0][0]
 
 
 def test_the_same_tokens_are_written_on_both_axes():

@@ -96,8 +96,8 @@ class Sheet:
         self.width, self.height = max(keys * self.cell, 1.3), max(length * self.cell, 0.25)
         self.columns, self.lines = _grid(count, self.width + GAP, self.height + 0.35)
         self.every_row = self._every(maps.rows, self.height / length, False)
-        upright = max(self._extent(label)[0] for label in maps.columns) > 0.9 * self.width / keys
-        self.upright = upright and not all(label.isdigit() for label in maps.columns)
+        crowded = self._every(maps.columns, self.width / keys, True) > 1
+        self.upright = crowded and not all(label.isdigit() for label in maps.columns)
         self.every_column = self._every(maps.columns, self.width / keys, not self.upright)
         if maps.same_tokens:  # the same tokens are written on both axes
             self.every_row = self.every_column = max(self.every_row, self.every_column)
