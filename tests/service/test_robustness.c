@@ -108,9 +108,9 @@ Test(robustness, a_request_past_its_deadline_is_computed_no_further) {
     cr_assert_not_null(strstr(a.body, "deadline_exceeded"));
     answer_free(&a);
     free(body);
-    /* Little to compute and 9 million numbers to write. */
-    body = make_request(1, 3000, 8, "\"need_weights\":true,\"average_attn_weights\":true,", 1);
-    a = http_request(&s, "/attend", body, "X-Request-Timeout: 250");
+    /* Little to compute and 16 million numbers to write. */
+    body = make_request(1, 4000, 8, "\"need_weights\":true,\"average_attn_weights\":true,", 1);
+    a = http_request(&s, "/attend", body, "X-Request-Timeout: 200");
     cr_assert_eq(a.status, 504, "%ld", a.status);
     answer_free(&a);
     free(body);
