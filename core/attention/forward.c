@@ -18,6 +18,8 @@
 #define PROJECTION_ROWS ((size_t)256)
 #define SCORE_ROWS      ((size_t)64)
 #define SCORE_NUMBERS   ((size_t)1 << 18) /* in a block of scores, unless one row alone has more */
+#define MIX_KEYS        ((size_t)256) /* keys that are mixed in float32; their sums are added in double precision \
+                                       */
 
 typedef struct {
     const attn_layer *layer;
@@ -29,6 +31,8 @@ typedef struct {
     float *k, *v;       /* [B, S, E] */
     float *head_output; /* [B, L, E]: what the heads say, side by side */
     float *scores;      /* [block rows, S], then the weights */
+    float *mixed;       /* [block rows, D]: the values of some keys, mixed */
+    double *sums;       /* [block rows, D] */
     size_t block_rows;
     bool v_is_finite;
 } forward_pass;
@@ -93,12 +97,28 @@ static void mix_finite_only(size_t rows, size_t keys, size_t D, const float *wei
                             const float *v, size_t E, float *out) {
     for (size_t i = 0; i < rows; i++)
         for (size_t d = 0; d < D; d++) {
-            float sum = 0;
+            double sum = 0;
             for (size_t j = 0; j < keys; j++)
                 if (weights[i * S + j] != 0)
-                    sum += weights[i * S + j] * v[j * E + d];
-            out[i * E + d] = sum;
+                    sum += (double)weights[i * S + j] * (double)v[j * E + d];
+            out[i * E + d] = (float)sum;
         }
+}
+
+/* out [rows, D] = weights [rows, keys] v [keys, D]. The mean of many values is small beside them, and a long
+ * sum in float32 would be far off: so the keys are taken in blocks. */
+static void mix(const forward_pass *pass, size_t rows, size_t keys, size_t D, const float *v, float *out) {
+    const size_t S = pass->input->S, E = pass->layer->config.embed_dim;
+    memset(pass->sums, 0, rows * D * sizeof *pass->sums);
+    for (size_t first = 0; first < keys; first += MIX_KEYS) {
+        const size_t count = keys - first < MIX_KEYS ? keys - first : MIX_KEYS;
+        attn_matmul(rows, D, count, pass->scores + first, S, v + first * E, E, pass->mixed, D);
+        for (size_t n = 0; n < rows * D; n++)
+            pass->sums[n] += (double)pass->mixed[n];
+    }
+    for (size_t i = 0; i < rows; i++)
+        for (size_t d = 0; d < D; d++)
+            out[i * E + d] = (float)pass->sums[i * D + d];
 }
 
 /* Hands the weights of rows [first, first + rows) to the caller, if they are wanted. */
@@ -141,11 +161,8 @@ static attn_status attend_head(const forward_pass *pass, size_t b, size_t h) {
             if (status != ATTN_OK)
                 return status;
         }
-        if (keys == 0)
-            for (size_t i = 0; i < rows; i++)
-                memset(out + (first + i) * E, 0, D * sizeof *out);
-        else if (pass->v_is_finite)
-            attn_matmul(rows, D, keys, pass->scores, S, v, E, out + first * E, E);
+        if (pass->v_is_finite)
+            mix(pass, rows, keys, D, v, out + first * E);
         else
             mix_finite_only(rows, keys, D, pass->scores, S, v, E, out + first * E);
         store_weights(pass, b, h, first, rows);
@@ -161,6 +178,7 @@ static float *new_array(attn_arena *work, size_t count, size_t width) {
 
 static attn_status allocate(forward_pass *pass, attn_arena *work) {
     const size_t L = pass->input->L, S = pass->input->S, E = pass->layer->config.embed_dim;
+    const size_t D = E / pass->layer->config.num_heads;
     size_t queries, keys;
     pass->block_rows = SCORE_NUMBERS / (S == 0 ? 1 : S);
     if (pass->block_rows > SCORE_ROWS)
@@ -172,7 +190,9 @@ static attn_status allocate(forward_pass *pass, attn_arena *work) {
     if ((pass->q = new_array(work, queries, E)) == NULL || (pass->k = new_array(work, keys, E)) == NULL ||
         (pass->v = new_array(work, keys, E)) == NULL ||
         (pass->head_output = new_array(work, queries, E)) == NULL ||
-        (pass->scores = new_array(work, pass->block_rows, S)) == NULL)
+        (pass->scores = new_array(work, pass->block_rows, S)) == NULL ||
+        (pass->mixed = new_array(work, pass->block_rows, D)) == NULL ||
+        (pass->sums = attn_arena_array(work, pass->block_rows * D, sizeof *pass->sums)) == NULL)
         return attn_fail(pass->error, attn_arena_failure(work), "no working memory for the attention pass");
     return ATTN_OK;
 }
@@ -183,6 +203,8 @@ static void release(forward_pass *pass, attn_arena *work) {
     attn_arena_release(work, pass->v);
     attn_arena_release(work, pass->head_output);
     attn_arena_release(work, pass->scores);
+    attn_arena_release(work, pass->mixed);
+    attn_arena_release(work, pass->sums);
 }
 
 static attn_status run(forward_pass *pass) {
