@@ -18,8 +18,7 @@
 #define PROJECTION_ROWS ((size_t)256)
 #define SCORE_ROWS      ((size_t)64)
 #define SCORE_NUMBERS   ((size_t)1 << 18) /* in a block of scores, unless one row alone has more */
-#define MIX_KEYS        ((size_t)256) /* keys that are mixed in float32; their sums are added in double precision \
-                                       */
+#define MIX_KEYS        ((size_t)256)     /* keys that are mixed in float32; blocks are added in double */
 
 typedef struct {
     const attn_layer *layer;
