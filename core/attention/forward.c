@@ -1,10 +1,7 @@
-/* forward.c: one pass of multi-head attention in float32: project, score, mask, softmax, mix, project.
- *
- * The letters and the shapes are those of core/attention.h. A projected tensor keeps its heads side by side
- * in a row, [B, L, H, D] = [B, L, E], so a head is a matrix whose rows are E apart, and nothing is ever
- * transposed. */
-#include "core/attention.h"
-
+/* forward.c: one pass of multi-head attention in float32: project, rotate, score, mask, softmax, drop, mix,
+ * project. The letters and the shapes are those of core/attention.h. */
+#include "core/attention/dropout.h"
+#include "core/attention/pass.h"
 #include "core/kernels/matmul.h"
 #include "core/kernels/softmax.h"
 #include "core/size.h"
@@ -12,233 +9,316 @@
 #include <math.h>
 #include <string.h>
 
-/* Rows that are worked on between two looks at the caller's should_stop. They depend on the shapes of this
- * request alone, never on threads or company: OpenBLAS chooses its inner loop, and so the bits, by the
- * shapes. */
-#define PROJECTION_ROWS ((size_t)256)
-#define SCORE_ROWS      ((size_t)64)
-#define SCORE_NUMBERS   ((size_t)1 << 18) /* in a block of scores, unless one row alone has more */
-#define MIX_KEYS        ((size_t)256)     /* keys that are mixed in float32; blocks are added in double */
+size_t attn_keys_with_extra(const attn_config *config, size_t S, bool omit_extra) {
+    return omit_extra ? S : S + (config->add_bias_kv ? 1 : 0) + (config->add_zero_attn ? 1 : 0);
+}
 
-typedef struct {
-    const attn_layer *layer;
-    const attn_input *input;
-    const attn_output *output;
-    const attn_control *control;
-    attn_error *error;
-    float *q;           /* [B, L, E] */
-    float *k, *v;       /* [B, S, E] */
-    float *head_output; /* [B, L, E]: what the heads say, side by side */
-    float *scores;      /* [block rows, S], then the weights */
-    float *mixed;       /* [block rows, D]: the values of some keys, mixed */
-    double *sums;       /* [block rows, D] */
-    size_t block_rows;
-    bool v_is_finite;
-} forward_pass;
+attn_view attn_view_all(const attn_config *config, const attn_input *input) {
+    return (attn_view){
+        .batch_count = input->B,
+        .head_count = config->num_heads,
+        .row_to = input->L,
+        .col_to = attn_keys_with_extra(config, input->S, input->omit_extra),
+    };
+}
 
-static bool stopped(const forward_pass *pass) {
+bool attn_pass_stopped(const attn_pass *pass) {
     return pass->control != NULL && pass->control->should_stop(pass->control->context);
 }
 
-static attn_status cancelled(const forward_pass *pass) {
+attn_status attn_pass_cancelled(const attn_pass *pass) {
     return attn_fail(pass->error, ATTN_CANCELLED, "the computation was stopped before it was complete");
 }
 
-/* y [rows, E] = x [rows, width] weight[E, width]^T + bias[E] */
-static attn_status project(const forward_pass *pass, size_t rows, const float *x, size_t width,
-                           const float *weight, const float *bias, float *y) {
-    const size_t E = pass->layer->config.embed_dim;
-    for (size_t first = 0; first < rows; first += PROJECTION_ROWS) {
-        if (stopped(pass))
-            return cancelled(pass);
-        const size_t count = rows - first < PROJECTION_ROWS ? rows - first : PROJECTION_ROWS;
-        float *block = y + first * E;
-        for (size_t i = 0; bias != NULL && i < count; i++)
-            memcpy(block + i * E, bias, E * sizeof *bias);
-        attn_matmul_transposed(count, E, width, 1, x + first * width, width, weight, width,
-                               bias != NULL ? 1 : 0, block, E);
-    }
-    return ATTN_OK;
+attn_status attn_pass_no_memory(const attn_pass *pass) {
+    return attn_fail(pass->error, attn_arena_failure(pass->work), "no working memory for the attention pass");
 }
 
-/* The row of `mask` for query i, or NULL if there is no mask. */
-static const float *mask_row(const attn_input *input, size_t b, size_t h, size_t i) {
-    if (input->attn_mask == NULL)
-        return NULL;
-    const size_t mb = input->mask_B == 1 ? 0 : b, mh = input->mask_H == 1 ? 0 : h;
-    return input->attn_mask + ((mb * input->mask_H + mh) * input->L + i) * input->S;
+float *attn_pass_array(attn_pass *pass, size_t count, size_t width) {
+    size_t numbers;
+    return attn_multiply(count, width, &numbers) ? attn_arena_array(pass->work, numbers, sizeof(float))
+                                                 : NULL;
 }
 
-/* Keys that query i may see for causality: those at its own and earlier positions. */
-static size_t visible_keys(const attn_input *input, size_t i) {
-    return input->is_causal && i + 1 < input->S ? i + 1 : input->S;
+/* ---- One block of rows of one head ---- */
+
+/* The natural logarithm of the softmax's denominator, whose terms were taken relative to `max`. */
+static float lse_of(float max, double sum) {
+    return sum > 0 ? (float)((double)max + log(sum)) : -INFINITY;
 }
 
-/* From the scores of query i over its first `keys` keys to its weights over all S. */
-static attn_status weigh_row(const forward_pass *pass, size_t b, size_t h, size_t i, float *row) {
-    const attn_input *input = pass->input;
-    const size_t keys = visible_keys(input, i);
-    const float *padding = input->key_padding_mask;
-    if (!attn_mask_row(row, keys, mask_row(input, b, h, i),
-                       padding == NULL ? NULL : padding + b * input->S) ||
-        !attn_softmax_row(row, keys))
+/* From the scores of row n of the block to its weights, before dropout. */
+static attn_status weigh_row(attn_pass *pass, const attn_block *block, size_t n) {
+    const attn_layer *layer = pass->layer;
+    const size_t i = block->first + n;
+    const float *sink = layer->sinks == NULL || pass->input->omit_extra ? NULL : layer->sinks + block->h;
+    float *row = pass->scores + n * block->columns, max;
+    double sum;
+    const attn_status status = attn_score_mask_row(pass, block, n);
+    if (status != ATTN_OK)
+        return status;
+    if (!attn_softmax_row(row, block->columns, sink, &max, &sum))
         return attn_fail(pass->error, ATTN_BAD_VALUE,
                          "the score of query %zu in batch %zu, head %zu is beyond float32: the inputs or the "
                          "masks are too large",
-                         i, b, h);
-    memset(row + keys, 0, (input->S - keys) * sizeof *row);
+                         i, block->b, block->h);
+    if (pass->output->lse != NULL)
+        pass->output->lse[(block->b * layer->config.num_heads + block->h) * pass->input->L + i] =
+            lse_of(max, sum);
+    attn_collect_stats(&pass->collector, block->b, block->h, i, block->keys.from, block->keys.to, row);
     return ATTN_OK;
 }
 
-/* out [rows, D] = weights [rows, keys] v [keys, D]. A key with weight zero is left out, not multiplied: a
- * value that is masked out and not finite must not leak as 0 * infinity. */
-static void mix_finite_only(size_t rows, size_t keys, size_t D, const float *weights, size_t S,
-                            const float *v, size_t E, float *out) {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t d = 0; d < D; d++) {
-            double sum = 0;
-            for (size_t j = 0; j < keys; j++)
-                if (weights[i * S + j] != 0)
-                    sum += (double)weights[i * S + j] * (double)v[j * E + d];
-            out[i * E + d] = (float)sum;
-        }
+static void drop(const attn_pass *pass, const attn_block *block, size_t n) {
+    const size_t visible = block->keys.to - block->keys.from, S = pass->input->S;
+    float *row = pass->scores + n * block->columns;
+    for (size_t c = 0; c < block->columns; c++) {
+        const size_t j = c < visible ? block->keys.from + c : S + (c - visible);
+        row[c] *= attn_dropout_factor(pass->layer->config.dropout, pass->input->seed, (uint32_t)block->b,
+                                      (uint32_t)block->h, (uint32_t)(block->first + n), (uint32_t)j);
+    }
 }
 
-/* out [rows, D] = weights [rows, keys] v [keys, D]. The mean of many values is small beside them, and a long
- * sum in float32 would be far off: so the keys are taken in blocks. */
-static void mix(const forward_pass *pass, size_t rows, size_t keys, size_t D, const float *v, float *out) {
-    const size_t S = pass->input->S, E = pass->layer->config.embed_dim;
-    memset(pass->sums, 0, rows * D * sizeof *pass->sums);
-    for (size_t first = 0; first < keys; first += MIX_KEYS) {
-        const size_t count = keys - first < MIX_KEYS ? keys - first : MIX_KEYS;
-        attn_matmul(rows, D, count, pass->scores + first, S, v + first * E, E, pass->mixed, D);
-        for (size_t n = 0; n < rows * D; n++)
+/* Spreads the row's weights over all S+ keys, and hands them to the caller's view. */
+static bool store_weights(attn_pass *pass, const attn_block *block, size_t n) {
+    attn_collector *c = &pass->collector;
+    const size_t i = block->first + n, S = pass->input->S, visible = block->keys.to - block->keys.from;
+    const float *row = pass->scores + n * block->columns;
+    if (!attn_collect_wants(c, &c->weights, block->b, block->h, i))
+        return true;
+    memset(c->row, 0, block->keys.from * sizeof *row);
+    memcpy(c->row + block->keys.from, row, visible * sizeof *row);
+    memset(c->row + block->keys.to, 0, (S - block->keys.to) * sizeof *row);
+    memcpy(c->row + S, row + visible, pass->extra * sizeof *row);
+    return attn_collect_row(c, &c->weights, block->b, block->h, block->first, i, c->row);
+}
+
+static attn_status store_scores(attn_pass *pass, const attn_block *block) {
+    attn_collector *c = &pass->collector;
+    const size_t stride = pass->input->S + pass->extra;
+    for (size_t n = 0; pass->raw != NULL && n < block->rows; n++)
+        if (attn_collect_wants(c, &c->scores, block->b, block->h, block->first + n) &&
+            !attn_collect_row(c, &c->scores, block->b, block->h, block->first, block->first + n,
+                              pass->raw + n * stride))
+            return attn_fail(
+                pass->error, ATTN_BAD_VALUE,
+                "a score of query %zu in batch %zu, head %zu is beyond float32, and all scores were "
+                "asked for",
+                block->first + n, block->b, block->h);
+    return ATTN_OK;
+}
+
+/* Adds weights [rows, count] v [count, D] to the sums. A sum of many values in float32 would be far off, so
+ * the keys are taken in blocks. */
+static void mix_finite(const attn_pass *pass, const attn_block *block, const float *weights, const float *v,
+                       size_t count) {
+    const size_t D = pass->layer->config.head_dim;
+    for (size_t first = 0; first < count; first += MIX_KEYS) {
+        const size_t now = count - first < MIX_KEYS ? count - first : MIX_KEYS;
+        attn_matmul(block->rows, D, now, weights + first, block->columns, v + first * pass->kv_width,
+                    pass->kv_width, pass->mixed, D);
+        for (size_t n = 0; n < block->rows * D; n++)
             pass->sums[n] += (double)pass->mixed[n];
     }
-    for (size_t i = 0; i < rows; i++)
-        for (size_t d = 0; d < D; d++)
-            out[i * E + d] = (float)pass->sums[i * D + d];
 }
 
-/* Hands the weights of rows [first, first + rows) to the caller, if they are wanted. */
-static void store_weights(const forward_pass *pass, size_t b, size_t h, size_t first, size_t rows) {
-    const attn_output *output = pass->output;
-    const size_t L = pass->input->L, S = pass->input->S, H = pass->layer->config.num_heads;
-    if (output->weights == NULL)
-        return;
-    if (!output->average) {
-        memcpy(output->weights + ((b * H + h) * L + first) * S, pass->scores,
-               rows * S * sizeof *pass->scores);
-        return;
-    }
-    float *mean = output->weights + (b * L + first) * S;
-    for (size_t n = 0; n < rows * S; n++) {
-        mean[n] = (h == 0 ? 0 : mean[n]) + pass->scores[n];
-        if (h + 1 == H)
-            mean[n] /= (float)H;
-    }
-}
-
-/* One head of one batch entry: score, mask, softmax, mix, a block of query rows at a time. */
-static attn_status attend_head(const forward_pass *pass, size_t b, size_t h) {
-    const attn_input *input = pass->input;
-    const size_t L = input->L, S = input->S;
-    const size_t E = pass->layer->config.embed_dim, D = E / pass->layer->config.num_heads;
-    const float scale = (float)(1 / sqrt((double)D));
-    const float *q = pass->q + b * L * E + h * D;
-    const float *k = pass->k + b * S * E + h * D, *v = pass->v + b * S * E + h * D;
-    float *out = pass->head_output + b * L * E + h * D;
-
-    for (size_t first = 0; first < L; first += pass->block_rows) {
-        if (stopped(pass))
-            return cancelled(pass);
-        const size_t rows = L - first < pass->block_rows ? L - first : pass->block_rows;
-        const size_t keys = visible_keys(input, first + rows - 1);
-        attn_matmul_transposed(rows, keys, D, scale, q + first * E, E, k, E, 0, pass->scores, S);
-        for (size_t i = 0; i < rows; i++) {
-            const attn_status status = weigh_row(pass, b, h, first + i, pass->scores + i * S);
-            if (status != ATTN_OK)
-                return status;
+/* The same where a value may not be finite: a key with weight zero is left out, not multiplied, as a value
+ * that is masked out must not leak as 0 * infinity. */
+static void mix_any(const attn_pass *pass, const attn_block *block, const float *weights, const float *v,
+                    size_t count) {
+    const size_t D = pass->layer->config.head_dim;
+    for (size_t n = 0; n < block->rows; n++)
+        for (size_t j = 0; j < count; j++) {
+            const double weight = (double)weights[n * block->columns + j];
+            for (size_t d = 0; weight != 0 && d < D; d++)
+                pass->sums[n * D + d] += weight * (double)v[j * pass->kv_width + d];
         }
-        if (pass->v_is_finite)
-            mix(pass, rows, keys, D, v, out + first * E);
-        else
-            mix_finite_only(rows, keys, D, pass->scores, S, v, E, out + first * E);
-        store_weights(pass, b, h, first, rows);
+}
+
+/* head_output [rows, D] = weights [rows, columns] and the values of their keys, mixed. */
+static void mix(const attn_pass *pass, const attn_block *block) {
+    const size_t D = pass->layer->config.head_dim, head = attn_kv_head(pass, block->h) * D;
+    const size_t visible = block->keys.to - block->keys.from;
+    const float *v = pass->v + (block->b * pass->input->S + block->keys.from) * pass->kv_width + head;
+    float *out =
+        pass->head_output + (block->b * pass->input->L + block->first) * pass->q_width + block->h * D;
+    memset(pass->sums, 0, block->rows * D * sizeof *pass->sums);
+    (pass->v_is_finite ? mix_finite : mix_any)(pass, block, pass->scores, v, visible);
+    mix_finite(pass, block, pass->scores + visible, pass->extra_v + head, pass->extra);
+    for (size_t n = 0; n < block->rows; n++)
+        for (size_t d = 0; d < D; d++)
+            out[n * pass->q_width + d] = (float)pass->sums[n * D + d];
+}
+
+static attn_status attend_block(attn_pass *pass, const attn_block *block) {
+    const bool drops = pass->input->training && pass->layer->config.dropout > 0;
+    attn_status status;
+    if (attn_pass_stopped(pass))
+        return attn_pass_cancelled(pass);
+    attn_score_block(pass, block);
+    if ((status = store_scores(pass, block)) != ATTN_OK)
+        return status;
+    for (size_t n = 0; n < block->rows; n++) {
+        if ((status = weigh_row(pass, block, n)) != ATTN_OK)
+            return status;
+        if (drops)
+            drop(pass, block, n);
+        store_weights(pass, block, n);
+    }
+    mix(pass, block);
+    return ATTN_OK;
+}
+
+/* All heads of one block of rows after the other: so a mean over the heads never needs more than the block.
+ */
+static attn_status attend(attn_pass *pass) {
+    const attn_config *config = &pass->layer->config;
+    const attn_input *in = pass->input;
+    for (size_t b = 0; b < in->B; b++) {
+        for (size_t first = 0; first < in->L; first += pass->block_rows) {
+            attn_block block = {.b = b, .first = first};
+            block.rows = in->L - first < pass->block_rows ? in->L - first : pass->block_rows;
+            block.keys.from = attn_visible_keys(config, in, first).from;
+            block.keys.to = attn_visible_keys(config, in, first + block.rows - 1).to;
+            block.columns = block.keys.to - block.keys.from + pass->extra;
+            for (block.h = 0; block.h < config->num_heads; block.h++) {
+                const attn_status status = attend_block(pass, &block);
+                if (status != ATTN_OK)
+                    return status;
+            }
+            attn_collect_block_end(&pass->collector, b, first, block.rows);
+        }
+        attn_collect_batch_end(&pass->collector, b);
     }
     return ATTN_OK;
 }
 
-/* A new array of [count, width] in the working memory, or NULL. */
-static float *new_array(attn_arena *work, size_t count, size_t width) {
-    size_t numbers;
-    return attn_multiply(count, width, &numbers) ? attn_arena_array(work, numbers, sizeof(float)) : NULL;
+/* ---- What else was asked for ---- */
+
+/* out [B, heads, rows + extra rows, D] = x [B, rows, heads, D], and x_extra [extra, heads, D] behind each. */
+static bool split_heads(const attn_pass *pass, const float *x, size_t rows, size_t heads,
+                        const float *x_extra, size_t extra, float *out) {
+    const size_t D = pass->layer->config.head_dim, B = pass->input->B;
+    for (size_t b = 0; b < B; b++)
+        for (size_t h = 0; h < heads; h++)
+            for (size_t n = 0; n < rows + extra; n++) {
+                const float *from =
+                    n < rows ? x + ((b * rows + n) * heads + h) * D : x_extra + ((n - rows) * heads + h) * D;
+                memcpy(out + ((b * heads + h) * (rows + extra) + n) * D, from, D * sizeof *out);
+            }
+    return attn_all_finite(out, B * heads * (rows + extra) * D);
 }
 
-static attn_status allocate(forward_pass *pass, attn_arena *work) {
-    const size_t L = pass->input->L, S = pass->input->S, E = pass->layer->config.embed_dim;
-    const size_t D = E / pass->layer->config.num_heads;
-    size_t queries, keys;
-    pass->block_rows = SCORE_NUMBERS / (S == 0 ? 1 : S);
-    if (pass->block_rows > SCORE_ROWS)
-        pass->block_rows = SCORE_ROWS;
-    if (pass->block_rows == 0)
-        pass->block_rows = 1;
-    if (!attn_multiply(pass->input->B, L, &queries) || !attn_multiply(pass->input->B, S, &keys))
-        return attn_fail(pass->error, ATTN_NO_MEMORY, "the request is larger than the address space");
-    if ((pass->q = new_array(work, queries, E)) == NULL || (pass->k = new_array(work, keys, E)) == NULL ||
-        (pass->v = new_array(work, keys, E)) == NULL ||
-        (pass->head_output = new_array(work, queries, E)) == NULL ||
-        (pass->scores = new_array(work, pass->block_rows, S)) == NULL ||
-        (pass->mixed = new_array(work, pass->block_rows, D)) == NULL ||
-        (pass->sums = attn_arena_array(work, pass->block_rows * D, sizeof *pass->sums)) == NULL)
-        return attn_fail(pass->error, attn_arena_failure(work), "no working memory for the attention pass");
+static attn_status hand_out(const attn_pass *pass) {
+    const attn_output *out = pass->output;
+    const size_t L = pass->input->L, S = pass->input->S;
+    const size_t H = pass->layer->config.num_heads, Hkv = pass->layer->config.num_kv_heads;
+    const char *beyond = NULL;
+    if (out->q != NULL && !split_heads(pass, pass->q, L, H, NULL, 0, out->q))
+        beyond = "q";
+    if (out->k != NULL && !split_heads(pass, pass->k, S, Hkv, pass->extra_k, pass->extra, out->k))
+        beyond = "k";
+    if (out->v != NULL && !split_heads(pass, pass->v, S, Hkv, pass->extra_v, pass->extra, out->v))
+        beyond = "v";
+    if (out->head_output != NULL && !split_heads(pass, pass->head_output, L, H, NULL, 0, out->head_output))
+        beyond = "head_output";
+    if (beyond != NULL)
+        return attn_fail(pass->error, ATTN_BAD_VALUE,
+                         "%s is beyond float32: the inputs are too large for this model's weights", beyond);
     return ATTN_OK;
 }
 
-static void release(forward_pass *pass, attn_arena *work) {
-    attn_arena_release(work, pass->q);
-    attn_arena_release(work, pass->k);
-    attn_arena_release(work, pass->v);
-    attn_arena_release(work, pass->head_output);
-    attn_arena_release(work, pass->scores);
-    attn_arena_release(work, pass->mixed);
-    attn_arena_release(work, pass->sums);
+/* ---- The pass ---- */
+
+/* As many rows as fit into a block, and the columns of the widest. */
+static size_t choose_block(attn_pass *pass) {
+    const attn_config *config = &pass->layer->config;
+    size_t keys = pass->input->S;
+    if (config->sliding_window != 0) { /* of the first row to that of the last */
+        const size_t sides = config->causal && pass->input->is_causal ? 1 : 2;
+        size_t span;
+        if (attn_multiply(sides, config->sliding_window, &span) && attn_add(span, SCORE_ROWS, &span) &&
+            (!config->causal || pass->input->is_causal) && span < keys)
+            keys = span;
+    }
+    const size_t columns = keys + pass->extra, counted = columns == 0 ? 1 : columns;
+    const size_t rows = SCORE_NUMBERS / counted;
+    pass->block_rows = rows == 0 ? 1 : rows > SCORE_ROWS ? SCORE_ROWS : rows;
+    return columns;
 }
 
-static attn_status run(forward_pass *pass) {
-    const attn_layer *layer = pass->layer;
-    const attn_config *config = &layer->config;
-    const attn_input *input = pass->input;
-    const size_t E = config->embed_dim, queries = input->B * input->L, keys = input->B * input->S;
-    attn_status status;
-    if ((status = project(pass, queries, input->query, E, layer->q_weight, layer->q_bias, pass->q)) !=
-            ATTN_OK ||
-        (status = project(pass, keys, input->key, config->kdim, layer->k_weight, layer->k_bias, pass->k)) !=
-            ATTN_OK ||
-        (status = project(pass, keys, input->value, config->vdim, layer->v_weight, layer->v_bias, pass->v)) !=
-            ATTN_OK)
-        return status;
-    pass->v_is_finite = attn_all_finite(pass->v, keys * E);
-    for (size_t b = 0; b < input->B; b++)
-        for (size_t h = 0; h < config->num_heads; h++)
-            if ((status = attend_head(pass, b, h)) != ATTN_OK)
-                return status;
-    status =
-        project(pass, queries, pass->head_output, E, layer->o_weight, layer->o_bias, pass->output->output);
-    if (status == ATTN_OK && !attn_all_finite(pass->output->output, queries * E))
-        return attn_fail(pass->error, ATTN_BAD_VALUE,
-                         "the output is beyond float32: the inputs are too large for this model's weights");
-    return status;
+static bool allocate(attn_pass *pass) {
+    const attn_input *in = pass->input;
+    const size_t D = pass->layer->config.head_dim, columns = choose_block(pass), rows = pass->block_rows;
+    size_t queries, keys;
+    return attn_multiply(in->B, in->L, &queries) && attn_multiply(in->B, in->S, &keys) &&
+           (pass->q = attn_pass_array(pass, queries, pass->q_width)) != NULL &&
+           (pass->k = attn_pass_array(pass, keys, pass->kv_width)) != NULL &&
+           (pass->v = attn_pass_array(pass, keys, pass->kv_width)) != NULL &&
+           (pass->extra_k = attn_pass_array(pass, pass->extra, pass->kv_width)) != NULL &&
+           (pass->extra_v = attn_pass_array(pass, pass->extra, pass->kv_width)) != NULL &&
+           (pass->head_output = attn_pass_array(pass, queries, pass->q_width)) != NULL &&
+           (pass->scores = attn_pass_array(pass, rows, columns)) != NULL &&
+           (pass->mixed = attn_pass_array(pass, rows, D)) != NULL &&
+           (pass->sums = attn_arena_array(pass->work, rows * D, sizeof *pass->sums)) != NULL &&
+           (pass->output->scores.values == NULL ||
+            (pass->raw = attn_pass_array(pass, rows, in->S + pass->extra)) != NULL) &&
+           attn_collect_start(&pass->collector, pass->layer, in, pass->output, rows, pass->work);
+}
+
+static void release(attn_pass *pass) {
+    void *const used[] = {pass->q,       pass->k,           pass->v,       pass->extra_k,
+                          pass->extra_v, pass->head_output, pass->buckets, pass->scores,
+                          pass->raw,     pass->mixed,       pass->sums};
+    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
+        attn_arena_release(pass->work, used[i]);
+    attn_collect_end(&pass->collector, pass->work);
+}
+
+static attn_status run(attn_pass *pass) {
+    attn_status status = allocate(pass) ? ATTN_OK : attn_pass_no_memory(pass);
+    if (status == ATTN_OK)
+        status = attn_project_inputs(pass);
+    if (status == ATTN_OK)
+        status = attn_score_prepare(pass);
+    if (status == ATTN_OK)
+        status = attend(pass);
+    if (status == ATTN_OK)
+        status = hand_out(pass);
+    return status == ATTN_OK ? attn_project_output(pass) : status;
+}
+
+/* Only the output projection, of heads that the caller brings: [B, H, L, D] becomes [B, L, H, D]. */
+static attn_status run_heads(attn_pass *pass) {
+    const attn_input *in = pass->input;
+    const size_t H = pass->layer->config.num_heads, D = pass->layer->config.head_dim;
+    size_t queries;
+    if (!attn_multiply(in->B, in->L, &queries) ||
+        (pass->head_output = attn_pass_array(pass, queries, pass->q_width)) == NULL)
+        return attn_pass_no_memory(pass);
+    for (size_t b = 0; b < in->B; b++)
+        for (size_t h = 0; h < H; h++)
+            for (size_t i = 0; i < in->L; i++)
+                memcpy(pass->head_output + ((b * in->L + i) * H + h) * D,
+                       in->head_output + ((b * H + h) * in->L + i) * D, D * sizeof(float));
+    return attn_project_output(pass);
 }
 
 attn_status attn_forward(const attn_layer *layer, const attn_input *input, const attn_output *output,
                          attn_arena *work, const attn_control *control, attn_error *error) {
-    forward_pass pass = {
-        .layer = layer, .input = input, .output = output, .control = control, .error = error};
-    attn_status status = allocate(&pass, work);
-    if (status == ATTN_OK)
-        status = run(&pass);
-    release(&pass, work);
+    const attn_config *config = &layer->config;
+    attn_pass pass = {
+        .layer = layer,
+        .input = input,
+        .output = output,
+        .control = control,
+        .work = work,
+        .error = error,
+        .q_width = config->num_heads * config->head_dim,
+        .kv_width = config->num_kv_heads * config->head_dim,
+        .extra = attn_keys_with_extra(config, input->S, input->omit_extra) - input->S,
+    };
+    const attn_status status = input->head_output != NULL ? run_heads(&pass) : run(&pass);
+    release(&pass);
     return status;
 }

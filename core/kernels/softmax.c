@@ -14,23 +14,29 @@ bool attn_mask_row(float *scores, size_t n, const float *mask, const float *padd
     return counted;
 }
 
-bool attn_softmax_row(float *scores, size_t n) {
-    float max = -INFINITY;
+bool attn_softmax_row(float *scores, size_t n, const float *sink, float *max, double *sum) {
+    float most = sink != NULL ? *sink : -INFINITY;
     for (size_t j = 0; j < n; j++)
-        max = scores[j] > max ? scores[j] : max;
-    if (max == -INFINITY) {
+        most = scores[j] > most ? scores[j] : most;
+    *max = most;
+    *sum = 0;
+    if (most == -INFINITY) {
+        bool counted = true; /* false for NaN, which is not larger than anything */
+        for (size_t j = 0; j < n; j++)
+            counted &= scores[j] == -INFINITY;
         memset(scores, 0, n * sizeof *scores);
-        return true;
+        return counted;
     }
-    double sum = 0;
+    double total = sink != NULL ? (double)expf(*sink - most) : 0;
     for (size_t j = 0; j < n; j++) {
-        scores[j] = expf(scores[j] - max);
-        sum += (double)scores[j];
+        scores[j] = expf(scores[j] - most);
+        total += (double)scores[j];
     }
-    const float total = (float)sum;
+    const float divisor = (float)total;
     for (size_t j = 0; j < n; j++)
-        scores[j] /= total;
-    return sum == sum; /* false for NaN */
+        scores[j] /= divisor;
+    *sum = total;
+    return total == total; /* false for NaN */
 }
 
 bool attn_all_finite(const float *numbers, size_t count) {

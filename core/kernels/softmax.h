@@ -11,9 +11,10 @@
  * not pass for excluded. */
 bool attn_mask_row(float *scores, size_t n, const float *mask, const float *padding);
 
-/* scores [n] become exp(s - max) / sum; all zero if every score is minus infinity. The sum is kept in double
- * precision. Returns false if a score was NaN or plus infinity. */
-bool attn_softmax_row(float *scores, size_t n);
+/* scores [n] become exp(s - max) / sum; all zero if every score is minus infinity. *sink (NULL: none) takes
+ * part in the maximum and in the sum, and has no weight. The sum, of exp(s - *max), is kept in double
+ * precision; it is 0 if there is nothing to sum. Returns false if a score was NaN or plus infinity. */
+bool attn_softmax_row(float *scores, size_t n, const float *sink, float *max, double *sum);
 
 /* Are all `count` numbers finite? */
 bool attn_all_finite(const float *numbers, size_t count);

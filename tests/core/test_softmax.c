@@ -16,14 +16,15 @@ Test(softmax, masks_add_and_exclude) {
 }
 
 Test(softmax, an_overflow_does_not_pass_for_an_exclusion) {
-    float low[] = {1, -INF}, nan[] = {1, NAN}, high[] = {1, INF}, sum[] = {3e38f, 1};
+    float max, low[] = {1, -INF}, nan[] = {1, NAN}, high[] = {1, INF}, sum[] = {3e38f, 1};
+    double total;
     const float mask[] = {3e38f, 0};
     cr_assert_not(attn_mask_row(low, 2, NULL, NULL));
     cr_assert_not(attn_mask_row(nan, 2, NULL, NULL));
     cr_assert(attn_mask_row(high, 2, NULL, NULL));
-    cr_assert_not(attn_softmax_row(high, 2));
+    cr_assert_not(attn_softmax_row(high, 2, NULL, &max, &total));
     cr_assert(attn_mask_row(sum, 2, mask, NULL));
-    cr_assert_not(attn_softmax_row(sum, 2));
+    cr_assert_not(attn_softmax_row(sum, 2, NULL, &max, &total));
 }
 
 Test(softmax, agrees_with_double_precision) {
@@ -39,7 +40,20 @@ Test(softmax, agrees_with_double_precision) {
         }
         for (size_t j = 0; j < n; j++)
             sum += exact[j] = exp((double)scores[j] - max);
-        cr_assert(attn_softmax_row(scores, n));
+        float found_max;
+        double found_sum;
+        const float sink = 30 * random_float(&seed);
+        const bool has_sink = random_below(&seed, 2) == 0;
+        if (has_sink) {
+            const double higher = fmax(max, (double)sink);
+            for (size_t j = 0; j < n; j++)
+                exact[j] *= exp(max - higher);
+            sum = sum * exp(max - higher) + exp((double)sink - higher);
+            max = higher;
+        }
+        cr_assert(attn_softmax_row(scores, n, has_sink ? &sink : NULL, &found_max, &found_sum));
+        cr_assert_eq((double)found_max, max);
+        cr_assert_float_eq(found_sum, sum, 4e-6 * sum);
         for (size_t j = 0; j < n; j++)
             /* s - max is rounded to float32: up to 2e-6 in the exponent */
             cr_assert_float_eq((double)scores[j], exact[j] / sum, 4e-6 * exact[j] / sum + 1e-37);
@@ -47,10 +61,13 @@ Test(softmax, agrees_with_double_precision) {
 }
 
 Test(softmax, a_row_without_keys_has_weights_of_zero) {
-    float scores[] = {-INF, -INF};
-    cr_assert(attn_softmax_row(scores, 2));
-    cr_assert(scores[0] == 0 && scores[1] == 0);
-    cr_assert(attn_softmax_row(scores, 0));
+    float scores[] = {-INF, -INF}, max;
+    const float sink = -3;
+    double sum;
+    cr_assert(attn_softmax_row(scores, 2, NULL, &max, &sum));
+    cr_assert(scores[0] == 0 && scores[1] == 0 && sum == 0);
+    cr_assert(attn_softmax_row(scores, 0, NULL, &max, &sum) && sum == 0);
+    cr_assert(attn_softmax_row(scores, 0, &sink, &max, &sum) && sum == 1 && max == sink);
 }
 
 Test(softmax, finds_what_is_not_finite) {

@@ -1,0 +1,190 @@
+/* layers.h: random layers and inputs for tests, from a seed. */
+#ifndef TESTS_LAYERS_H
+#define TESTS_LAYERS_H
+
+#include "core/attention.h"
+#include "tests/random.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+/* A layer and an input with everything that they point to. */
+typedef struct {
+    attn_layer layer;
+    attn_input input;
+    float *numbers[40];
+    size_t count;
+} setup;
+
+static inline float *numbers(setup *s, size_t count, float scale, uint64_t *seed) {
+    float *array = malloc((count + 1) * sizeof *array);
+    for (size_t i = 0; i < count; i++)
+        array[i] = scale * random_float(seed);
+    return s->numbers[s->count++] = array;
+}
+
+static inline float *mask_numbers(setup *s, size_t count, uint64_t *seed) {
+    float *mask = numbers(s, count, 2, seed);
+    const int kind = (int)random_below(seed, 3); /* boolean; numbers; numbers that exclude too */
+    for (size_t i = 0; i < count; i++) {
+        const bool excluded = random_below(seed, 3) == 0;
+        if (kind != 1)
+            mask[i] = excluded ? -INFINITY : kind == 0 ? 0 : mask[i];
+    }
+    return mask;
+}
+
+/* The arrays that the configuration asks for, and an input. */
+static inline void fill_setup(setup *s, uint64_t *seed) {
+    attn_layer *w = &s->layer;
+    attn_input *in = &s->input;
+    const attn_config *c = &w->config;
+    const size_t E = c->embed_dim, q = c->num_heads * c->head_dim, kv = c->num_kv_heads * c->head_dim;
+    const float a = (float)sqrt(3.0 / (double)E);
+    w->q_weight = numbers(s, q * E, a, seed);
+    w->k_weight = numbers(s, kv * c->kdim, a, seed);
+    w->v_weight = numbers(s, kv * c->vdim, a, seed);
+    w->o_weight = numbers(s, E * q, a, seed);
+    if (c->bias) {
+        w->q_bias = numbers(s, q, 0.5f, seed);
+        w->k_bias = numbers(s, kv, 0.5f, seed);
+        w->v_bias = numbers(s, kv, 0.5f, seed);
+        w->o_bias = numbers(s, E, 0.5f, seed);
+    }
+    if (c->add_bias_kv) {
+        w->bias_k = numbers(s, kv, 1, seed);
+        w->bias_v = numbers(s, kv, 1, seed);
+    }
+    if (c->qk_norm) {
+        w->q_norm = numbers(s, c->head_dim, 1, seed);
+        w->k_norm = numbers(s, c->head_dim, 1, seed);
+    }
+    w->sinks = c->sinks ? numbers(s, c->num_heads, 2, seed) : NULL;
+    w->scale = c->scale_given ? numbers(s, c->num_heads, 0.5f, seed) : NULL;
+    w->alibi_slopes = c->alibi ? numbers(s, c->num_heads, 0.2f, seed) : NULL;
+    if (c->relative_bias.buckets != 0)
+        w->relative_bias = numbers(s, c->relative_bias.buckets * c->num_heads, 1, seed);
+    if (c->rope.scaling == ATTN_ROPE_LONGROPE) {
+        float *divisors = numbers(s, c->rope.dims, 1, seed);
+        for (size_t n = 0; n < c->rope.dims; n++)
+            divisors[n] += 2;
+        w->rope_short = divisors;
+        w->rope_long = divisors + c->rope.dims / 2;
+    }
+    in->query = numbers(s, in->B * in->L * E, 2, seed);
+    in->key = numbers(s, in->B * in->S * c->kdim, 2, seed);
+    in->value = numbers(s, in->B * in->S * c->vdim, 2, seed);
+}
+
+/* A layer as torch.nn.MultiheadAttention has it, without extra keys. */
+static inline setup make_setup(size_t E, size_t H, size_t B, size_t L, size_t S, uint64_t *seed) {
+    setup s = {.layer.config = {.embed_dim = E, .num_heads = H, .num_kv_heads = H, .head_dim = E / H},
+               .input = {.B = B, .L = L, .S = S, .mask_B = 1, .mask_H = 1}};
+    attn_config *c = &s.layer.config;
+    c->bias = random_below(seed, 2) == 0;
+    c->kdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : E;
+    c->vdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : E;
+    fill_setup(&s, seed);
+    return s;
+}
+
+static inline void add_random_masks(setup *s, uint64_t *seed) {
+    attn_input *in = &s->input;
+    in->is_causal = random_below(seed, 3) == 0;
+    if (random_below(seed, 2) == 0) {
+        in->mask_B = random_below(seed, 2) == 0 ? 1 : in->B;
+        in->mask_H = random_below(seed, 2) == 0 ? 1 : s->layer.config.num_heads;
+        in->attn_mask = mask_numbers(s, in->mask_B * in->mask_H * in->L * in->S, seed);
+    }
+    if (random_below(seed, 2) == 0)
+        in->key_padding_mask = mask_numbers(s, in->B * in->S, seed);
+}
+
+static inline void add_random_rope(attn_config *c, uint64_t *seed) {
+    c->rope = (attn_rope){
+        .style = random_below(seed, 2) == 0 ? ATTN_ROPE_HALF : ATTN_ROPE_INTERLEAVED,
+        .scaling = (attn_rope_scaling)random_below(seed, 6),
+        .dims = 2 + 2 * random_below(seed, c->head_dim / 2),
+        .theta = 10000,
+        .factor = 4,
+        .original_length = 16,
+        .magnitude = random_below(seed, 2) == 0 ? 1 : 1.25,
+        .low_frequency_factor = 1,
+        .high_frequency_factor = 4,
+        .beta_fast = 32,
+        .beta_slow = 1,
+        .truncate = random_below(seed, 2) == 0,
+    };
+}
+
+/* A layer with any of the options, several at once, and an input with any masks and offsets. */
+static inline setup make_any_setup(uint64_t *seed) {
+    const size_t Hkv = 1 + random_below(seed, 3), D = 1 + random_below(seed, 12);
+    const size_t H = Hkv * (1 + random_below(seed, 3));
+    const bool even = random_below(seed, 2) == 0; /* E = H * D */
+    setup s = {.layer.config = {.embed_dim = even ? H * D : 1 + random_below(seed, 40),
+                                .num_heads = H,
+                                .num_kv_heads = Hkv,
+                                .head_dim = D},
+               .input = {.B = random_below(seed, 3), .mask_B = 1, .mask_H = 1}};
+    attn_config *c = &s.layer.config;
+    s.input.L = random_below(seed, 30);
+    s.input.S = random_below(seed, 30);
+    c->kdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : c->embed_dim;
+    c->vdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : c->embed_dim;
+    c->bias = random_below(seed, 2) == 0;
+    c->add_bias_kv = random_below(seed, 3) == 0;
+    c->add_zero_attn = random_below(seed, 3) == 0;
+    c->causal = random_below(seed, 3) == 0;
+    c->sliding_window = random_below(seed, 3) == 0 ? 1 + random_below(seed, 12) : 0;
+    c->softcap = random_below(seed, 3) == 0 ? 1 + 5 * (double)random_below(seed, 3) : 0;
+    c->scale_given = random_below(seed, 3) == 0;
+    c->alibi = random_below(seed, 4) == 0;
+    c->qk_norm = random_below(seed, 4) == 0;
+    c->qk_norm_eps = 0.01; /* a head near zero would make of a rounding error a large one */
+    c->sinks = random_below(seed, 3) == 0;
+    if (random_below(seed, 3) == 0 && D >= 2)
+        add_random_rope(c, seed);
+    if (random_below(seed, 4) == 0)
+        c->relative_bias = (attn_relative_bias){8, 20, random_below(seed, 2) == 0};
+    fill_setup(&s, seed);
+    add_random_masks(&s, seed);
+    s.input.query_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 40);
+    s.input.key_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 40);
+    s.input.omit_extra = random_below(seed, 4) == 0;
+    return s;
+}
+
+static inline size_t keys_of(const setup *s) {
+    return attn_keys_with_extra(&s->layer.config, s->input.S, s->input.omit_extra);
+}
+
+static inline void free_setup(setup *s) {
+    for (size_t i = 0; i < s->count; i++)
+        free(s->numbers[i]);
+}
+
+/* Runs the pass; out->view is filled in, unless its rows are. */
+static inline attn_status forward(const setup *s, attn_output *out) {
+    attn_arena *work = attn_arena_new(NULL);
+    attn_error error;
+    if (out->view.row_to == 0) {
+        const bool average = out->view.average;
+        out->view = attn_view_all(&s->layer.config, &s->input);
+        out->view.average = average;
+    }
+    const attn_status status = attn_forward(&s->layer, &s->input, out, work, NULL, &error);
+    attn_arena_free(work);
+    return status;
+}
+
+/* Room for `count` numbers, none of them a number. */
+static inline float *nothing_yet(size_t count) {
+    float *array = malloc((count + 1) * sizeof *array);
+    for (size_t i = 0; i < count; i++)
+        array[i] = NAN;
+    return array;
+}
+
+#endif
