@@ -12,11 +12,12 @@
 #define ATTN_MODEL_NAME_MAX 64
 
 typedef struct {
-    char name[ATTN_MODEL_NAME_MAX + 16]; /* NAME, or NAME.n for layer n of a checkpoint */
-    const char *layout;                  /* where the weights came from: "torch", "init" or "bert" */
-    attn_layer layer;                    /* its pointers lead into `storage` */
-    size_t bytes;                        /* that the weights take in memory */
-    void *storage;                       /* owned by the model */
+    char name[ATTN_MODEL_NAME_MAX + 32]; /* NAME; for layer n of a checkpoint NAME.n, of one with an encoder
+                                          * and a decoder NAME.encoder.n, NAME.decoder.n and NAME.cross.n */
+    const char *layout; /* where the weights came from: "torch", "init", "patterns", "bert", ... */
+    attn_layer layer;   /* its pointers lead into `storage` */
+    size_t bytes;       /* that the weights take in memory */
+    void *storage;      /* owned by the model */
 } attn_model;
 
 /* The models of one service, in the order in which they were asked for. */
@@ -27,9 +28,10 @@ typedef struct {
 
 /* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
  * each layer of a checkpoint, or on failure none. SPEC is a model directory, a Hugging Face directory (with
- * #n behind it: layer n alone), a .safetensors file, "init:..." or "builtin:demo". Fails with ATTN_BAD_MODEL
- * (one line that names the file, the tensor, what was expected and what was found; also if a name is taken)
- * or ATTN_NO_MEMORY. Pointers to the registry's models are good until the next load. */
+ * #n or #encoder.n behind it: that layer alone, as NAME), a .safetensors file, "init:..." or "builtin:...".
+ * Fails with ATTN_BAD_MODEL (one line that names the file, the tensor, what was expected and what was found;
+ * also if a name is taken) or ATTN_NO_MEMORY. Pointers to the registry's models are good until the next load.
+ */
 attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error);
 
 /* The model called `name`, or NULL. */

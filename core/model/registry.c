@@ -1,12 +1,15 @@
 #include "core/model/config.h"
+#include "core/model/file.h"
+#include "core/model/foreign.h"
 #include "core/model/huggingface.h"
 #include "core/model/init.h"
 #include "core/model/json_value.h"
-#include "core/model/layout.h"
 #include "core/model/model.h"
-#include "core/model/safetensors.h"
+#include "core/model/patterns.h"
 #include "core/model/shown.h"
 #include "core/model/spec.h"
+#include "core/model/tensors.h"
+#include "core/model/torch.h"
 #include "core/size.h"
 
 #include <errno.h>
@@ -16,13 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Models that come with the program, each the text of an init: spec. */
-static const struct {
-    const char *name, *init;
-} builtins[] = {
-    {"demo", ""},
-};
-#define BUILTINS (sizeof builtins / sizeof builtins[0])
+#define CONFIG_NAME "config.json"
 
 /* Room for one model, named; the caller fills it in and then counts it. */
 static attn_status room_for_one(const char *name, attn_registry *loaded, attn_error *error) {
@@ -41,114 +38,146 @@ static attn_status load_init(const char *name, const char *text, attn_registry *
     return status;
 }
 
+static attn_status make_demo(attn_model *model, attn_error *error) {
+    return attn_init_make("", model, error);
+}
+
+/* Models that come with the program. */
+static const struct {
+    const char *name;
+    attn_status (*make)(attn_model *model, attn_error *error);
+} builtins[] = {
+    {"demo", make_demo},
+    {"patterns", attn_patterns_make},
+};
+#define BUILTINS (sizeof builtins / sizeof builtins[0])
+
 static attn_status load_builtin(const attn_spec *spec, attn_registry *loaded, attn_error *error) {
     char known[128] = "";
     for (size_t i = 0; i < BUILTINS; i++) {
-        if (strcmp(builtins[i].name, spec->rest) == 0)
-            return load_init(spec->name, builtins[i].init, loaded, error);
         attn_list(known, sizeof known, builtins[i].name);
+        if (strcmp(builtins[i].name, spec->rest) != 0)
+            continue;
+        attn_status status = room_for_one(spec->name, loaded, error);
+        if (status == ATTN_OK)
+            status = builtins[i].make(&loaded->models[0], error);
+        loaded->count = status == ATTN_OK;
+        return status;
     }
     attn_shown shown;
     return attn_fail(error, ATTN_BAD_MODEL, "builtin:%s: unknown, the built-in models are: %s",
                      attn_show(&shown, spec->rest), known);
 }
 
-static attn_status load_torch(const attn_safetensors *file, const char *name, const attn_config *config,
-                              attn_registry *loaded, attn_error *error) {
+/* One layer, whose configuration is `json`. */
+static attn_status load_torch(const attn_tensors *tensors, const char *where, const json_t *json,
+                              const char *name, attn_registry *loaded, attn_error *error) {
     attn_status status = room_for_one(name, loaded, error);
     if (status == ATTN_OK)
-        status = attn_torch_load(file, config, &loaded->models[0], error);
+        status = attn_torch_load(tensors, where, json, &loaded->models[0], error);
     loaded->count = status == ATTN_OK;
     return status;
 }
 
-/* A .safetensors file that carries its own configuration. */
+/* The configuration that a file itself carries. The caller frees *json with json_decref. */
+static attn_status carried_config(const attn_tensors *tensors, const char *where, json_t **json,
+                                  attn_error *error) {
+    const char *text = attn_tensors_metadata(tensors, "attend");
+    if (text == NULL)
+        return attn_fail(error, ATTN_BAD_MODEL, "%s is missing, expected the text of a config.json", where);
+    return attn_json_parse(where, text, strlen(text), json, error);
+}
+
 static attn_status load_file(const char *path, const char *name, attn_registry *loaded, attn_error *error) {
     attn_shown shown;
     attn_show(&shown, path);
     if (!attn_has_suffix(path, ".safetensors"))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a .safetensors file",
                          shown.text);
-    attn_safetensors *file;
-    attn_status status = attn_safetensors_open(path, &file, error);
+    attn_tensors *tensors;
+    attn_status status = attn_tensors_open_file(path, &tensors, error);
     if (status != ATTN_OK)
         return status;
     char where[sizeof shown.text + 32];
     snprintf(where, sizeof where, "%s: __metadata__ \"attend\"", shown.text);
-    const char *text = attn_safetensors_metadata(file, "attend");
-    attn_config config;
-    if (text == NULL)
-        status = attn_fail(error, ATTN_BAD_MODEL, "%s is missing, expected the text of a config.json", where);
-    else
-        status = attn_config_from_text(where, text, &config, error);
+    json_t *json = NULL;
+    status = carried_config(tensors, where, &json, error);
     if (status == ATTN_OK)
-        status = load_torch(file, name, &config, loaded, error);
-    attn_safetensors_close(file);
+        status = load_torch(tensors, where, json, name, loaded, error);
+    json_decref(json);
+    attn_tensors_close(tensors);
     return status;
 }
 
-/* A path, and the layer of a checkpoint that was asked for with #. */
+/* A path, and which layer of a checkpoint was asked for with #: "3", "encoder.3", or NULL for all. */
 typedef struct {
-    const char *path;
-    size_t layer; /* or ATTN_ALL_LAYERS */
+    const char *path, *layer;
 } place;
 
 /* A directory whose config.json has been read. */
-static attn_status load_directory_with(const char *where, const json_t *json, const char *model_path,
-                                       const char *name, size_t layer, attn_registry *loaded,
-                                       attn_error *error) {
+static attn_status load_directory_with(const place *at, const char *where, const json_t *json,
+                                       const char *name, attn_registry *loaded, attn_error *error) {
     const bool is_checkpoint = attn_huggingface_is(json);
-    attn_config config;
-    attn_status status = ATTN_OK;
-    if (!is_checkpoint && layer != ATTN_ALL_LAYERS)
+    if (!is_checkpoint && at->layer != NULL)
         return attn_fail(error, ATTN_BAD_MODEL,
-                         "%s: layer %zu was asked for, but this is one layer and not a checkpoint of many",
-                         where, layer);
-    if (!is_checkpoint)
-        status = attn_config_from_json(where, json, &config, error);
-    attn_safetensors *file = NULL;
-    if (status == ATTN_OK)
-        status = attn_safetensors_open(model_path, &file, error);
+                         "%s: layer %s was asked for, but this is one layer and not a checkpoint of many",
+                         where, at->layer);
+    attn_tensors *tensors;
+    attn_status status = attn_tensors_open_directory(at->path, &tensors, error);
     if (status != ATTN_OK)
         return status;
     if (is_checkpoint)
-        status = attn_huggingface_load(&(attn_checkpoint){where, json, file}, name, layer, loaded, error);
+        status =
+            attn_huggingface_load(&(attn_checkpoint){where, json, tensors}, name, at->layer, loaded, error);
     else
-        status = load_torch(file, name, &config, loaded, error);
-    attn_safetensors_close(file);
+        status = load_torch(tensors, where, json, name, loaded, error);
+    attn_tensors_close(tensors);
+    return status;
+}
+
+static attn_status read_config(const char *directory, attn_shown *where, json_t **json, attn_error *error) {
+    char *path, advice[400];
+    attn_shown shown;
+    /* What other programs take often comes without a configuration: better said than "no config.json". */
+    if (!attn_file_is_in(directory, CONFIG_NAME) && attn_foreign_find(directory, advice, sizeof advice))
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected " CONFIG_NAME " and model.safetensors, %s",
+                         attn_show(&shown, directory), advice);
+    attn_status status = attn_file_path_in(directory, CONFIG_NAME, &path, error);
+    if (status != ATTN_OK)
+        return status;
+    attn_show(where, path);
+    status = attn_json_read(path, ATTN_CONFIG_TEXT_MAX, json, error);
+    free(path);
     return status;
 }
 
 static attn_status load_directory(const place *at, const char *name, attn_registry *loaded,
                                   attn_error *error) {
-    static const char config_name[] = "/config.json", model_name[] = "/model.safetensors";
-    const size_t length = strlen(at->path);
-    char *path = malloc(length + sizeof model_name);
-    if (path == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "no memory for a path of %zu bytes", length);
-    memcpy(path, at->path, length);
-    strcpy(path + length, config_name);
     attn_shown where;
-    attn_show(&where, path);
-    json_t *json = NULL;
-    attn_status status = attn_json_read(path, ATTN_CONFIG_TEXT_MAX, &json, error);
-    strcpy(path + length, model_name);
-    if (status == ATTN_OK)
-        status = load_directory_with(where.text, json, path, name, at->layer, loaded, error);
+    json_t *json;
+    attn_status status = read_config(at->path, &where, &json, error);
+    if (status != ATTN_OK)
+        return status;
+    status = load_directory_with(at, where.text, json, name, loaded, error);
     json_decref(json);
-    free(path);
     return status;
 }
 
-/* Does the path end in #, digits? Cuts that off and takes the number. */
-static bool split_layer(char *path, size_t *layer) {
+/* Does the path end in #, letters with a dot or none, and digits? Cuts that off, and returns what follows the
+ * #, else NULL. */
+static const char *split_layer(char *path) {
     char *mark = strrchr(path, '#');
-    if (mark == NULL || mark[1] == '\0' || mark[1 + strspn(mark + 1, "0123456789")] != '\0')
-        return false;
-    const unsigned long long number = strtoull(mark + 1, NULL, 10); /* huge ones become the largest */
-    *layer = number < ATTN_ALL_LAYERS ? (size_t)number : ATTN_ALL_LAYERS - 1;
+    if (mark == NULL)
+        return NULL;
+    const char *digits = mark + 1;
+    const size_t letters = strspn(digits, "abcdefghijklmnopqrstuvwxyz");
+    if (letters > 0 && digits[letters] == '.')
+        digits += letters + 1;
+    const size_t count = strspn(digits, "0123456789");
+    if (count == 0 || digits[count] != '\0')
+        return NULL;
     *mark = '\0';
-    return true;
+    return mark + 1;
 }
 
 static attn_status load_place(attn_spec *spec, const place *at, const struct stat *state,
@@ -157,8 +186,8 @@ static attn_status load_place(attn_spec *spec, const place *at, const struct sta
     attn_show(&shown, at->path);
     if (!S_ISDIR(state->st_mode) && !S_ISREG(state->st_mode))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a regular file", shown.text);
-    if (!S_ISDIR(state->st_mode) && at->layer != ATTN_ALL_LAYERS)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory before #%zu, found a file",
+    if (!S_ISDIR(state->st_mode) && at->layer != NULL)
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory before #%s, found a file",
                          shown.text, at->layer);
     if (spec->name[0] == '\0') {
         const attn_status status = attn_spec_name_path(spec, at->path, error);
@@ -175,11 +204,11 @@ static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error 
     char *path = strdup(spec->rest);
     if (path == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", shown.text);
-    place at = {.path = path, .layer = ATTN_ALL_LAYERS};
+    place at = {.path = path};
     struct stat state;
     /* A directory that is really called so comes before a layer of another one. */
     int failed = stat(path, &state);
-    if (failed && errno == ENOENT && split_layer(path, &at.layer))
+    if (failed && errno == ENOENT && (at.layer = split_layer(path)) != NULL)
         failed = stat(path, &state);
     attn_status status;
     if (failed)

@@ -2,6 +2,7 @@
 
 #include "core/model/file.h"
 #include "core/model/json_value.h"
+#include "core/model/json_walk.h"
 #include "core/size.h"
 
 #include <endian.h>
@@ -12,15 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH_BYTES ((size_t)8) /* before the header: how long it is */
-#define SMALLEST     ((size_t)2) /* header: {} */
+#define LENGTH_BYTES ((size_t)8)       /* before the header: how long it is */
+#define SMALLEST     ((size_t)2)       /* header: {} */
+#define METADATA_MAX ((size_t)1 << 20) /* bytes of text */
+#define ENTRY_MAX    ((size_t)4096)    /* bytes of text, beside the name, that describe one tensor */
 #define METADATA     "__metadata__"
 
 struct attn_safetensors {
     attn_file file;
-    json_t *header;       /* owns the names and the metadata */
-    attn_tensor *tensors; /* [count] */
-    size_t count;
+    json_t *metadata;     /* or NULL */
+    attn_tensor *tensors; /* [count], room for more; owns the names */
+    size_t count, room;
     size_t data; /* where the data begin in the file */
 };
 
@@ -66,39 +69,28 @@ static attn_status header_length(attn_safetensors *st, size_t *length, attn_erro
     return ATTN_OK;
 }
 
-static attn_status read_header(attn_safetensors *st, attn_error *error) {
-    size_t length = 0;
-    attn_status status = header_length(st, &length, error);
-    if (status != ATTN_OK)
-        return status;
-    char *text = malloc(length);
-    if (text == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a header of %zu bytes",
-                         st->file.shown.text, length);
-    status = attn_file_read(&st->file, LENGTH_BYTES, text, length, error);
-    if (status == ATTN_OK) {
-        char where[sizeof st->file.shown.text + 16];
-        snprintf(where, sizeof where, "%s: header", st->file.shown.text);
-        status = attn_json_parse(where, text, length, &st->header, error);
-    }
-    free(text);
-    st->data = LENGTH_BYTES + length;
-    return status;
-}
-
-static attn_status check_metadata(const attn_safetensors *st, const json_t *metadata, attn_error *error) {
+static attn_status check_metadata(const attn_safetensors *st, attn_error *error) {
     attn_shown shown, found;
-    if (!json_is_object(metadata))
+    if (!json_is_object(st->metadata))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: " METADATA ": expected an object of strings, found %s",
-                         st->file.shown.text, attn_json_show(&found, metadata));
+                         st->file.shown.text, attn_json_show(&found, st->metadata));
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)metadata, key, value) {
+    json_object_foreach(st->metadata, key, value) {
         if (!json_is_string(value))
             return attn_fail(error, ATTN_BAD_MODEL, "%s: " METADATA ": \"%s\": expected a string, found %s",
                              st->file.shown.text, attn_show(&shown, key), attn_json_show(&found, value));
     }
     return ATTN_OK;
+}
+
+static attn_status take_metadata(attn_safetensors *st, const attn_walk *walk, const attn_walk_value *value,
+                                 attn_error *error) {
+    if (st->metadata != NULL)
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: " METADATA " stands in the header twice",
+                         st->file.shown.text);
+    const attn_status status = attn_walk_parse(walk, METADATA, value, METADATA_MAX, 2, &st->metadata, error);
+    return status == ATTN_OK ? check_metadata(st, error) : status;
 }
 
 /* One tensor of the header. */
@@ -178,13 +170,12 @@ static attn_status check_size(const attn_safetensors *st, attn_tensor *tensor, a
     return ATTN_OK;
 }
 
-static attn_status take_tensor(const attn_safetensors *st, const char *name, const json_t *entry,
-                               attn_tensor *tensor, attn_error *error) {
-    tensor->name = name;
+static attn_status take_entry(const attn_safetensors *st, const json_t *entry, attn_tensor *tensor,
+                              attn_error *error) {
     const json_t *dtype = json_object_get(entry, "dtype"), *shape = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
     if (dtype == NULL || shape == NULL || offsets == NULL || json_object_size(entry) != 3)
-        return attn_tensor_fail(st, name, error,
+        return attn_tensor_fail(st, tensor->name, error,
                                 "expected an object of exactly dtype, shape and data_offsets");
     attn_status status = take_dtype(st, dtype, tensor, error);
     if (status == ATTN_OK)
@@ -194,28 +185,81 @@ static attn_status take_tensor(const attn_safetensors *st, const char *name, con
     return status == ATTN_OK ? check_size(st, tensor, error) : status;
 }
 
-static attn_status take_tensors(attn_safetensors *st, attn_error *error) {
-    const json_t *metadata = json_object_get(st->header, METADATA);
-    if (metadata != NULL && check_metadata(st, metadata, error) != ATTN_OK)
-        return ATTN_BAD_MODEL;
-    const size_t count = json_object_size(st->header) - (metadata != NULL);
-    if (count > ATTN_TENSORS_MAX)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: %zu tensors, at most %d expected", st->file.shown.text,
-                         count, ATTN_TENSORS_MAX);
-    st->tensors = calloc(count + 1, sizeof *st->tensors); /* + 1: no tensors at all are legal too */
-    if (st->tensors == NULL)
+/* Room for one more tensor; it doubles, so that a header pays for the tensors that it has. */
+static attn_status make_room(attn_safetensors *st, attn_error *error) {
+    if (st->count < st->room)
+        return ATTN_OK;
+    if (st->count == ATTN_TENSORS_MAX)
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: more than %d tensors", st->file.shown.text,
+                         ATTN_TENSORS_MAX);
+    const size_t room = st->room == 0 ? 64 : 2 * st->room;
+    attn_tensor *tensors = realloc(st->tensors, room * sizeof *tensors);
+    if (tensors == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a list of %zu tensors",
-                         st->file.shown.text, count);
-    const char *name;
-    json_t *entry;
-    json_object_foreach(st->header, name, entry) {
-        if (entry == metadata)
-            continue;
-        const attn_status status = take_tensor(st, name, entry, &st->tensors[st->count++], error);
-        if (status != ATTN_OK)
-            return status;
-    }
+                         st->file.shown.text, room);
+    st->tensors = tensors;
+    st->room = room;
     return ATTN_OK;
+}
+
+/* Takes one tensor, and with it the name. */
+static attn_status take_tensor(attn_safetensors *st, const attn_walk *walk, char *name,
+                               const attn_walk_value *value, attn_error *error) {
+    attn_status status = make_room(st, error);
+    if (status != ATTN_OK) {
+        free(name);
+        return status;
+    }
+    attn_tensor *tensor = &st->tensors[st->count++];
+    *tensor = (attn_tensor){.name = name};
+    if (strlen(name) > ATTN_TENSOR_NAME_MAX)
+        return attn_tensor_fail(st, name, error, "a name of %zu bytes, at most %d expected", strlen(name),
+                                ATTN_TENSOR_NAME_MAX);
+    json_t *entry;
+    status = attn_walk_parse(walk, name, value, ENTRY_MAX, 2, &entry, error);
+    if (status != ATTN_OK)
+        return status;
+    status = take_entry(st, entry, tensor, error);
+    json_decref(entry);
+    return status;
+}
+
+static attn_status take_header(attn_safetensors *st, const char *text, size_t length, attn_error *error) {
+    char where[sizeof st->file.shown.text + 16];
+    snprintf(where, sizeof where, "%s: header", st->file.shown.text);
+    st->data = LENGTH_BYTES + length;
+    attn_walk walk;
+    attn_status status = attn_walk_begin(&walk, where, text, length, error);
+    while (status == ATTN_OK) {
+        char *name;
+        attn_walk_value value;
+        status = attn_walk_next(&walk, &name, &value, error);
+        if (name == NULL)
+            break;
+        if (strcmp(name, METADATA) != 0) {
+            status = take_tensor(st, &walk, name, &value, error);
+        } else {
+            status = take_metadata(st, &walk, &value, error);
+            free(name);
+        }
+    }
+    return status;
+}
+
+static attn_status read_header(attn_safetensors *st, attn_error *error) {
+    size_t length = 0;
+    attn_status status = header_length(st, &length, error);
+    if (status != ATTN_OK)
+        return status;
+    char *text = malloc(length);
+    if (text == NULL)
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a header of %zu bytes",
+                         st->file.shown.text, length);
+    status = attn_file_read(&st->file, LENGTH_BYTES, text, length, error);
+    if (status == ATTN_OK)
+        status = take_header(st, text, length, error);
+    free(text);
+    return status;
 }
 
 /* All tensors together. */
@@ -232,9 +276,23 @@ static int compare_names(const void *left, const void *right) {
     return strcmp(a->name, b->name);
 }
 
+/* qsort wants an array also for no elements. */
+static void sort(attn_safetensors *st, int (*compare)(const void *, const void *)) {
+    if (st->count > 0)
+        qsort(st->tensors, st->count, sizeof *st->tensors, compare);
+}
+
+static attn_status check_names(attn_safetensors *st, attn_error *error) {
+    sort(st, compare_names);
+    for (size_t i = 1; i < st->count; i++)
+        if (strcmp(st->tensors[i - 1].name, st->tensors[i].name) == 0)
+            return attn_tensor_fail(st, st->tensors[i].name, error, "stands in the header twice");
+    return ATTN_OK;
+}
+
 /* Each byte of the data must belong to exactly one tensor. */
 static attn_status check_cover(attn_safetensors *st, attn_error *error) {
-    qsort(st->tensors, st->count, sizeof *st->tensors, compare_places);
+    sort(st, compare_places);
     size_t covered = st->data;
     for (size_t i = 0; i < st->count; i++) {
         const attn_tensor *tensor = &st->tensors[i];
@@ -254,7 +312,7 @@ static attn_status check_cover(attn_safetensors *st, attn_error *error) {
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: %zu bytes after the last tensor, expected the file to end there",
                          st->file.shown.text, st->file.size - covered);
-    qsort(st->tensors, st->count, sizeof *st->tensors, compare_names);
+    sort(st, compare_names);
     return ATTN_OK;
 }
 
@@ -266,7 +324,7 @@ attn_status attn_safetensors_open(const char *path, attn_safetensors **file, att
     if (status == ATTN_OK)
         status = read_header(st, error);
     if (status == ATTN_OK)
-        status = take_tensors(st, error);
+        status = check_names(st, error);
     if (status == ATTN_OK)
         status = check_cover(st, error);
     if (status != ATTN_OK) {
@@ -281,7 +339,9 @@ void attn_safetensors_close(attn_safetensors *file) {
     if (file == NULL)
         return;
     attn_file_close(&file->file);
-    json_decref(file->header);
+    attn_safetensors_forget_metadata(file);
+    for (size_t i = 0; i < file->count; i++)
+        free((char *)file->tensors[i].name);
     free(file->tensors);
     free(file);
 }
@@ -297,11 +357,16 @@ const attn_tensor *attn_safetensors_tensors(const attn_safetensors *file, size_t
 
 const attn_tensor *attn_safetensors_find(const attn_safetensors *file, const char *name) {
     const attn_tensor key = {.name = name};
-    return bsearch(&key, file->tensors, file->count, sizeof key, compare_names);
+    return file->count == 0 ? NULL : bsearch(&key, file->tensors, file->count, sizeof key, compare_names);
 }
 
 const char *attn_safetensors_metadata(const attn_safetensors *file, const char *key) {
-    return json_string_value(json_object_get(json_object_get(file->header, METADATA), key));
+    return json_string_value(json_object_get(file->metadata, key));
+}
+
+void attn_safetensors_forget_metadata(attn_safetensors *file) {
+    json_decref(file->metadata);
+    file->metadata = NULL;
 }
 
 /* Reading. */

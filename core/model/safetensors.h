@@ -12,9 +12,11 @@
 #include <stddef.h>
 
 #define ATTN_HEADER_MAX                                                                                      \
-    ((size_t)8 << 20) /* bytes of a header; that of a large checkpoint has about one million */
-#define ATTN_RANK_MAX    8
-#define ATTN_TENSORS_MAX 65536
+    ((size_t)8 << 20) /* bytes; the header of a large checkpoint has about one million                       \
+                       */
+#define ATTN_RANK_MAX        8
+#define ATTN_TENSORS_MAX     65536
+#define ATTN_TENSOR_NAME_MAX 512 /* bytes */
 
 typedef struct {
     const char *name;
@@ -46,6 +48,9 @@ const attn_tensor *attn_safetensors_find(const attn_safetensors *file, const cha
 
 /* What __metadata__ holds under `key`, or NULL. */
 const char *attn_safetensors_metadata(const attn_safetensors *file, const char *key);
+
+/* Frees the metadata: nobody asks for those of one file among several. */
+void attn_safetensors_forget_metadata(attn_safetensors *file);
 
 /* Reads the `count` elements from number `first` on into values [count]; the tensor must have them. Fails
  * with ATTN_BAD_MODEL if the type cannot be a weight, if the file ends early, and if a number is not finite

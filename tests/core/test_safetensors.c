@@ -198,16 +198,38 @@ static const struct {
     {"length 2^63", O("[0,8]"), 8, 1ULL << 63, NOT_CUT, {"header of 9223372036854775808 bytes", "2 to 62"}},
     {"length 2^64-1", O("[0,8]"), 8, UINT64_MAX, NOT_CUT, {"header of 18446744073709551615 bytes", "62"}},
     {"length - 8", O("[0,8]"), 8, UINT64_MAX - 7, NOT_CUT, {"header of 18446744073709551608 bytes", "62"}},
-    {"length too short", O("[0,8]"), 8, 53, NOT_CUT, {"header: not valid JSON", "line 1"}},
-    {"length too long", O("[0,8]"), 8, 56, NOT_CUT, {"header: not valid JSON", "line 1"}},
-    {"not JSON", "{\"t\":}", 0, REAL, NOT_CUT, {"header: not valid JSON", "column"}},
-    {"white space only", "    ", 0, REAL, NOT_CUT, {"header: not valid JSON", "line"}},
-    {"an array", "[]", 0, REAL, NOT_CUT, {"header: expected a JSON object", "found an array"}},
-    {"a number", "12", 0, REAL, NOT_CUT, {"header: expected a JSON object", "found 12"}},
-    {"two documents", "{}{}", 0, REAL, NOT_CUT, {"header: not valid JSON", "end of file expected"}},
+    {"length too short", O("[0,8]"), 8, 53, NOT_CUT, {"header: not valid JSON: byte 53", "found the end"}},
+    {"length too long", "{}", 8, 4, NOT_CUT, {"header: not valid JSON: byte 2", "found a zero byte"}},
+    {"not JSON", "{\"t\":}", 0, REAL, NOT_CUT, {"header: not valid JSON: byte 5", "unexpected token"}},
+    {"white space only",
+     "    ",
+     0,
+     REAL,
+     NOT_CUT,
+     {"header: byte 4: expected a JSON object", "found the end"}},
+    {"an array", "[]", 0, REAL, NOT_CUT, {"header: byte 0: expected a JSON object", "found '['"}},
+    {"a number", "12", 0, REAL, NOT_CUT, {"header: byte 0: expected a JSON object", "found '1'"}},
+    {"two documents",
+     "{}{}",
+     0,
+     REAL,
+     NOT_CUT,
+     {"header: not valid JSON: byte 2", "expected nothing after the object, found '{'"}},
     {"not UTF-8", "{\"t\xff\":1}", 0, REAL, NOT_CUT, {"header: not valid JSON", "byte 0xff"}},
     {"NUL in a name", "{\"t\\u0000\":1}", 0, REAL, NOT_CUT, {"header: not valid JSON", "\\u0000"}},
-    {"tensor twice", "{\"t\":1,\"t\":1}", 0, REAL, NOT_CUT, {"header: not valid JSON", "duplicate"}},
+    {"tensor twice",
+     "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+     "\"\\u0074\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+     8,
+     REAL,
+     NOT_CUT,
+     {"tensor \"t\": stands in the header twice", "damaged"}},
+    {"metadata twice",
+     "{\"__metadata__\":{},\"__metadata__\":{}}",
+     0,
+     REAL,
+     NOT_CUT,
+     {"__metadata__ stands in the header twice", ""}},
     {"key twice",
      "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
      8,
@@ -380,8 +402,28 @@ Test(bad, too_many_tensors) {
     header[length++] = '}';
     const char *path = in_folder(folder, "many.safetensors");
     write_safetensors(path, header, length, ST_TRUE_LENGTH, "", 0);
-    refused(path, "65537 tensors, at most 65536 expected");
+    refused(path, "more than 65536 tensors");
     free(header);
+}
+
+Test(bad, names_and_descriptions_beyond_our_limits) {
+    static char header[8192];
+    const char *path = in_folder(folder, "long.safetensors");
+    for (size_t more = 0; more < 2; more++) {
+        const int name = ATTN_TENSOR_NAME_MAX + (int)more;
+        snprintf(header, sizeof header, "{\"%0*d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+                 name, 0);
+        write_safetensors(path, header, strlen(header), ST_TRUE_LENGTH, "", 0);
+        attn_safetensors *file = NULL;
+        if (more == 1)
+            refused(path, "a name of 513 bytes, at most 512 expected");
+        else
+            cr_expect_eq(attn_safetensors_open(path, &file, NULL), ATTN_OK);
+        attn_safetensors_close(file);
+    }
+    snprintf(header, sizeof header, "{\"t\":{%*s}}", 4096, "");
+    write_safetensors(path, header, strlen(header), ST_TRUE_LENGTH, "", 0);
+    refused(path, "\"t\": 4098 bytes of JSON, nested 1 deep: at most 4096 bytes");
 }
 
 /* Reads tensor "t" and expects a sentence with `says`. */
