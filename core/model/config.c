@@ -1,108 +1,320 @@
 #include "core/model/config.h"
 
 #include "core/model/json_value.h"
+#include "core/model/rope_config.h"
+#include "core/size.h"
 
-#include <string.h>
+#include <stdio.h>
 
-/* How a value is read into the field of attn_config at `field`. */
-typedef attn_status (*reader)(const char *where, const char *key, const json_t *value, void *field,
-                              attn_error *error);
+/* Most keys are called as the field of attn_config that they fill. */
+#define DIMENSION(key, is_required)                                                                          \
+    {                                                                                                        \
+        .name = #key, .kind = ATTN_JSON_WHOLE, .field = offsetof(attn_config, key), .least = 1,              \
+        .most = ATTN_DIMENSION_MAX, .required = is_required                                                  \
+    }
+#define BOOLEAN(key)                                                                                         \
+    { .name = #key, .kind = ATTN_JSON_BOOLEAN, .field = offsetof(attn_config, key) }
+#define OTHER(key)                                                                                           \
+    { .name = #key }
 
-static attn_status read_dimension(const char *where, const char *key, const json_t *value, void *field,
-                                  attn_error *error) {
-    return attn_json_whole(where, key, value, 1, ATTN_DIMENSION_MAX, field, error);
-}
-
-static attn_status read_fraction(const char *where, const char *key, const json_t *value, void *field,
-                                 attn_error *error) {
-    return attn_json_fraction(where, key, value, field, error);
-}
-
-static attn_status read_boolean(const char *where, const char *key, const json_t *value, void *field,
-                                attn_error *error) {
-    attn_shown found;
-    if (!json_is_boolean(value))
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected true or false, found %s", where, key,
-                         attn_json_show(&found, value));
-    *(bool *)field = json_is_true(value);
-    return ATTN_OK;
-}
-
-static const struct {
-    const char *name;
-    reader read;
-    size_t field;
-    bool required;
-} keys[] = {
-    {"embed_dim", read_dimension, offsetof(attn_config, embed_dim), true},
-    {"num_heads", read_dimension, offsetof(attn_config, num_heads), true},
-    {"kdim", read_dimension, offsetof(attn_config, kdim), false},
-    {"vdim", read_dimension, offsetof(attn_config, vdim), false},
-    {"bias", read_boolean, offsetof(attn_config, bias), false},
-    {"dropout", read_fraction, offsetof(attn_config, dropout), false},
+static const attn_json_key keys[] = {
+    DIMENSION(embed_dim, true),
+    DIMENSION(num_heads, true),
+    DIMENSION(kdim, false),
+    DIMENSION(vdim, false),
+    BOOLEAN(bias),
+    {.name = "dropout", .kind = ATTN_JSON_FRACTION, .field = offsetof(attn_config, dropout)},
+    BOOLEAN(add_bias_kv),
+    BOOLEAN(add_zero_attn),
+    DIMENSION(num_kv_heads, false),
+    DIMENSION(head_dim, false),
+    OTHER(scale),
+    {.name = "softcap", .kind = ATTN_JSON_POSITIVE, .field = offsetof(attn_config, softcap)},
+    BOOLEAN(causal),
+    {.name = "sliding_window",
+     .kind = ATTN_JSON_WHOLE,
+     .field = offsetof(attn_config, sliding_window),
+     .least = 1,
+     .most = ATTN_DISTANCE_MAX},
+    OTHER(rope),
+    OTHER(qk_norm),
+    OTHER(alibi_slopes),
+    OTHER(relative_bias),
+    OTHER(precision),
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
-static attn_status check_known(const char *where, const json_t *object, attn_error *error) {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)object, name, value) {
-        size_t i = 0;
-        while (i < KEYS && strcmp(keys[i].name, name) != 0)
-            i++;
-        if (i < KEYS)
-            continue;
-        char known[128] = "";
-        attn_shown shown;
-        for (i = 0; i < KEYS; i++)
-            attn_list(known, sizeof known, keys[i].name);
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: unknown key \"%s\": known are %s", where,
-                         attn_show(&shown, name), known);
-    }
+static const attn_json_key qk_norm_keys[] = {
+    {.name = "eps", .kind = ATTN_JSON_POSITIVE, .field = offsetof(attn_config, qk_norm_eps)},
+};
+
+static const attn_json_key relative_bias_keys[] = {
+    {.name = "buckets",
+     .kind = ATTN_JSON_WHOLE,
+     .field = offsetof(attn_relative_bias, buckets),
+     .least = 2,
+     .most = ATTN_DIMENSION_MAX,
+     .required = true},
+    {.name = "max_distance",
+     .kind = ATTN_JSON_WHOLE,
+     .field = offsetof(attn_relative_bias, max_distance),
+     .least = 1,
+     .most = ATTN_DISTANCE_MAX,
+     .required = true},
+    {.name = "bidirectional",
+     .kind = ATTN_JSON_BOOLEAN,
+     .field = offsetof(attn_relative_bias, bidirectional)},
+};
+
+typedef struct {
+    double theta;
+    size_t dims;
+} rope_fields;
+
+static const attn_json_key rope_keys[] = {
+    {.name = "theta", .kind = ATTN_JSON_POSITIVE, .field = offsetof(rope_fields, theta)},
+    OTHER(style),
+    {.name = "dims",
+     .kind = ATTN_JSON_WHOLE,
+     .field = offsetof(rope_fields, dims),
+     .least = 2,
+     .most = ATTN_DIMENSION_MAX},
+    OTHER(scaling),
+};
+
+/* An object inside of another one, and how it is called in sentences. */
+typedef struct {
+    const json_t *object; /* NULL: it is absent or null */
+    char where[320];
+} inner;
+
+static attn_status open_inner(const char *where, const json_t *object, const char *key, inner *result,
+                              attn_error *error) {
+    const json_t *value = json_object_get(object, key);
+    attn_shown found;
+    result->object = NULL;
+    snprintf(result->where, sizeof result->where, "%.256s: %s", where, key);
+    if (value == NULL || json_is_null(value))
+        return ATTN_OK;
+    if (!json_is_object(value))
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected an object, found %s", where, key,
+                         attn_json_show(&found, value));
+    result->object = value;
     return ATTN_OK;
+}
+
+static attn_status take_qk_norm(const char *where, const json_t *object, attn_config *config,
+                                attn_error *error) {
+    inner norm;
+    const attn_status status = open_inner(where, object, "qk_norm", &norm, error);
+    if (status != ATTN_OK || norm.object == NULL)
+        return status;
+    config->qk_norm = true;
+    config->qk_norm_eps = 1e-6;
+    return attn_json_take(norm.where, norm.object, qk_norm_keys, sizeof qk_norm_keys / sizeof qk_norm_keys[0],
+                          config, error);
+}
+
+/* T5's formula (transformers, modeling_t5.py, _relative_position_bucket): half of the buckets of a direction
+ * are for one distance each, the other half are on a logarithmic scale up to max_distance. */
+static attn_status take_relative_bias(const char *where, const json_t *object, attn_config *config,
+                                      attn_error *error) {
+    inner bias;
+    attn_relative_bias result = {.bidirectional = !config->causal};
+    attn_status status = open_inner(where, object, "relative_bias", &bias, error);
+    if (status != ATTN_OK || bias.object == NULL)
+        return status;
+    status = attn_json_take(bias.where, bias.object, relative_bias_keys,
+                            sizeof relative_bias_keys / sizeof relative_bias_keys[0], &result, error);
+    if (status != ATTN_OK)
+        return status;
+    if (result.bidirectional && (result.buckets < 4 || result.buckets % 2 != 0))
+        return attn_fail(
+            error, ATTN_BAD_MODEL,
+            "%s: \"buckets\": expected an even number of at least 4 for both directions, found %zu",
+            bias.where, result.buckets);
+    const size_t exact = result.buckets / (result.bidirectional ? 4 : 2);
+    if (result.max_distance <= exact)
+        return attn_fail(error, ATTN_BAD_MODEL,
+                         "%s: \"max_distance\": expected more than %zu, the distances that have a bucket of "
+                         "their own, found %zu",
+                         bias.where, exact, result.max_distance);
+    config->relative_bias = result;
+    return ATTN_OK;
+}
+
+static attn_status take_style(const inner *rope, attn_rope_style *style, attn_error *error) {
+    static const char *const names[] = {"half", "interleaved"};
+    static const attn_rope_style styles[] = {ATTN_ROPE_HALF, ATTN_ROPE_INTERLEAVED};
+    const json_t *value = json_object_get(rope->object, "style");
+    size_t number = 0;
+    attn_status status = ATTN_OK;
+    if (value != NULL && !json_is_null(value))
+        status = attn_json_choice(rope->where, "style", value, names, 2, &number, error);
+    *style = styles[number];
+    return status;
+}
+
+/* Theta and dims can be given here, and again in the scaling, as transformers has it: then they must agree.
+ */
+static attn_status take_base(const inner *rope, const inner *scaling, size_t head_dim, attn_rope *result,
+                             attn_error *error) {
+    rope_fields here = {.theta = 0}, there = {.theta = 0};
+    attn_status status = attn_json_take(rope->where, rope->object, rope_keys,
+                                        sizeof rope_keys / sizeof rope_keys[0], &here, error);
+    if (status == ATTN_OK)
+        status = attn_rope_base_from_json(scaling->where, scaling->object, head_dim, &there.theta,
+                                          &there.dims, error);
+    if (status != ATTN_OK)
+        return status;
+    if (here.theta != 0 && there.theta != 0 && here.theta != there.theta)
+        return attn_fail(error, ATTN_BAD_MODEL,
+                         "%s: expected one theta, found \"theta\" %g and \"rope_theta\" %g", rope->where,
+                         here.theta, there.theta);
+    if (here.dims != 0 && there.dims != 0 && here.dims != there.dims)
+        return attn_fail(
+            error, ATTN_BAD_MODEL,
+            "%s: expected one number of dims, found \"dims\" %zu and a \"partial_rotary_factor\" "
+            "that makes %zu",
+            rope->where, here.dims, there.dims);
+    result->theta = here.theta != 0 ? here.theta : there.theta != 0 ? there.theta : 10000;
+    result->dims = here.dims != 0 ? here.dims : there.dims;
+    return attn_rope_complete(rope->where, head_dim, result, error);
+}
+
+static attn_status take_rope(const char *where, const json_t *object, attn_config *config,
+                             attn_error *error) {
+    inner rope, scaling;
+    attn_rope result = {.style = ATTN_ROPE_NONE};
+    attn_status status = open_inner(where, object, "rope", &rope, error);
+    if (status != ATTN_OK || rope.object == NULL)
+        return status;
+    status = open_inner(rope.where, rope.object, "scaling", &scaling, error);
+    if (status == ATTN_OK)
+        status = take_base(&rope, &scaling, config->head_dim, &result, error);
+    if (status == ATTN_OK)
+        status = take_style(&rope, &result.style, error);
+    if (status == ATTN_OK)
+        status = attn_rope_scaling_from_json(scaling.where, scaling.object, 0, &result, error);
+    if (status == ATTN_OK)
+        config->rope = result;
+    return status;
+}
+
+/* A number for all heads, or one for each; `values` [H] can be NULL. */
+static attn_status take_scale(const char *where, const json_t *object, size_t num_heads, float *values,
+                              attn_error *error) {
+    const json_t *value = json_object_get(object, "scale");
+    double number;
+    if (json_is_array(value))
+        return attn_json_numbers(where, "scale", value, num_heads, false, values, error);
+    const attn_status status = attn_json_number(where, "scale", value, &number, error);
+    for (size_t i = 0; i < num_heads && status == ATTN_OK && values != NULL; i++)
+        values[i] = (float)number;
+    return status;
+}
+
+static attn_status take_slopes(const char *where, const json_t *object, size_t num_heads, float *values,
+                               attn_error *error) {
+    return attn_json_numbers(where, "alibi_slopes", json_object_get(object, "alibi_slopes"), num_heads, false,
+                             values, error);
+}
+
+static bool is_given(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return value != NULL && !json_is_null(value);
+}
+
+/* Checks what attn_config_fill will write. */
+static attn_status check_arrays(const char *where, const json_t *object, attn_config *config,
+                                attn_error *error) {
+    config->scale_given = is_given(object, "scale");
+    config->alibi = is_given(object, "alibi_slopes");
+    attn_status status = ATTN_OK;
+    if (config->scale_given)
+        status = take_scale(where, object, config->num_heads, NULL, error);
+    if (status == ATTN_OK && config->alibi)
+        status = take_slopes(where, object, config->num_heads, NULL, error);
+    return status;
+}
+
+static attn_status check_precision(const char *where, const json_t *object, attn_error *error) {
+    static const char *const names[] = {"float32", "bfloat16", "int8"};
+    size_t number = 0;
+    if (!is_given(object, "precision"))
+        return ATTN_OK;
+    const attn_status status = attn_json_choice(where, "precision", json_object_get(object, "precision"),
+                                                names, sizeof names / sizeof names[0], &number, error);
+    if (status == ATTN_OK && number != 0)
+        return attn_fail(error, ATTN_BAD_MODEL,
+                         "%s: \"precision\": only \"float32\" is served by this version, found \"%s\"", where,
+                         names[number]);
+    return status;
 }
 
 attn_status attn_config_from_json(const char *where, const json_t *object, attn_config *config,
                                   attn_error *error) {
     attn_config result = {.bias = true};
-    attn_status status = check_known(where, object, error);
-    for (size_t i = 0; i < KEYS && status == ATTN_OK; i++) {
-        const json_t *value = json_object_get(object, keys[i].name);
-        if (value == NULL && keys[i].required)
-            status = attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", where, keys[i].name);
-        else if (value != NULL && (keys[i].required || !json_is_null(value)))
-            status = keys[i].read(where, keys[i].name, value, (char *)&result + keys[i].field, error);
-    }
+    attn_status status = attn_json_take(where, object, keys, KEYS, &result, error);
+    if (status == ATTN_OK)
+        status = check_precision(where, object, error);
     if (status == ATTN_OK)
         status = attn_config_complete(where, &result, error);
+    if (status == ATTN_OK)
+        status = check_arrays(where, object, &result, error);
+    if (status == ATTN_OK)
+        status = take_qk_norm(where, object, &result, error);
+    if (status == ATTN_OK)
+        status = take_relative_bias(where, object, &result, error);
+    if (status == ATTN_OK)
+        status = take_rope(where, object, &result, error);
     if (status == ATTN_OK)
         *config = result;
     return status;
 }
 
-attn_status attn_config_from_text(const char *where, const char *text, attn_config *config,
-                                  attn_error *error) {
-    const size_t length = strlen(text);
-    if (length > ATTN_CONFIG_TEXT_MAX)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: a text of %zu bytes, at most %zu expected", where,
-                         length, ATTN_CONFIG_TEXT_MAX);
-    json_t *object;
-    attn_status status = attn_json_parse(where, text, length, &object, error);
-    if (status != ATTN_OK)
-        return status;
-    status = attn_config_from_json(where, object, config, error);
-    json_decref(object);
+attn_status attn_config_fill(const char *where, const json_t *object, const attn_config *config,
+                             float *const arrays[ATTN_SLOTS], attn_error *error) {
+    attn_status status = ATTN_OK;
+    if (config->scale_given)
+        status = take_scale(where, object, config->num_heads, arrays[ATTN_SCALE], error);
+    if (status == ATTN_OK && config->alibi)
+        status = take_slopes(where, object, config->num_heads, arrays[ATTN_ALIBI_SLOPES], error);
+    if (status == ATTN_OK && config->rope.scaling == ATTN_ROPE_LONGROPE)
+        status = attn_rope_factors_from_json(
+            where, json_object_get(json_object_get(object, "rope"), "scaling"), &config->rope,
+            arrays[ATTN_ROPE_SHORT], arrays[ATTN_ROPE_LONG], error);
     return status;
 }
 
+static attn_status check_divides(const char *where, const char *key, size_t part, const char *whole_key,
+                                 size_t whole, attn_error *error) {
+    if (whole % part == 0)
+        return ATTN_OK;
+    return attn_fail(error, ATTN_BAD_MODEL, "%s: %s %zu: expected a divisor of %s, which is %zu", where, key,
+                     part, whole_key, whole);
+}
+
 attn_status attn_config_complete(const char *where, attn_config *config, attn_error *error) {
-    if (config->embed_dim % config->num_heads != 0)
-        return attn_fail(error, ATTN_BAD_MODEL,
-                         "%s: num_heads %zu: expected a divisor of embed_dim, which is %zu", where,
-                         config->num_heads, config->embed_dim);
+    attn_status status = ATTN_OK;
+    if (config->num_kv_heads == 0)
+        config->num_kv_heads = config->num_heads;
     if (config->kdim == 0)
         config->kdim = config->embed_dim;
     if (config->vdim == 0)
         config->vdim = config->embed_dim;
-    return ATTN_OK;
+    if (config->head_dim == 0) {
+        status = check_divides(where, "num_heads", config->num_heads, "embed_dim", config->embed_dim, error);
+        config->head_dim = config->embed_dim / config->num_heads;
+    }
+    if (status == ATTN_OK)
+        status =
+            check_divides(where, "num_kv_heads", config->num_kv_heads, "num_heads", config->num_heads, error);
+    size_t width;
+    if (status == ATTN_OK &&
+        (!attn_multiply(config->num_heads, config->head_dim, &width) || width > ATTN_DIMENSION_MAX))
+        status =
+            attn_fail(error, ATTN_BAD_MODEL, "%s: num_heads %zu times head_dim %zu: expected at most %zu",
+                      where, config->num_heads, config->head_dim, ATTN_DIMENSION_MAX);
+    return status;
 }

@@ -2,11 +2,29 @@
 
 #include "core/model/file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define CONTAINERS_MAX ((size_t)65536) /* a configuration has some dozens */
+
+/* An array or object of two bytes takes 200 bytes of heap and more: a text that has nothing else would take
+ * much. */
+static attn_status check_containers(const char *where, const char *text, size_t length, attn_error *error) {
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++)
+        count += text[i] == '{' || text[i] == '[';
+    return count <= CONTAINERS_MAX
+               ? ATTN_OK
+               : attn_fail(error, ATTN_BAD_MODEL, "%s: %zu opening brackets, at most %zu expected", where,
+                           count, CONTAINERS_MAX);
+}
 
 attn_status attn_json_parse(const char *where, const char *text, size_t length, json_t **object,
                             attn_error *error) {
+    if (check_containers(where, text, length, error) != ATTN_OK)
+        return ATTN_BAD_MODEL;
     json_error_t reason;
     json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &reason);
     attn_shown shown;
@@ -25,28 +43,15 @@ attn_status attn_json_parse(const char *where, const char *text, size_t length, 
     return ATTN_OK;
 }
 
-static attn_status parse_file(const attn_file *file, size_t limit, json_t **object, attn_error *error) {
-    if (file->size > limit)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: a file of %zu bytes, at most %zu expected",
-                         file->shown.text, file->size, limit);
-    char *text = malloc(file->size + 1);
-    if (text == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for its %zu bytes", file->shown.text,
-                         file->size);
-    attn_status status = attn_file_read(file, 0, text, file->size, error);
-    if (status == ATTN_OK)
-        status = attn_json_parse(file->shown.text, text, file->size, object, error);
-    free(text);
-    return status;
-}
-
 attn_status attn_json_read(const char *path, size_t limit, json_t **object, attn_error *error) {
-    attn_file file;
-    attn_status status = attn_file_open(&file, path, error);
+    char *text;
+    size_t length;
+    attn_shown shown;
+    attn_status status = attn_file_read_all(path, limit, &text, &length, error);
     if (status != ATTN_OK)
         return status;
-    status = parse_file(&file, limit, object, error);
-    attn_file_close(&file);
+    status = attn_json_parse(attn_show(&shown, path), text, length, object, error);
+    free(text);
     return status;
 }
 
@@ -73,6 +78,134 @@ attn_status attn_json_fraction(const char *where, const char *key, const json_t 
     }
     *result = number;
     return ATTN_OK;
+}
+
+/* Is it a number that is finite as a float32, and if asked above 0 as such? */
+static bool is_number(const json_t *value, bool positive) {
+    const float number = (float)json_number_value(value);
+    return json_is_number(value) && isfinite(number) && (!positive || number > 0);
+}
+
+static const char *number_name(bool positive) {
+    return positive ? "a number above 0 that float32 can hold" : "a number that float32 can hold";
+}
+
+static attn_status take_number(const char *where, const char *key, const json_t *value, bool positive,
+                               double *result, attn_error *error) {
+    attn_shown found;
+    if (!is_number(value, positive))
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %s, found %s", where, key,
+                         number_name(positive), attn_json_show(&found, value));
+    *result = json_number_value(value);
+    return ATTN_OK;
+}
+
+attn_status attn_json_number(const char *where, const char *key, const json_t *value, double *result,
+                             attn_error *error) {
+    return take_number(where, key, value, false, result, error);
+}
+
+attn_status attn_json_positive(const char *where, const char *key, const json_t *value, double *result,
+                               attn_error *error) {
+    return take_number(where, key, value, true, result, error);
+}
+
+attn_status attn_json_numbers(const char *where, const char *key, const json_t *value, size_t count,
+                              bool positive, float *results, attn_error *error) {
+    attn_shown found;
+    if (!json_is_array(value))
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected an array of %zu numbers, found %s",
+                         where, key, count, attn_json_show(&found, value));
+    if (json_array_size(value) != count)
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %zu numbers, found %zu", where, key,
+                         count, json_array_size(value));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *entry = json_array_get(value, i);
+        if (!is_number(entry, positive))
+            return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\"[%zu]: expected %s, found %s", where, key, i,
+                             number_name(positive), attn_json_show(&found, entry));
+        if (results != NULL)
+            results[i] = (float)json_number_value(entry);
+    }
+    return ATTN_OK;
+}
+
+attn_status attn_json_boolean(const char *where, const char *key, const json_t *value, bool *result,
+                              attn_error *error) {
+    attn_shown found;
+    if (!json_is_boolean(value))
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected true or false, found %s", where, key,
+                         attn_json_show(&found, value));
+    *result = json_is_true(value);
+    return ATTN_OK;
+}
+
+attn_status attn_json_choice(const char *where, const char *key, const json_t *value,
+                             const char *const *choices, size_t count, size_t *result, attn_error *error) {
+    for (size_t i = 0; i < count && json_is_string(value); i++) {
+        if (strcmp(json_string_value(value), choices[i]) != 0)
+            continue;
+        *result = i;
+        return ATTN_OK;
+    }
+    char known[160] = "";
+    attn_shown found;
+    for (size_t i = 0; i < count; i++)
+        attn_list(known, sizeof known, choices[i]);
+    return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected one of %s, found %s", where, key, known,
+                     attn_json_show(&found, value));
+}
+
+static attn_status check_known(const char *where, const json_t *object, const attn_json_key *keys,
+                               size_t count, attn_error *error) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)object, name, value) {
+        size_t i = 0;
+        while (i < count && strcmp(keys[i].name, name) != 0)
+            i++;
+        if (i < count)
+            continue;
+        char known[320] = "";
+        attn_shown shown;
+        for (i = 0; i < count; i++)
+            attn_list(known, sizeof known, keys[i].name);
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: unknown key \"%s\": known are %s", where,
+                         attn_show(&shown, name), known);
+    }
+    return ATTN_OK;
+}
+
+static attn_status take_key(const char *where, const attn_json_key *key, const json_t *value, void *field,
+                            attn_error *error) {
+    switch (key->kind) {
+    case ATTN_JSON_OTHER:
+        break;
+    case ATTN_JSON_WHOLE:
+        return attn_json_whole(where, key->name, value, key->least, key->most, field, error);
+    case ATTN_JSON_FRACTION:
+        return attn_json_fraction(where, key->name, value, field, error);
+    case ATTN_JSON_NUMBER:
+        return attn_json_number(where, key->name, value, field, error);
+    case ATTN_JSON_POSITIVE:
+        return attn_json_positive(where, key->name, value, field, error);
+    case ATTN_JSON_BOOLEAN:
+        return attn_json_boolean(where, key->name, value, field, error);
+    }
+    return ATTN_OK;
+}
+
+attn_status attn_json_take(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
+                           void *fields, attn_error *error) {
+    attn_status status = check_known(where, object, keys, count, error);
+    for (size_t i = 0; i < count && status == ATTN_OK; i++) {
+        const json_t *value = json_object_get(object, keys[i].name);
+        if (value == NULL && keys[i].required)
+            status = attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", where, keys[i].name);
+        else if (value != NULL && (keys[i].required || !json_is_null(value)))
+            status = take_key(where, &keys[i], value, (char *)fields + keys[i].field, error);
+    }
+    return status;
 }
 
 const char *attn_json_show(attn_shown *shown, const json_t *value) {

@@ -3,31 +3,85 @@
 #include "core/size.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGNMENT ((size_t)64) /* one cache line, and the widest vector register */
+
+size_t attn_slot_rows(const attn_config *config, attn_slot slot) {
+    switch (slot) {
+    case ATTN_Q_WEIGHT:
+    case ATTN_Q_BIAS:
+        return config->num_heads * config->head_dim;
+    case ATTN_K_WEIGHT:
+    case ATTN_V_WEIGHT:
+    case ATTN_K_BIAS:
+    case ATTN_V_BIAS:
+    case ATTN_BIAS_K:
+    case ATTN_BIAS_V:
+        return config->num_kv_heads * config->head_dim;
+    case ATTN_O_WEIGHT:
+    case ATTN_O_BIAS:
+        return config->embed_dim;
+    case ATTN_Q_NORM:
+    case ATTN_K_NORM:
+        return config->head_dim;
+    case ATTN_SINKS:
+    case ATTN_SCALE:
+    case ATTN_ALIBI_SLOPES:
+        return config->num_heads;
+    case ATTN_RELATIVE_BIAS:
+        return config->relative_bias.buckets;
+    case ATTN_ROPE_SHORT:
+    case ATTN_ROPE_LONG:
+        return config->rope.dims / 2;
+    case ATTN_SLOTS:
+        break;
+    }
+    return 0;
+}
 
 size_t attn_slot_columns(const attn_config *config, attn_slot slot) {
     switch (slot) {
     case ATTN_Q_WEIGHT:
-    case ATTN_O_WEIGHT:
         return config->embed_dim;
     case ATTN_K_WEIGHT:
         return config->kdim;
     case ATTN_V_WEIGHT:
         return config->vdim;
+    case ATTN_O_WEIGHT:
+        return config->num_heads * config->head_dim;
+    case ATTN_RELATIVE_BIAS:
+        return config->num_heads;
     default:
         return 1;
     }
 }
 
+void attn_slots_wanted(const attn_config *config, bool wanted[ATTN_SLOTS]) {
+    const bool longrope = config->rope.style != ATTN_ROPE_NONE && config->rope.scaling == ATTN_ROPE_LONGROPE;
+    for (int slot = 0; slot < ATTN_SLOTS; slot++)
+        wanted[slot] = slot <= ATTN_O_WEIGHT;
+    for (int slot = ATTN_Q_BIAS; slot <= ATTN_O_BIAS; slot++)
+        wanted[slot] = config->bias;
+    wanted[ATTN_BIAS_K] = wanted[ATTN_BIAS_V] = config->add_bias_kv;
+    wanted[ATTN_Q_NORM] = wanted[ATTN_K_NORM] = config->qk_norm;
+    wanted[ATTN_SINKS] = config->sinks;
+    wanted[ATTN_SCALE] = config->scale_given;
+    wanted[ATTN_ALIBI_SLOPES] = config->alibi;
+    wanted[ATTN_RELATIVE_BIAS] = config->relative_bias.buckets != 0;
+    wanted[ATTN_ROPE_SHORT] = wanted[ATTN_ROPE_LONG] = longrope;
+}
+
 /* Where each array begins in the block, and how long that is; *bytes counts only the arrays. */
-static bool place_arrays(const attn_config *config, size_t slots, size_t offsets[ATTN_SLOTS], size_t *block,
-                         size_t *bytes) {
+static bool place_arrays(const attn_config *config, const bool wanted[ATTN_SLOTS], size_t offsets[ATTN_SLOTS],
+                         size_t *block, size_t *bytes) {
     *block = *bytes = 0;
-    for (size_t slot = 0; slot < slots; slot++) {
-        const size_t factors[] = {config->embed_dim, attn_slot_columns(config, (attn_slot)slot),
-                                  sizeof(float)};
+    for (int slot = 0; slot < ATTN_SLOTS; slot++) {
+        const size_t factors[] = {attn_slot_rows(config, (attn_slot)slot),
+                                  attn_slot_columns(config, (attn_slot)slot), sizeof(float)};
         size_t array, padded;
+        if (!wanted[slot])
+            continue;
         if (!attn_multiply_all(factors, 3, &array) || !attn_add(array, ALIGNMENT - 1, &padded))
             return false;
         offsets[slot] = *block;
@@ -37,31 +91,44 @@ static bool place_arrays(const attn_config *config, size_t slots, size_t offsets
     return true;
 }
 
-attn_status attn_weights_allocate(const char *where, const attn_config *config, attn_model *model,
-                                  float *arrays[ATTN_SLOTS], attn_error *error) {
-    const size_t slots = config->bias ? ATTN_SLOTS : ATTN_Q_BIAS;
+/* Where attn_layer points to each array. */
+static const size_t members[ATTN_SLOTS] = {
+    [ATTN_Q_WEIGHT] = offsetof(attn_layer, q_weight),
+    [ATTN_K_WEIGHT] = offsetof(attn_layer, k_weight),
+    [ATTN_V_WEIGHT] = offsetof(attn_layer, v_weight),
+    [ATTN_O_WEIGHT] = offsetof(attn_layer, o_weight),
+    [ATTN_Q_BIAS] = offsetof(attn_layer, q_bias),
+    [ATTN_K_BIAS] = offsetof(attn_layer, k_bias),
+    [ATTN_V_BIAS] = offsetof(attn_layer, v_bias),
+    [ATTN_O_BIAS] = offsetof(attn_layer, o_bias),
+    [ATTN_BIAS_K] = offsetof(attn_layer, bias_k),
+    [ATTN_BIAS_V] = offsetof(attn_layer, bias_v),
+    [ATTN_Q_NORM] = offsetof(attn_layer, q_norm),
+    [ATTN_K_NORM] = offsetof(attn_layer, k_norm),
+    [ATTN_SINKS] = offsetof(attn_layer, sinks),
+    [ATTN_SCALE] = offsetof(attn_layer, scale),
+    [ATTN_ALIBI_SLOPES] = offsetof(attn_layer, alibi_slopes),
+    [ATTN_RELATIVE_BIAS] = offsetof(attn_layer, relative_bias),
+    [ATTN_ROPE_SHORT] = offsetof(attn_layer, rope_short),
+    [ATTN_ROPE_LONG] = offsetof(attn_layer, rope_long),
+};
+
+attn_status attn_weights_allocate(const char *where, const attn_config *config, const bool wanted[ATTN_SLOTS],
+                                  attn_model *model, float *arrays[ATTN_SLOTS], attn_error *error) {
     size_t offsets[ATTN_SLOTS], block, bytes;
     char *storage = NULL;
-    if (place_arrays(config, slots, offsets, &block, &bytes))
+    if (place_arrays(config, wanted, offsets, &block, &bytes))
         storage = aligned_alloc(ALIGNMENT, block);
     if (storage == NULL)
         return attn_fail(error, ATTN_NO_MEMORY,
                          "%s: no memory for the weights of embed_dim %zu, kdim %zu, vdim %zu", where,
                          config->embed_dim, config->kdim, config->vdim);
-    for (size_t slot = 0; slot < ATTN_SLOTS; slot++)
-        arrays[slot] = slot < slots ? (float *)(void *)(storage + offsets[slot]) : NULL;
     model->storage = storage;
     model->bytes = bytes;
-    model->layer = (attn_layer){
-        .config = *config,
-        .q_weight = arrays[ATTN_Q_WEIGHT],
-        .k_weight = arrays[ATTN_K_WEIGHT],
-        .v_weight = arrays[ATTN_V_WEIGHT],
-        .o_weight = arrays[ATTN_O_WEIGHT],
-        .q_bias = arrays[ATTN_Q_BIAS],
-        .k_bias = arrays[ATTN_K_BIAS],
-        .v_bias = arrays[ATTN_V_BIAS],
-        .o_bias = arrays[ATTN_O_BIAS],
-    };
+    model->layer = (attn_layer){.config = *config};
+    for (int slot = 0; slot < ATTN_SLOTS; slot++) {
+        arrays[slot] = wanted[slot] ? (float *)(void *)(storage + offsets[slot]) : NULL;
+        memcpy((char *)&model->layer + members[slot], &arrays[slot], sizeof arrays[slot]);
+    }
     return ATTN_OK;
 }

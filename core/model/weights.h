@@ -1,4 +1,4 @@
-/* weights.h: the eight arrays of a layer, in one block of memory. */
+/* weights.h: the arrays of a layer, in one block of memory. */
 #ifndef ATTN_WEIGHTS_H
 #define ATTN_WEIGHTS_H
 
@@ -6,25 +6,38 @@
 
 /* In this order the arrays lie in memory, and so torch stacks those that it keeps as one. */
 typedef enum {
-    ATTN_Q_WEIGHT, /* [E, E] */
-    ATTN_K_WEIGHT, /* [E, kdim] */
-    ATTN_V_WEIGHT, /* [E, vdim] */
-    ATTN_O_WEIGHT, /* [E, E] */
-    ATTN_Q_BIAS,   /* [E], as the others below */
-    ATTN_K_BIAS,
-    ATTN_V_BIAS,
-    ATTN_O_BIAS,
+    ATTN_Q_WEIGHT,      /* [H*D, E] */
+    ATTN_K_WEIGHT,      /* [Hkv*D, kdim] */
+    ATTN_V_WEIGHT,      /* [Hkv*D, vdim] */
+    ATTN_O_WEIGHT,      /* [E, H*D] */
+    ATTN_Q_BIAS,        /* [H*D] */
+    ATTN_K_BIAS,        /* [Hkv*D] */
+    ATTN_V_BIAS,        /* [Hkv*D] */
+    ATTN_O_BIAS,        /* [E] */
+    ATTN_BIAS_K,        /* [Hkv*D]: the extra key */
+    ATTN_BIAS_V,        /* [Hkv*D]: and its value */
+    ATTN_Q_NORM,        /* [D] */
+    ATTN_K_NORM,        /* [D] */
+    ATTN_SINKS,         /* [H] */
+    ATTN_SCALE,         /* [H] */
+    ATTN_ALIBI_SLOPES,  /* [H] */
+    ATTN_RELATIVE_BIAS, /* [buckets, H] */
+    ATTN_ROPE_SHORT,    /* [dims/2] */
+    ATTN_ROPE_LONG,     /* [dims/2] */
     ATTN_SLOTS,
 } attn_slot;
 
-/* The numbers of one row of an array (a bias is [E, 1]); all arrays have E rows. */
+/* The shape of an array; one with a single dimension has 1 column. */
+size_t attn_slot_rows(const attn_config *config, attn_slot slot);
 size_t attn_slot_columns(const attn_config *config, attn_slot slot);
 
-/* Allocates one block for the weights of a layer, uninitialised, each array aligned to 64 bytes, and sets
+/* Which arrays a layer with this configuration has; with config->bias, all four biases of the projections. */
+void attn_slots_wanted(const attn_config *config, bool wanted[ATTN_SLOTS]);
+
+/* Allocates one block for the wanted arrays of a layer, uninitialised, each aligned to 64 bytes, and sets
  * model->layer, model->bytes and model->storage, which the caller frees with free(). arrays[slot] is where to
- * write, NULL for the biases of a layer without. `where` names the model in the sentence. Fails with
- * ATTN_NO_MEMORY. */
-attn_status attn_weights_allocate(const char *where, const attn_config *config, attn_model *model,
-                                  float *arrays[ATTN_SLOTS], attn_error *error);
+ * write, NULL for those not wanted. `where` names the model in the sentence. Fails with ATTN_NO_MEMORY. */
+attn_status attn_weights_allocate(const char *where, const attn_config *config, const bool wanted[ATTN_SLOTS],
+                                  attn_model *model, float *arrays[ATTN_SLOTS], attn_error *error);
 
 #endif

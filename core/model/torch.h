@@ -1,0 +1,21 @@
+/* torch.h: a layer in the layout of torch.nn.MultiheadAttention, with the extensions of our own. */
+#ifndef ATTN_TORCH_H
+#define ATTN_TORCH_H
+
+#include "core/model/model.h"
+#include "core/model/tensors.h"
+
+#include <jansson.h>
+
+/* Takes the configuration (attn_config_from_json; `where` names it in sentences) and reads the tensors of the
+ * state_dict of a torch.nn.MultiheadAttention: in_proj_weight [H*D + 2*Hkv*D, E], or q_proj_weight [H*D, E],
+ * k_proj_weight [Hkv*D, kdim] and v_proj_weight [Hkv*D, vdim]; in_proj_bias [H*D + 2*Hkv*D]; out_proj.weight
+ * [E, H*D]; out_proj.bias [E]; bias_k, bias_v [1, 1, Hkv*D] or [Hkv*D]; and q_norm.weight, k_norm.weight [D];
+ * sinks [H], which the layer has if they are there; relative_bias.weight [buckets, H]. A tensor that the
+ * layer has no use for is refused: it may be an option that would change the result.
+ *
+ * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name; the caller frees model->storage. */
+attn_status attn_torch_load(const attn_tensors *tensors, const char *where, const json_t *config_json,
+                            attn_model *model, attn_error *error);
+
+#endif
