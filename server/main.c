@@ -1,5 +1,7 @@
 /* main.c: start and stop, nothing else. */
 #include "core/kernels/matmul.h"
+#include "core/model/describe.h"
+#include "core/self_check.h"
 #include "server/clock.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -25,11 +27,9 @@ static void print_version(void) {
 
 static void print_models(const attn_registry *registry) {
     for (size_t i = 0; i < registry->count; i++) {
-        const attn_model *m = &registry->models[i];
-        printf("%s%s: embed_dim %zu, num_heads %zu, kdim %zu, vdim %zu, bias %s, %s layout, %zu bytes\n",
-               m->name, i == 0 ? " (default)" : "", m->layer.config.embed_dim, m->layer.config.num_heads,
-               m->layer.config.kdim, m->layer.config.vdim, m->layer.config.bias ? "yes" : "no", m->layout,
-               m->bytes);
+        char line[512];
+        attn_model_describe(&registry->models[i], line, sizeof line);
+        printf("%s%s: %s\n", registry->models[i].name, i == 0 ? " (default)" : "", line);
     }
 }
 
@@ -132,7 +132,7 @@ static int run(service *s) {
     if (s->options.ignored_service_port)
         log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
     const size_t threads = choose_threads(&s->options);
-    if (!load_models(s, &error)) {
+    if (!load_models(s, &error) || (s->options.self_check && attn_self_check(&error) != ATTN_OK)) {
         fprintf(stderr, "attend-server: %s\n", error.text);
         return EXIT_BAD_START;
     }

@@ -12,7 +12,7 @@ typedef enum {
     OPTION_LIST,
     OPTION_NUMBER,
     OPTION_BYTES,
-    OPTION_CHOICE,
+    OPTION_CHOICE, /* one of the words of `argument`; the member becomes its place among them */
     OPTION_SWITCH,
     OPTION_COMMAND, /* a switch on the command line only: it asks for something else than serving */
 } option_type;
@@ -30,12 +30,10 @@ typedef struct {
 #define AT(member) offsetof(options, member)
 #define DAY_MS     ((uint64_t)24 * 3600 * 1000)
 
-static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
-
 static const option table[] = {
     {"host", OPTION_TEXT, AT(host), "127.0.0.1", 0, 0, "ADDRESS", "address to listen on"},
     {"port", OPTION_NUMBER, AT(port), "8080", 0, 65535, "N", "port to listen on; 0 takes a free one"},
-    {"model", OPTION_LIST, AT(models), "builtin:demo", 0, 0, "[NAME=]SPEC",
+    {"model", OPTION_LIST, AT(models), "builtin:demo builtin:patterns", 0, 0, "[NAME=]SPEC",
      "a model to serve; repeatable, the first is the default model"},
     {"check", OPTION_SWITCH, AT(check), NULL, 0, 0, NULL,
      "load the models, print what would be served, exit"},
@@ -60,7 +58,9 @@ static const option table[] = {
      "a request must be computed within this time, else 504"},
     {"drain-seconds", OPTION_NUMBER, AT(drain_seconds), "5", 0, 3600, "N",
      "after SIGTERM: time between failing /readyz and closing the listener"},
-    {"log-level", OPTION_CHOICE, AT(level), "info", 0, 0, "LEVEL", "error, warning, info or debug"},
+    {"log-level", OPTION_CHOICE, AT(level), "info", 0, 0, "error|warning|info|debug", "how much is logged"},
+    {"self-check", OPTION_CHOICE, AT(self_check), "on", 0, 0, "off|on",
+     "before listening, hold each kernel in use against the plain one; a mismatch stops the start"},
     {"version", OPTION_COMMAND, AT(version), NULL, 0, 0, NULL, "print the versions and the kernels, exit"},
     {"help", OPTION_COMMAND, AT(help), NULL, 0, 0, NULL, "print this, exit"},
 };
@@ -112,13 +112,19 @@ static bool read_number(const option *row, const char *value, size_t *number, co
     return complain(c, value, expected);
 }
 
-static bool read_level(const char *value, size_t *level, const complaint *c) {
-    for (size_t i = 0; levels[i] != NULL; i++)
-        if (strcmp(value, levels[i]) == 0) {
-            *level = i;
+static bool read_choice(const option *row, const char *value, size_t *choice, const complaint *c) {
+    char expected[128];
+    size_t place = 0;
+    for (const char *word = row->argument; word != NULL; place++) {
+        const size_t length = strcspn(word, "|");
+        if (strlen(value) == length && memcmp(value, word, length) == 0) {
+            *choice = place;
             return true;
         }
-    return complain(c, value, "error, warning, info or debug");
+        word = word[length] == '|' ? word + length + 1 : NULL;
+    }
+    snprintf(expected, sizeof expected, "one of %s", row->argument);
+    return complain(c, value, expected);
 }
 
 static bool add_model(options *o, const char *spec, const complaint *c) {
@@ -146,13 +152,25 @@ static bool set(options *o, const option *row, const char *value, const complain
     case OPTION_BYTES:
         return read_number(row, value, member, c);
     case OPTION_CHOICE:
-        return read_level(value, member, c);
+        return read_choice(row, value, member, c);
     case OPTION_SWITCH:
     case OPTION_COMMAND:
         *(bool *)member = true;
         return true;
     }
     return false;
+}
+
+/* The words of a list, separated by spaces. */
+static bool set_list(options *o, const option *row, const char *value, const complaint *c) {
+    char *copy = strdup(value), *rest = NULL;
+    if (copy == NULL)
+        return complain(c, value, "something that there is memory for");
+    bool good = true;
+    for (char *word = strtok_r(copy, " ", &rest); good && word != NULL; word = strtok_r(NULL, " ", &rest))
+        good = set(o, row, word, c);
+    free(copy);
+    return good;
 }
 
 /* A value of the environment: a list is separated by spaces, a switch is 0 or 1. Commands are not read from
@@ -164,16 +182,7 @@ static bool set_from_environment(options *o, const option *row, const char *valu
         *(bool *)((char *)o + row->offset) = *value == '1';
         return true;
     }
-    if (row->type != OPTION_LIST)
-        return set(o, row, value, c);
-    char *copy = strdup(value), *rest = NULL;
-    if (copy == NULL)
-        return complain(c, value, "something that there is memory for");
-    bool good = true;
-    for (char *word = strtok_r(copy, " ", &rest); good && word != NULL; word = strtok_r(NULL, " ", &rest))
-        good = set(o, row, word, c);
-    free(copy);
-    return good;
+    return row->type == OPTION_LIST ? set_list(o, row, value, c) : set(o, row, value, c);
 }
 
 static void variable_name(const option *row, char *name, size_t size) {
@@ -259,7 +268,8 @@ bool options_read(options *o, int argc, char **argv, char *sentence, size_t size
         return false;
     for (size_t i = 0; i < TABLE_SIZE; i++) {
         const complaint c = {table[i].name, sentence, size};
-        if (table[i].type == OPTION_LIST && o->model_count == 0 && !set(o, &table[i], table[i].standard, &c))
+        if (table[i].type == OPTION_LIST && o->model_count == 0 &&
+            !set_list(o, &table[i], table[i].standard, &c))
             return false;
     }
     return true;
@@ -285,12 +295,16 @@ void options_print_help(FILE *out) {
             fprintf(out, " (%s)", row->standard);
         fputc('\n', out);
     }
-    fputs("\nSPEC is a directory with config.json and model.safetensors, a Hugging Face BERT directory (each "
-          "layer\n"
-          "is served as NAME.0, NAME.1, ...; DIR#3 serves one), a .safetensors file that carries its "
-          "configuration,\n"
-          "init:embed_dim=512,num_heads=8,bias=true,dropout=0.0,seed=0, or builtin:demo.\n\n"
-          "SIGTERM drains and exits with 0; SIGINT drains without the delay; a second signal ends it at "
-          "once.\n",
-          out);
+    fputs(
+        "\nSPEC is a directory with config.json and model.safetensors; a Hugging Face directory, whose "
+        "attention "
+        "layers\n"
+        "are served as NAME.0, NAME.1, ..., or NAME.encoder.0, NAME.decoder.0, NAME.cross.0, ... (DIR#3 and "
+        "DIR#cross.1\n"
+        "serve one); a .safetensors file that carries its configuration; "
+        "init:embed_dim=512,num_heads=8,bias=true,\n"
+        "dropout=0.0,seed=0; builtin:demo or builtin:patterns.\n\n"
+        "SIGTERM drains and exits with 0; SIGINT drains without the delay; a second signal ends it at "
+        "once.\n",
+        out);
 }

@@ -25,8 +25,9 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert(read_line(&o, ""), "%s", sentence);
     cr_assert_str_eq(o.host, "127.0.0.1");
     cr_assert_eq(o.port, 8080);
-    cr_assert_eq(o.model_count, 1);
+    cr_assert_eq(o.model_count, 2);
     cr_assert_str_eq(o.models[0], "builtin:demo");
+    cr_assert_str_eq(o.models[1], "builtin:patterns");
     cr_assert_eq(o.max_body, 64u << 20);
     cr_assert_eq(o.max_answer, 256u << 20);
     cr_assert_eq(o.max_queue, 256);
@@ -36,6 +37,7 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert_eq(o.request_timeout, 30000);
     cr_assert_eq(o.drain_seconds, 5);
     cr_assert_eq(o.level, LOG_INFO);
+    cr_assert(o.self_check);
     cr_assert(!o.check && !o.help && !o.version);
     options_free(&o);
 }
@@ -84,6 +86,7 @@ static const char *const bad_lines[][3] = {
     {"--max-body 5MB", "--max-body", "5MB"},
     {"--max-queue 1KiB", "--max-queue", "1KiB"},
     {"--log-level loud", "--log-level", "warning"},
+    {"--self-check yes", "--self-check", "off|on"},
     {"--no-such-flag", "--no-such-flag", "--help"},
     {"extra", "extra", "--help"},
     {"--check=1", "--check", "takes no value"},

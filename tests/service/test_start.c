@@ -26,9 +26,11 @@ static const struct {
     {"--version", 0, "attend-server "},
     {"--version", 0, "kernels openblas-"},
     {"--help", 0, "--max-connections N"},
-    {"--check", 0, "demo (default): embed_dim 512, num_heads 8"},
+    {"--check", 0, "demo (default): embed_dim 512, 8 heads of 64, bias, init layout"},
+    {"--check", 0, "\npatterns: "},
     {"--check --model a=init:embed_dim=8,num_heads=2 --model b=builtin:demo", 0, "\nb: embed_dim 512"},
     {"--port 99999", 2, "--port"},
+    {"--self-check maybe", 2, "'maybe' is not one of off|on"},
     {"--model nowhere/at-all", 2, "nowhere/at-all"},
     {"--model builtin:nothing", 2, "builtin:nothing"},
     {"--model init:embed_dim=10,num_heads=3", 2, "num_heads"},
@@ -49,4 +51,17 @@ Test(start, says_what_it_is_or_why_it_does_not_start) {
             cr_assert(complaint != NULL && strchr(complaint, '\n') == complaint + strlen(complaint) - 1, "%s",
                       printed);
     }
+}
+
+/* With an OpenBLAS that computes wrongly: the start says so before it listens, unless it was told not to
+ * look. */
+Test(start, checks_its_kernels_first) {
+    static char printed[65536];
+    /* a sanitizer wants to be the first library, but has nothing to do with this one */
+    setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
+    setenv("LD_PRELOAD", WRONG_PRODUCT_LIBRARY, 1);
+    cr_assert_eq(run("--check", printed, sizeof printed), 2, "%s", printed);
+    cr_assert_not_null(strstr(printed, "self-check: the product"), "%s", printed);
+    cr_assert_not_null(strstr(printed, "m=3"), "%s", printed);
+    cr_assert_eq(run("--check --self-check off", printed, sizeof printed), 0, "%s", printed);
 }
