@@ -43,8 +43,9 @@ class FakeService:
                 pass
 
             def do_GET(self):
-                listing = {"default": "fake", "models": [service.INFO]}
-                self.reply(service.INFO if self.path == "/models/fake" else listing)
+                name = service.INFO["name"]
+                listing = {"default": name, "models": [service.INFO]}
+                self.reply(service.INFO if self.path == f"/models/{name}" else listing)
 
             def do_POST(self):
                 service.seen.append(self.rfile.read(int(self.headers["Content-Length"])))
@@ -54,7 +55,7 @@ class FakeService:
                 if document is None:
                     self.close_connection = True
                     return
-                body = json.dumps(document).encode()
+                body = json.dumps(document, separators=(",", ":")).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Server-Timing", service.timing)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import sys
+import types
 
 import attend
 import numpy as np
@@ -93,6 +95,44 @@ def test_config(tmp_path, rng, widths):
     )
     config = json.loads((directory / "config.json").read_text())
     assert config == {"embed_dim": 8, "num_heads": 2, "bias": True, "dropout": 0.25, **widths}
+
+
+def test_config_of_extra_keys_and_other_options(tmp_path, rng):
+    extra = {"bias_k": np.zeros((1, 1, 8), np.float32), "bias_v": np.zeros((1, 1, 8), np.float32)}
+    weights = {**random_layer(rng, 8), **extra}
+    options = {"add_zero_attn": True, "causal": True, "scale": [1.0, 0.5]}
+    directory = attend.save_layer(weights, tmp_path / "layer", num_heads=2, **options)
+    config = json.loads((directory / "config.json").read_text())
+    plain = {"embed_dim": 8, "num_heads": 2, "bias": True, "dropout": 0.0}
+    assert config == {**plain, "add_bias_kv": True, **options}
+
+
+class Module:
+    """What save_model reads of a torch.nn.MultiheadAttention."""
+
+    def __init__(self, weights, num_heads, dropout, add_zero_attn):
+        self.weights, self.num_heads = weights, num_heads
+        self.dropout, self.add_zero_attn = dropout, add_zero_attn
+
+    def state_dict(self):
+        return self.weights
+
+
+@pytest.mark.parametrize("extra", [(), ("bias_k", "bias_v")])
+@pytest.mark.parametrize("add_zero_attn", [False, True])
+def test_save_model_keeps_extra_keys_and_dropout(tmp_path, rng, monkeypatch, extra, add_zero_attn):
+    torch = types.SimpleNamespace(nn=types.SimpleNamespace(MultiheadAttention=Module), Tensor=())
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    weights = random_layer(rng, 8)
+    weights.update({name: rng.standard_normal((1, 1, 8)).astype(np.float32) for name in extra})
+    path = attend.save_model(Module(weights, 2, 0.25, add_zero_attn), tmp_path / "layer")
+    assert json.loads((path / "config.json").read_text())["dropout"] == 0.25
+    x = rng.standard_normal((1, 4, 8)).astype(np.float32)
+    with AttendServer("--model", f"m={path}") as server:
+        output, attn = attend.MultiHeadAttention(server.url)(x, need_weights=True)
+    want_output, want_attn = attention(weights, 2, x, add_zero_attn=add_zero_attn)
+    np.testing.assert_allclose(output, want_output, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(attn, want_attn, rtol=0, atol=2e-6)
 
 
 def test_double_weights_are_stored_as_float32(tmp_path, rng):

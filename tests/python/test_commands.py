@@ -285,7 +285,7 @@ def test_curl_minilm_request(tmp_path, rng):
     assert first == (labels[0][0], labels[0][best], f"{want[0, 8, 0, best]:.3f}")
 
 
-@pytest.mark.parametrize("name", ["self-attention.sh", "weights.sh", "causal.sh", "minilm.sh"])
+@pytest.mark.parametrize("name", ["self-attention.sh", "weights.sh", "causal.sh", "minilm.sh", "patterns.sh"])
 def test_curl_scripts_fail_loudly(name):
     """Against a service without the right model they print the service's sentence and fail."""
     with AttendServer("--model", "init:embed_dim=16,num_heads=2") as server:

@@ -132,6 +132,8 @@ class TorchCall:
             bias=info.get("bias", True),
             kdim=info["kdim"],
             vdim=info["vdim"],
+            add_bias_kv=info.get("add_bias_kv", False),
+            add_zero_attn=info.get("add_zero_attn", False),
             batch_first=True,
         ).eval()
         if weights is not None:
@@ -141,7 +143,7 @@ class TorchCall:
         value = torch.from_numpy(fields["value"]) if "value" in fields else key
         self.inputs = (query, key, value)
         self.options = {"need_weights": bool(fields.get("need_weights")), "average_attn_weights": False}
-        if fields.get("is_causal"):  # torch takes the flag as a hint only and wants the mask as well
+        if fields.get("is_causal", info.get("causal")):  # torch takes the flag as a hint, and wants the mask too
             mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).triu(1)
             self.options.update(attn_mask=mask, is_causal=True)
 
@@ -166,8 +168,11 @@ def run(options) -> int:
         first = client.post(body, info["name"])  # a refusal ends the run here, with the service's sentence
     for sentence in first.warnings:
         print(f"attend: warning: {sentence}", file=sys.stderr)
-    torch = None if options.no_torch else _import_torch(options.torch_threads)
     weights = _known_weights(options, info)
+    lacking = _torch_lacks(info)
+    if lacking and not options.no_torch:
+        print(f"attend: torch is left out: its layer has no {', '.join(lacking)}", file=sys.stderr)
+    torch = None if options.no_torch or lacking else _import_torch(options.torch_threads)
     callers = [_caller(options, info["name"], request, body) for _ in range(options.concurrency)]
     peer = TorchCall(torch, info, weights, request.fields) if torch else None
     try:
@@ -227,6 +232,19 @@ def _import_torch(threads):
     if threads:
         torch.set_num_threads(threads)
     return torch
+
+
+_NOT_IN_TORCH = ("scale", "softcap", "sliding_window", "rope", "qk_norm", "alibi_slopes", "relative_bias", "sinks")
+
+
+def _torch_lacks(info: dict) -> list:
+    """What a model has that torch.nn.MultiheadAttention has not: beside such a layer its time says nothing."""
+    lacking = [name for name in _NOT_IN_TORCH if info.get(name) not in (None, False)]
+    if info.get("num_kv_heads", info["num_heads"]) != info["num_heads"]:
+        lacking.append("num_kv_heads")
+    if info.get("head_dim", info["embed_dim"] // info["num_heads"]) * info["num_heads"] != info["embed_dim"]:
+        lacking.append("head_dim apart from embed_dim / num_heads")
+    return lacking
 
 
 def _known_weights(options, info: dict):
@@ -308,7 +326,7 @@ def _error_code(status: int, body: bytes) -> str:
 
 def _compare(first, peer, same_weights: bool) -> dict:
     if peer is None:
-        return {"note": "not compared: torch is not here"}
+        return {"note": "not compared: torch did not run"}
     if not same_weights:
         return {"note": "not compared: the weights of this model are known to the service alone"}
     output, attn_weights = (part.numpy() if part is not None else None for part in peer.forward())

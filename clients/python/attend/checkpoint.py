@@ -71,11 +71,12 @@ def init_weights(embed_dim: int = 512, num_heads: int = 8, bias: bool = True, se
     return weights if bias else {name: array for name, array in weights.items() if not name.endswith("bias")}
 
 
-def save_layer(weights: dict, directory, *, num_heads: int, dropout: float = 0.0) -> Path:
+def save_layer(weights: dict, directory, *, num_heads: int, dropout: float = 0.0, **options) -> Path:
     """Writes arrays named as in torch.nn.MultiheadAttention.state_dict() as a model directory; returns its path.
 
-    The directory is made if need be. Widths and biases are read off the arrays, which are stored as float32.
-    Raises ValueError where there are no matrices to read them off."""
+    The directory is made if need be. Widths, biases and add_bias_kv are read off the arrays, which are stored as
+    float32. `options` are more of the service's config.json, as they are: add_zero_attn=True, num_kv_heads=2, ...
+    Raises ValueError where there are no matrices to read the widths off."""
     arrays = {name: to_array(name, array) for name, array in weights.items()}
     _check_matrices(arrays)
     embed_dim = arrays["out_proj.weight"].shape[0]
@@ -85,6 +86,9 @@ def save_layer(weights: dict, directory, *, num_heads: int, dropout: float = 0.0
             config[width] = arrays[name].shape[1]
     config["bias"] = "out_proj.bias" in arrays
     config["dropout"] = dropout
+    if "bias_k" in arrays:
+        config["add_bias_kv"] = True
+    config.update(options)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_safetensors(directory / "model.safetensors", arrays)
@@ -110,14 +114,11 @@ def save_model(module, directory) -> Path:
     """Writes a torch.nn.MultiheadAttention as a directory that `attend-server --model NAME=DIRECTORY` serves.
 
     The service takes the batch first, [B, L, E], whatever the module's batch_first says. Raises TypeError for
-    another kind of module and ValueError for settings that the service does not serve."""
+    another kind of module."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(module, torch.nn.MultiheadAttention):
         raise TypeError(f"save_model takes a torch.nn.MultiheadAttention, not a {type(module).__name__}")
-    if module.bias_k is not None or module.bias_v is not None:
-        raise ValueError("the module has add_bias_kv=True, which this version of the service does not serve")
-    if module.add_zero_attn:
-        raise ValueError(
-            "the module has add_zero_attn=True, which this version of the service does not serve"
-        )
-    return save_layer(module.state_dict(), directory, num_heads=module.num_heads, dropout=module.dropout)
+    options = {"add_zero_attn": True} if module.add_zero_attn else {}
+    return save_layer(
+        module.state_dict(), directory, num_heads=module.num_heads, dropout=module.dropout, **options
+    )

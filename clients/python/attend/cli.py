@@ -11,7 +11,8 @@ import numpy as np
 
 from . import __version__, bench, inputs
 from .client import DEFAULT_URL, Answer, AttendError, Client, check_timeout, check_url
-from .wire import TENSORS
+from .patterns import Patterns
+from .wire import RETURNS, TENSORS, TopK
 
 
 def main(arguments=None) -> int:
@@ -121,6 +122,14 @@ def _shape(text: str) -> tuple:
     return shape
 
 
+def _returns(text: str) -> list:
+    names = text.split(",")
+    for name in names:
+        if name not in RETURNS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(RETURNS)}")
+    return names
+
+
 def _indices(text: str) -> list:
     try:
         return [int(part) for part in text.split(",")]
@@ -131,6 +140,13 @@ def _indices(text: str) -> list:
 def _add_request_options(parser: argparse.ArgumentParser, shape: str) -> None:
     parser.add_argument("--model", help="name of the model; the service's default if not given")
     parser.add_argument("--input", metavar="FILE", help="a request: .json, .npz, or .npy for the query alone")
+    parser.add_argument(
+        "--text",
+        type=_words,
+        metavar='"A B C"',
+        help="the tokens of a text, for a model that says how it makes vectors of them: patterns, unless --model "
+        "names another",
+    )
     parser.add_argument("--shape", type=_shape, metavar="B,L,E", help=shape)
     parser.add_argument(
         "--key-length", type=_whole(1), metavar="S", help="cross-attention over this many random keys"
@@ -142,11 +158,17 @@ def _add_request_options(parser: argparse.ArgumentParser, shape: str) -> None:
 def _request(options, default, with_labels: bool = False) -> inputs.Request:
     """The request that the options ask for; `default(info)` makes it, of what the service says about the model, if
     they name neither file nor shape."""
-    if options.input and (options.shape or options.key_length is not None):
-        other = "--shape" if options.shape else "--key-length"
-        raise inputs.UsageError(f"--input and {other} exclude each other")
+    sources = {"--input": options.input, "--text": options.text, "--shape": options.shape}
+    named = [name for name, value in sources.items() if value]
+    named += ["--key-length"] if options.key_length is not None and named != ["--shape"] else []
+    if len(named) > 1:
+        raise inputs.UsageError(f"{named[0]} and {named[1]} exclude each other")
     if options.input:
         request = inputs.load(options.input, with_labels)
+    elif options.text:
+        options.model = options.model or "patterns"
+        with Client(options.url, options.timeout) as client:
+            request = inputs.text_request(Patterns(client, options.model), options.text)
     else:
         with Client(options.url, options.timeout) as client:
             info = client.model(options.model)
@@ -215,11 +237,14 @@ def _models(options) -> int:
 def _add_run(commands) -> None:
     parser = _command(commands, "run", _run, "Send one request and say what came back.")
     _add_request_options(
-        parser, "random input of this shape (2,10,E of the model if there is no --input either)"
+        parser, "random input of this shape (2,10,E of the model if there is no --input or --text either)"
     )
     parser.add_argument("--need-weights", action="store_true", help="ask for the attention weights too")
     parser.add_argument("--average", action="store_true", help="the weights averaged over the heads")
-    parser.add_argument("--out", metavar="FILE.npz", help="keep output and attn_weights here")
+    parser.add_argument(
+        "--return", type=_returns, dest="return_", metavar="lse,stats", help="more results: " + ", ".join(RETURNS)
+    )
+    parser.add_argument("--out", metavar="FILE.npz", help="keep all results here")
 
 
 def _run(options) -> int:
@@ -231,6 +256,8 @@ def _run(options) -> int:
         request.set("need_weights", True)
     if options.average:
         request.set("average_attn_weights", True)
+    if options.return_:
+        request.set("return", options.return_)
     answer = _send(options, request)
 
     print(f"{'model':13} {answer.model} at {options.url}")
@@ -238,20 +265,33 @@ def _run(options) -> int:
     for name in TENSORS:
         if fields.get(name) is not None:
             print(f"{name:13} {_summary(fields[name])}")
-    print(f"{'output':13} {_summary(answer.output)}")
-    if answer.attn_weights is not None:
-        print(f"{'attn_weights':13} {_summary(answer.attn_weights)}")
+    results = _results(answer)
+    for name, array in results.items():
+        print(f"{name:13} {_summary(array)}")
+    if answer.seed is not None:
+        print(f"{'seed':13} {answer.seed}")
     for sentence in answer.warnings:
         print(f"{'warning':13} {sentence}")
     if answer.timing:
         print(f"{'server':13} " + ", ".join(f"{name} {ms:.3f} ms" for name, ms in answer.timing.items()))
     print(f"{'request id':13} {answer.request_id}")
     if options.out:
-        kept = {"output": answer.output, "attn_weights": answer.attn_weights}
         with open(options.out, "wb") as file:  # numpy would add .npz to a name
-            np.savez(file, **{name: array for name, array in kept.items() if array is not None})
+            np.savez(file, **results)
         print(f"{'written':13} {options.out}")
     return 0
+
+
+def _results(answer: Answer) -> dict:
+    """All arrays of an answer by name, those within others with a dot: stats.max, attn_weights.indices."""
+    results = {}
+    for name, result in {"output": answer.output, "attn_weights": answer.attn_weights, **answer.more}.items():
+        parts = result._asdict() if isinstance(result, TopK) else result
+        if isinstance(parts, dict):
+            results.update({f"{name}.{part}": array for part, array in parts.items()})
+        elif result is not None:
+            results[name] = result
+    return results
 
 
 def _summary(array: np.ndarray) -> str:
@@ -318,8 +358,8 @@ def _add_viz(commands) -> None:
     )
     _add_request_options(
         parser,
-        "random input of this shape (if there is no --input either: nine words, each a random vector; only the "
-        "picture of a real --input says something about what a trained model looks at)",
+        "random input of this shape (if there is no --input or --text either: nine words, each a random vector; only "
+        "the picture of a real --input says something about what a trained model looks at)",
     )
     parser.add_argument(
         "--labels",
@@ -360,9 +400,12 @@ def _viz(options) -> int:
         ),
         with_labels=True,
     )
+    if "head_output" in request.fields:
+        raise inputs.InputError(f"{options.input} has a head_output, and so there are no weights to draw")
     request.set("need_weights", True)
     if request.fields.get("average_attn_weights"):
         request.set("average_attn_weights", False)
+    request.set("view", None)  # the maps are drawn whole
     answer = _send(options, request)
     if request.problem:
         raise inputs.InputError(f"the service took the request, but it cannot be drawn: {request.problem}")

@@ -1,19 +1,17 @@
-"""MultiHeadAttention, a layer to call, and the plain Client below it."""
+"""The plain Client: requests in, answers out, refusals as exceptions."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import socket
-import sys
 import urllib.parse
-import warnings
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 import requests
 
-from .wire import decode_answer, encode_request, to_array
+from .wire import RETURNS, TopK, decode_answer, encode_request
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -54,9 +52,8 @@ class Answer:
 
     model: str
     output: np.ndarray  # float32 [B, L, E], or [L, E]
-    attn_weights: Optional[
-        np.ndarray
-    ]  # float32 [B, H, L, S], averaged [B, L, S], unbatched without B, or None
+    # float32 [B, H, L, S], averaged [B, L, S], unbatched without B; or TopK; or None
+    attn_weights: Union[np.ndarray, TopK, None]
     warnings: list  # sentences
     id: Optional[str]  # as sent
     request_id: Optional[str]
@@ -64,6 +61,9 @@ class Answer:
     kernels: Optional[str]  # that computed it, as far as the service names them
     server: Optional[str]  # the service's version, likewise
     size: int  # of the body, bytes
+    seed: Optional[int] = None  # of the dropout, in training
+    # What `return` asked for, by name: arrays; `scores` may be TopK, `stats` is a dict of arrays.
+    more: dict = dataclasses.field(default_factory=dict)
 
 
 def parse_server_timing(header: str) -> tuple:
@@ -132,7 +132,8 @@ class Client:
             self.session.trust_env = False  # a proxy could not reach this machine's loopback
 
     def attend(self, model: Optional[str] = None, **fields) -> Answer:
-        """POST /attend: `fields` are those of the request, tensors as numpy arrays, torch tensors or lists."""
+        """POST /attend: `fields` are those of the request, tensors as numpy arrays, torch tensors or lists. `return`
+        and other words of Python go in as attend(**{"return": ["lse"]})."""
         return self.post(encode_request(fields), model)
 
     def post(self, body: bytes, model: Optional[str] = None) -> Answer:
@@ -148,6 +149,8 @@ class Client:
             model=answer.get("model"),
             output=answer["output"],
             attn_weights=answer.get("attn_weights"),
+            more={name: answer[name] for name in RETURNS if name in answer},
+            seed=answer.get("seed"),
             warnings=answer.get("warnings", []),
             id=answer.get("id"),
             request_id=response.headers.get("X-Request-Id"),
@@ -233,136 +236,3 @@ class Client:
             response.status_code,
             request_id=response.headers.get("X-Request-Id"),
         )
-
-
-class MultiHeadAttention:
-    """One attention layer of a service.
-
-        mha = MultiHeadAttention("http://127.0.0.1:8080", model="demo")
-        output = mha(query)                                   self-attention
-        output = mha(query, key, value)                       cross-attention
-        output, weights = mha(query, need_weights=True)       weights [B, H, L, S]
-
-    The shapes and masks are those of torch.nn.MultiheadAttention with batch_first=True, but the call is not:
-
-      - the positional order is query, key, value, attn_mask, need_weights; torch's is query, key, value,
-        key_padding_mask, need_weights, attn_mask. Here key_padding_mask goes by name, as all that follows;
-      - need_weights is False by default (torch: True), and without it the output comes back alone, not in a tuple;
-      - weights are one map a head by default (torch: average_attn_weights is True);
-      - key and value may be left out;
-      - is_causal needs no attn_mask beside it, and both may be given;
-      - a query that may attend to nothing gets weights of zero, not NaN;
-      - no dropout, and no gradient: the weights of the layer live in the service."""
-
-    def __init__(
-        self,
-        url: str = DEFAULT_URL,
-        model: Optional[str] = None,
-        timeout: float = 60.0,
-        session: Optional[requests.Session] = None,
-    ):
-        self.client = Client(url, timeout, session)
-        self._model, self._info = model, None
-
-    @property
-    def info(self) -> dict:
-        """What the service says about the model: GET /models/{name}, asked once."""
-        if self._info is None:
-            self._info = self.client.model(self._model)
-        return self._info
-
-    @property
-    def model(self) -> str:
-        return self._model or self.info["name"]
-
-    @property
-    def embed_dim(self) -> int:
-        return self.info["embed_dim"]
-
-    @property
-    def num_heads(self) -> int:
-        return self.info["num_heads"]
-
-    @property
-    def head_dim(self) -> int:
-        return self.info["head_dim"]
-
-    @property
-    def kdim(self) -> int:
-        return self.info["kdim"]
-
-    @property
-    def vdim(self) -> int:
-        return self.info["vdim"]
-
-    def __call__(
-        self,
-        query,
-        key=None,
-        value=None,
-        attn_mask=None,
-        need_weights: bool = False,
-        *,
-        key_padding_mask=None,
-        is_causal: Optional[bool] = None,
-        average_attn_weights: bool = False,
-    ):
-        """output, or (output, weights) with need_weights.
-
-        query [B, L, E] or [L, E]; key [B, S, kdim], value [B, S, vdim] (by default the query, and the key);
-        attn_mask [L, S], [B*H, L, S] or [B, H, L, S]; key_padding_mask [B, S]. In masks True means "may not be
-        attended to", numbers are added to the scores. Weights are [B, H, L, S], or [B, L, S] when averaged over
-        the heads; without B in, there is none in what comes back.
-
-        Any floating type is sent as float32. What comes back is float32 of the query's kind: a torch tensor on
-        its device for a torch tensor, else a numpy array. Raises AttendError with the service's sentence."""
-        _check_switches(need_weights=need_weights, average_attn_weights=average_attn_weights)
-        if is_causal is not None:
-            _check_switches(is_causal=is_causal)
-        query_array = to_array("query", query)
-        answer = self.client.attend(
-            self._model,
-            query=query_array,
-            key=key,
-            value=value,
-            attn_mask=attn_mask,
-            key_padding_mask=key_padding_mask,
-            is_causal=None if is_causal is None else bool(is_causal),
-            need_weights=True if need_weights else None,
-            average_attn_weights=True if average_attn_weights else None,
-        )
-        for sentence in answer.warnings:
-            warnings.warn(sentence, AttendWarning, stacklevel=2)
-        # Nested arrays cannot show the dimensions after an empty one; the query knows them.
-        output = _like(query, answer.output.reshape(query_array.shape))
-        if not need_weights:
-            return output
-        weights = answer.attn_weights
-        if weights.size == 0:
-            weights = weights.reshape(self._weights_shape(query_array, key, average_attn_weights))
-        return output, _like(query, weights)
-
-    def _weights_shape(self, query: np.ndarray, key, average: bool) -> tuple:
-        keys = query if key is None else np.asarray(key)
-        heads = () if average else (self.num_heads,)
-        return query.shape[:-2] + heads + (query.shape[-2], keys.shape[-2])
-
-    def __repr__(self):
-        return f"MultiHeadAttention({self.client.url!r}, model={self._model!r})"
-
-
-def _check_switches(**switches) -> None:
-    for name, value in switches.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(
-                f"{name} is of type {type(value).__name__}, but True or False is expected; the order here is query, "
-                "key, value, attn_mask, need_weights, torch's is query, key, value, key_padding_mask, "
-                "need_weights, attn_mask"
-            )
-
-
-def _like(query, array: np.ndarray):
-    torch = sys.modules.get("torch")  # a tensor can only exist if its module was imported
-    if torch is not None and isinstance(query, torch.Tensor):
-        return torch.from_numpy(array).to(query.device)
-    return array

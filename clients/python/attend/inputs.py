@@ -13,6 +13,7 @@ from typing import Optional
 import numpy as np
 
 from .generator import random_tensor
+from .patterns import Patterns
 from .wire import TENSORS, to_array
 
 DEMO_SENTENCE = "the quick brown fox jumps over the lazy dog"
@@ -40,6 +41,7 @@ class Request:
     key_labels: Optional[list] = None
     source: str = ""  # where it came from, for people
     note: str = ""  # what a picture must say about the input
+    head_names: Optional[list] = None  # of the model, where it has names for its heads
     body: Optional[bytes] = None  # the file's own bytes, sent as they are until `set` changes a field
     problem: str = ""  # why `fields` do not hold what is in the body
 
@@ -107,8 +109,8 @@ def _load_npz(path: Path) -> tuple:
     arrays = _load_numpy(path)
     if not isinstance(arrays, dict):
         raise InputError(f"{path} is not a .npz file that numpy wrote")
-    if "query" not in arrays:
-        raise InputError(f"{path} has no query")
+    if not _has_input(arrays):
+        raise InputError(f"{path} has no query, and no head_output either")
     values = {name: array if name in TENSORS else array.tolist() for name, array in arrays.items()}
     labels = {name: values.pop(name) for name in _LABELS if name in values}
     return Request(_fields(values, path), source=str(path)), labels
@@ -149,9 +151,13 @@ def _load_json(path: Path) -> tuple:
             raise
         request.fields = {name: value for name, value in values.items() if name not in TENSORS}
         request.problem = str(error)
-    if "query" not in request.fields and not request.problem:
-        request.problem = f"{path} has no query"
+    if not _has_input(request.fields) and not request.problem:
+        request.problem = f"{path} has no query, and no head_output either"
     return request, labels
+
+
+def _has_input(fields: dict) -> bool:
+    return "query" in fields or "head_output" in fields
 
 
 def _fields(values: dict, path: Path) -> dict:
@@ -238,6 +244,14 @@ def demo_request(embed_dim: int, seed: int, sentence: str = DEMO_SENTENCE) -> Re
     query = np.stack(vectors).astype(np.float32)[None]
     source = f"one random vector a word, seed {seed}"
     return Request({"query": query}, [words], [words], source, f"inputs: {source}")
+
+
+def text_request(patterns: Patterns, text: str) -> Request:
+    """Self-attention over the tokens of a text, [1, L, E], as the model's rule makes vectors of them."""
+    tokens = patterns.split(text)
+    fields = {"query": patterns.embed(tokens)[None]}
+    names = [head["name"] for head in patterns.heads]
+    return Request(fields, [tokens], [tokens], f"text of {len(tokens)} tokens", head_names=names)
 
 
 def note_random(request: Request, info: dict) -> None:

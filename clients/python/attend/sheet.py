@@ -230,11 +230,11 @@ class Sheet:
             _numbers(axes, weights, masked, self.norm)
         self._ticks(axes, line, column, n)
         entropy = normalised_entropy(weights[self.maps.counted], masked[self.maps.counted])
-        self._text(x, y - 0.185, self.maps.names[n], NOTE_POINTS, INK)
-        if not math.isnan(entropy) and self.width >= ENTROPY_WIDTH:
-            self._text(
-                x + self.width, y - 0.185, f"entropy {entropy:.2f}", NOTE_POINTS - 1, FAINT, ha="right"
-            )
+        name, note = self.maps.names[n], f"entropy {entropy:.2f}"
+        self._text(x, y - 0.185, name, NOTE_POINTS, INK)
+        taken = self._extent(name, NOTE_POINTS)[0] + 0.1 + self._extent(note, NOTE_POINTS - 1)[0]
+        if not math.isnan(entropy) and self.width >= max(taken, ENTROPY_WIDTH):
+            self._text(x + self.width, y - 0.185, note, NOTE_POINTS - 1, FAINT, ha="right")
 
     def _ticks(self, axes, line: int, column: int, n: int) -> None:
         """Labels on the outer panels only: all panels share them."""

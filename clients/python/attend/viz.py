@@ -62,7 +62,9 @@ def excluded(request: Request, batch: int, heads: int, length: int, keys: int) -
     """Which cells of one batch element the request's masks exclude: bool [H, L, S]."""
     result = np.zeros((heads, length, keys), bool)
     if request.fields.get("is_causal"):
-        result |= np.arange(keys) > np.arange(length)[:, None]
+        first_query = request.fields.get("query_offset") or 0
+        first_key = request.fields.get("key_offset") or 0
+        result |= first_key + np.arange(keys) > first_query + np.arange(length)[:, None]
     mask = request.fields.get("attn_mask")
     if mask is not None:
         mask = _forbids(mask)
@@ -89,12 +91,16 @@ def _select(request: Request, answer: Answer, options: Options) -> Maps:
     if not 0 <= options.batch < weights.shape[0]:
         raise InputError(f"there is no batch element {options.batch}: the batch has {weights.shape[0]}")
     weights = weights[options.batch]
-    heads, length, keys = weights.shape
-    if 0 in (length, keys):
-        raise InputError(f"there is nothing to draw in weights of {length} x {keys}")
+    heads, length, all_keys = weights.shape
+    if 0 in (length, all_keys):
+        raise InputError(f"there is nothing to draw in weights of {length} x {all_keys}")
+    # The layer's own keys come last; nothing masks them.
+    keys = min(request.key.shape[-2], all_keys)
+    extra = all_keys - keys
     masked = excluded(request, options.batch, heads, length, keys)
+    masked = np.pad(masked, ((0, 0), (0, 0), (0, extra)))
     rows = _labels(request.query_labels, options.batch, length, "query")
-    columns = _labels(request.key_labels, options.batch, keys, "key")
+    columns = _labels(request.key_labels, options.batch, keys, "key") + ["(extra)"] * extra
     chosen = options.heads if options.heads is not None else list(range(heads))
     for head in chosen:
         if not 0 <= head < heads:
@@ -102,16 +108,17 @@ def _select(request: Request, answer: Answer, options: Options) -> Maps:
 
     present = _present(request, options.batch, keys)
     padded_rows = ~present if request.is_self_attention else np.zeros(length, bool)
-    keep_rows, keep_columns = np.arange(length), np.arange(keys)
+    present = np.pad(present, (0, extra), constant_values=True)
+    keep_rows, keep_columns = np.arange(length), np.arange(all_keys)
     notes = [request.note] if request.note else []
     if options.padding == "crop" and not present.all():
         keep_columns, keep_rows = np.flatnonzero(present), np.flatnonzero(~padded_rows)
         what = "as queries and as keys" if request.is_self_attention else "as keys"
-        notes.append(f"padding left out, {what}: {keys - keep_columns.size}")
+        notes.append(f"padding left out, {what}: {all_keys - keep_columns.size}")
     window = np.ix_(chosen, keep_rows, keep_columns)
     weights, masked = weights[window], masked[window]
     empty = ~weights.any(axis=-1)
-    names = [f"head {head}" for head in chosen]
+    names = [_head_name(request, head) for head in chosen]
     if options.mean:
         names = [f"mean of {len(chosen)} heads"]
         weights, masked = weights.mean(axis=0, keepdims=True), masked.all(axis=0, keepdims=True)
@@ -126,8 +133,13 @@ def _select(request: Request, answer: Answer, options: Options) -> Maps:
         columns=[columns[j] for j in keep_columns],
         row_sum=_row_sum(empty, options.mean),
         notes=notes,
-        same_tokens=request.is_self_attention,
+        same_tokens=request.is_self_attention and not extra,
     )
+
+
+def _head_name(request: Request, head: int) -> str:
+    known = request.head_names or []
+    return f"{head}: {known[head].replace('_', ' ')}" if head < len(known) else f"head {head}"
 
 
 def _present(request: Request, batch: int, keys: int) -> np.ndarray:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
+from typing import NamedTuple
 
 import numpy as np
 
-TENSORS = ("query", "key", "value", "attn_mask", "key_padding_mask")
+TENSORS = ("query", "key", "value", "attn_mask", "key_padding_mask", "head_output")
 MASKS = ("attn_mask", "key_padding_mask")
+# What `return` can ask for; each is then a key of the answer.
+RETURNS = ("q", "k", "v", "scores", "lse", "entropy", "head_output", "stats")
+_RESULTS = ("output", "attn_weights", *RETURNS)
+_WHOLE = ("indices", "argmax")
+
+
+class TopK(NamedTuple):
+    """Weights or scores of which a view chose the largest of each row."""
+
+    values: np.ndarray  # float32 [B, H, L, k], largest first
+    indices: np.ndarray  # int32, likewise: which keys; -1 where nothing is attended to
 
 
 def to_array(name: str, value) -> np.ndarray:
@@ -35,6 +48,18 @@ def to_array(name: str, value) -> np.ndarray:
     return narrow
 
 
+def like_kind(example, result):
+    """The array, or each one in it, of the example's kind: a torch tensor on its device, or numpy."""
+    if isinstance(result, TopK):
+        return TopK(*(like_kind(example, part) for part in result))
+    if isinstance(result, dict):
+        return {name: like_kind(example, part) for name, part in result.items()}
+    torch = sys.modules.get("torch")  # a tensor can only exist if its module was imported
+    if torch is not None and isinstance(example, torch.Tensor):
+        return torch.from_numpy(result).to(example.device)
+    return result
+
+
 def _array_text(array: np.ndarray) -> str:
     if array.dtype == np.float32 and np.isfinite(array).all():
         return _numbers_text(array)
@@ -57,17 +82,35 @@ def encode_request(fields: dict) -> bytes:
     for name, value in fields.items():
         if value is None:
             continue
-        text = _array_text(to_array(name, value)) if name in TENSORS else json.dumps(value)
+        text = _array_text(to_array(name, value)) if name in TENSORS else json.dumps(value, default=_plain)
         parts.append(f"{json.dumps(name)}:{text}")
     return ("{" + ",".join(parts) + "}").encode()
 
 
+def _plain(value):
+    """Numbers and arrays of numpy as Python's own, and ranges as lists."""
+    if isinstance(value, range):
+        return list(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is of type {type(value).__name__}, which is not JSON")
+
+
 def decode_answer(body: bytes) -> dict:
-    """The answer as a dict, its tensors as float32 arrays. Raises ValueError if it is not an answer."""
+    """The answer as a dict, its tensors as arrays. Raises ValueError if it is not an answer."""
     answer = json.loads(body)
     if not isinstance(answer, dict) or "output" not in answer:
         raise ValueError("the answer is not a JSON object with an output")
-    for name in ("output", "attn_weights"):
+    for name in _RESULTS:
         if name in answer:
-            answer[name] = np.array(answer[name], dtype=np.float32)
+            answer[name] = _decode(name, answer[name])
     return answer
+
+
+def _decode(name: str, value):
+    if isinstance(value, dict):
+        parts = {part: _decode(part, array) for part, array in value.items()}
+        return TopK(**parts) if set(parts) == {"values", "indices"} else parts
+    array = np.array(value, dtype=np.int32 if name in _WHOLE else np.float32)
+    # JSON has no minus infinity; numpy reads null as NaN, which never leaves the service.
+    return np.where(np.isnan(array), np.float32(-np.inf), array) if name == "lse" else array
