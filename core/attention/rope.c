@@ -45,16 +45,17 @@ static void yarn(const attn_rope *rope, float *frequencies) {
     }
 }
 
-/* Llama 3.1: the same idea, by wavelength. */
+/* Llama 3.1: the same idea, by wavelength. torch divides a number by a tensor as the number times the
+ * reciprocal, and where a frequency is near the edge of the blend, that rounding shows. */
 static float llama3(const attn_rope *rope, float frequency) {
-    const float wave = (float)(2 * M_PI) / frequency;
+    const float wave = 1.0f / frequency * (float)(2 * M_PI);
     const double longest = rope->original_length / rope->low_frequency_factor;
     const double shortest = rope->original_length / rope->high_frequency_factor;
     if ((double)wave > longest)
         return frequency / (float)rope->factor;
     if ((double)wave < shortest)
         return frequency;
-    const float smooth = ((float)rope->original_length / wave - (float)rope->low_frequency_factor) /
+    const float smooth = (1.0f / wave * (float)rope->original_length - (float)rope->low_frequency_factor) /
                          (float)(rope->high_frequency_factor - rope->low_frequency_factor);
     return (1 - smooth) * frequency / (float)rope->factor + smooth * frequency;
 }

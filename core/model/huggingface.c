@@ -1,66 +1,41 @@
 #include "core/model/huggingface.h"
 
-#include "core/model/config.h"
+#include "core/model/families.h"
+#include "core/model/family_config.h"
 #include "core/model/json_value.h"
-#include "core/model/layout.h"
+#include "core/model/shown.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LAYERS_MAX      1024
 #define TENSOR_NAME_MAX 192 /* of a tensor, prefix and number included */
 
-/* A key of config.json that changes how attention is computed, and the one value (also that of an absent key)
- * with which this version serves the model. */
+/* A part of the family that the checkpoint has. */
 typedef struct {
-    const char *key;
-    const char *only; /* a string; NULL: false */
-    const char *why;
-} demand;
+    const attn_part *part;
+    const char *prefix; /* before the names of its tensors */
+    size_t layers;
+} present;
 
-/* One family of models. `names` are for printf and get the number of the layer. */
 typedef struct {
-    const char *model_type;
-    const char *width, *heads, *layers, *dropout; /* keys of config.json */
-    double default_dropout;                       /* transformers' own, where the key is absent */
-    demand demands[4];
-    const char *prefixes[3];       /* before each name, depending on the class that was saved */
-    const char *names[ATTN_SLOTS]; /* in the order of attn_slot */
-} family;
-
-static const family families[] = {
-    {
-        .model_type = "bert",
-        .width = "hidden_size",
-        .heads = "num_attention_heads",
-        .layers = "num_hidden_layers",
-        .dropout = "attention_probs_dropout_prob",
-        .default_dropout = 0.1,
-        .demands = {{"position_embedding_type", "absolute", "relative positions change the scores"},
-                    {"is_decoder", NULL, "decoders of this family are not served"},
-                    {"add_cross_attention", NULL, "cross-attention of this family is not served"}},
-        .prefixes = {"", "bert."},
-        .names = {"encoder.layer.%zu.attention.self.query.weight",
-                  "encoder.layer.%zu.attention.self.key.weight",
-                  "encoder.layer.%zu.attention.self.value.weight",
-                  "encoder.layer.%zu.attention.output.dense.weight",
-                  "encoder.layer.%zu.attention.self.query.bias", "encoder.layer.%zu.attention.self.key.bias",
-                  "encoder.layer.%zu.attention.self.value.bias",
-                  "encoder.layer.%zu.attention.output.dense.bias"},
-    },
-};
-#define FAMILIES (sizeof families / sizeof families[0])
+    const attn_checkpoint *checkpoint;
+    attn_family_keys keys;
+    present parts[ATTN_PARTS_MAX];
+    size_t count;
+} loading;
 
 bool attn_huggingface_is(const json_t *config) {
     return json_object_get(config, "model_type") != NULL;
 }
 
-static attn_status find_family(const attn_checkpoint *checkpoint, const family **result, attn_error *error) {
+static attn_status find_family(const attn_checkpoint *checkpoint, const attn_family **result,
+                               attn_error *error) {
     const json_t *type = json_object_get(checkpoint->config, "model_type");
-    char known[128] = "";
-    for (size_t i = 0; i < FAMILIES; i++) {
+    size_t count;
+    const attn_family *families = attn_families(&count);
+    char known[256] = "";
+    for (size_t i = 0; i < count; i++) {
         if (json_is_string(type) && strcmp(families[i].model_type, json_string_value(type)) == 0) {
             *result = &families[i];
             return ATTN_OK;
@@ -72,100 +47,183 @@ static attn_status find_family(const attn_checkpoint *checkpoint, const family *
                      checkpoint->where, known, attn_json_show(&found, type));
 }
 
-static attn_status check_demands(const attn_checkpoint *checkpoint, const family *f, attn_error *error) {
-    for (const demand *d = f->demands; d->key != NULL; d++) {
-        const json_t *value = json_object_get(checkpoint->config, d->key);
-        if (value == NULL || json_is_null(value))
-            continue;
-        if (d->only != NULL && json_is_string(value) && strcmp(json_string_value(value), d->only) == 0)
-            continue;
-        if (d->only == NULL && json_is_false(value))
-            continue;
-        attn_shown found;
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %s, found %s: %s", checkpoint->where,
-                         d->key, d->only != NULL ? d->only : "false", attn_json_show(&found, value), d->why);
-    }
-    return ATTN_OK;
+/* The object that has the family's keys. `where` [size] is for its name in sentences. */
+static attn_status find_keys(const attn_checkpoint *checkpoint, attn_family_keys *keys, char *where,
+                             size_t size, attn_error *error) {
+    attn_shown found;
+    const char *inside = keys->family->inside;
+    keys->where = checkpoint->where;
+    keys->object = checkpoint->config;
+    if (inside == NULL)
+        return ATTN_OK;
+    const json_t *object = json_object_get(checkpoint->config, inside);
+    snprintf(where, size, "%s: \"%s\"", checkpoint->where, inside);
+    keys->where = where;
+    keys->object = object;
+    if (json_is_object(object))
+        return ATTN_OK;
+    return attn_fail(error, ATTN_BAD_MODEL, "%s: expected an object, found %s", where,
+                     object == NULL ? "no such key" : attn_json_show(&found, object));
 }
 
-static attn_status take_whole(const attn_checkpoint *checkpoint, const char *key, size_t most, size_t *result,
-                              attn_error *error) {
-    const json_t *value = json_object_get(checkpoint->config, key);
-    if (value == NULL)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", checkpoint->where, key);
-    return attn_json_whole(checkpoint->where, key, value, 1, most, result, error);
-}
-
-static attn_status take_config(const attn_checkpoint *checkpoint, const family *f, attn_config *config,
-                               size_t *layers, attn_error *error) {
-    *config = (attn_config){.bias = true, .dropout = f->default_dropout};
-    attn_status status = check_demands(checkpoint, f, error);
-    if (status == ATTN_OK)
-        status = take_whole(checkpoint, f->width, ATTN_DIMENSION_MAX, &config->embed_dim, error);
-    if (status == ATTN_OK)
-        status = take_whole(checkpoint, f->heads, ATTN_DIMENSION_MAX, &config->num_heads, error);
-    if (status == ATTN_OK)
-        status = take_whole(checkpoint, f->layers, LAYERS_MAX, layers, error);
-    const json_t *dropout = json_object_get(checkpoint->config, f->dropout);
-    if (status == ATTN_OK && dropout != NULL && !json_is_null(dropout))
-        status = attn_json_fraction(checkpoint->where, f->dropout, dropout, &config->dropout, error);
-    return status == ATTN_OK ? attn_config_complete(checkpoint->where, config, error) : status;
-}
-
-static void tensor_name(const family *f, const char *prefix, attn_slot slot, size_t layer, char *name) {
-    const int length = snprintf(name, TENSOR_NAME_MAX, "%s", prefix);
-    snprintf(name + length, TENSOR_NAME_MAX - (size_t)length, f->names[slot], layer);
-}
-
-/* The prefix under which the file has the first layer; the first one if it has it under none, and then a
- * sentence about the missing tensor follows. */
-static const char *find_prefix(const attn_safetensors *file, const family *f) {
-    char name[TENSOR_NAME_MAX];
+/* The prefix under which the checkpoint has the part, or NULL. */
+static const char *find_prefix(const attn_tensors *tensors, const attn_family *f, const attn_part *part) {
+    const char *name = part->tensors[0].name;
+    const size_t length = strcspn(name, "%"); /* up to the number of the layer */
     for (const char *const *prefix = f->prefixes; *prefix != NULL; prefix++) {
-        tensor_name(f, *prefix, ATTN_Q_WEIGHT, 0, name);
-        if (attn_safetensors_find(file, name) != NULL)
-            return *prefix;
+        const size_t before = strlen(*prefix);
+        for (size_t i = 0; i < attn_tensors_count(tensors); i++) {
+            const char *found = attn_tensors_at(tensors, i).tensor->name;
+            if (strncmp(found, *prefix, before) == 0 && strncmp(found + before, name, length) == 0)
+                return *prefix;
+        }
     }
-    return f->prefixes[0];
+    return NULL;
 }
 
-static attn_status load_layer(const attn_checkpoint *checkpoint, const family *f, const attn_config *config,
-                              size_t layer, attn_model *model, attn_error *error) {
-    const char *prefix = find_prefix(checkpoint->file, f);
-    char names[ATTN_SLOTS][TENSOR_NAME_MAX];
-    attn_source sources[ATTN_SLOTS];
-    for (int slot = 0; slot < ATTN_SLOTS; slot++) {
-        tensor_name(f, prefix, (attn_slot)slot, layer, names[slot]);
-        sources[slot] = (attn_source){.name = names[slot], .first = (attn_slot)slot, .slots = 1};
+/* Which parts are there. If it is none at all, then the first, and a sentence about the missing tensor
+ * follows. */
+static attn_status find_parts(loading *l, attn_error *error) {
+    const attn_family *f = l->keys.family;
+    for (size_t i = 0; i < ATTN_PARTS_MAX && f->parts[i].layers.key != NULL; i++) {
+        const char *prefix = find_prefix(l->checkpoint->tensors, f, &f->parts[i]);
+        if (prefix != NULL || !f->parts[i].optional)
+            l->parts[l->count++] = (present){.part = &f->parts[i], .prefix = prefix};
     }
-    model->layout = f->model_type;
-    return attn_sources_load(checkpoint->file, sources, ATTN_SLOTS, config, model, error);
+    if (l->count == 0)
+        l->parts[l->count++].part = &f->parts[0];
+    attn_status status = ATTN_OK;
+    for (size_t i = 0; i < l->count && status == ATTN_OK; i++) {
+        if (l->parts[i].prefix == NULL)
+            l->parts[i].prefix = f->prefixes[0];
+        status = attn_family_layers(&l->keys, l->parts[i].part, &l->parts[i].layers, error);
+    }
+    return status;
 }
 
-attn_status attn_huggingface_load(const attn_checkpoint *checkpoint, const char *name, size_t layer,
-                                  attn_registry *loaded, attn_error *error) {
-    const family *f = NULL;
+/* The sources of a layer. `names` is where their names are put together. */
+static size_t list_sources(const present *p, size_t layer, bool biases, attn_source *sources,
+                           char (*names)[TENSOR_NAME_MAX]) {
+    const attn_source *const lists[] = {p->part->tensors, biases ? p->part->biases : NULL};
+    size_t count = 0;
+    for (size_t i = 0; i < 2 && lists[i] != NULL; i++) {
+        for (size_t k = 0; k < ATTN_PART_TENSORS && lists[i][k].name != NULL; k++) {
+            const int length = snprintf(names[count], TENSOR_NAME_MAX, "%s", p->prefix);
+            snprintf(names[count] + length, TENSOR_NAME_MAX - (size_t)length, lists[i][k].name, layer);
+            sources[count] = lists[i][k];
+            sources[count].name = names[count];
+            count++;
+        }
+    }
+    return count;
+}
+
+static attn_status load_layer(const loading *l, const present *p, size_t layer, attn_model *model,
+                              attn_error *error) {
+    attn_source sources[2 * ATTN_PART_TENSORS];
+    char names[2 * ATTN_PART_TENSORS][TENSOR_NAME_MAX];
+    float *arrays[ATTN_SLOTS];
     attn_config config;
-    size_t layers = 0;
-    attn_status status = find_family(checkpoint, &f, error);
-    if (status == ATTN_OK)
-        status = take_config(checkpoint, f, &config, &layers, error);
+    attn_status status = attn_family_config(&l->keys, p->part, layer, &config, error);
     if (status != ATTN_OK)
         return status;
-    const bool all = layer == ATTN_ALL_LAYERS;
-    if (!all && layer >= layers)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: layer %zu was asked for, the checkpoint has 0 to %zu",
-                         checkpoint->where, layer, layers - 1);
-    loaded->models = calloc(all ? layers : 1, sizeof *loaded->models);
-    if (loaded->models == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for %zu layers", checkpoint->where, layers);
-    for (size_t i = all ? 0 : layer; i < (all ? layers : layer + 1); i++) {
-        attn_model *model = &loaded->models[loaded->count];
-        status = load_layer(checkpoint, f, &config, i, model, error);
-        if (status != ATTN_OK)
-            return status;
-        loaded->count++;
-        snprintf(model->name, sizeof model->name, all ? "%s.%zu" : "%s", name, i);
-    }
+    const size_t count = list_sources(p, layer, config.bias, sources, names);
+    for (size_t i = 0; i < count; i++)
+        if (sources[i].first >= ATTN_Q_BIAS && sources[i].first <= ATTN_O_BIAS)
+            config.bias = true;
+    model->layout = l->keys.family->model_type;
+    status = attn_sources_load(l->checkpoint->tensors, sources, count, &config, model, arrays, error);
+    if (status != ATTN_OK)
+        return status;
+    status = attn_family_fill(&l->keys, layer, &config, arrays, error);
+    if (status != ATTN_OK)
+        free(model->storage);
+    return status;
+}
+
+/* Loads one layer as the next model, called NAME, and `.PART` and `.NUMBER` behind it if it is one of
+ * many. */
+static attn_status add_layer(const loading *l, const present *p, size_t layer, const char *name, bool is_one,
+                             attn_registry *loaded, attn_error *error) {
+    attn_model *model = &loaded->models[loaded->count];
+    const attn_status status = load_layer(l, p, layer, model, error);
+    if (status != ATTN_OK)
+        return status;
+    loaded->count++;
+    if (is_one)
+        snprintf(model->name, sizeof model->name, "%s", name);
+    else if (p->part->name == NULL)
+        snprintf(model->name, sizeof model->name, "%s.%zu", name, layer);
+    else
+        snprintf(model->name, sizeof model->name, "%s.%s.%zu", name, p->part->name, layer);
     return ATTN_OK;
+}
+
+/* Finds the layer called `text`. */
+static attn_status find_layer(const loading *l, const char *text, const present **part, size_t *layer,
+                              attn_error *error) {
+    char known[160] = "", item[64];
+    for (size_t i = 0; i < l->count; i++) {
+        const present *p = &l->parts[i];
+        const char *name = p->part->name != NULL ? p->part->name : "", *dot = name[0] == '\0' ? "" : ".";
+        const size_t length = strlen(name) + strlen(dot);
+        const char *digits = strncmp(text, name, strlen(name)) == 0 ? text + strlen(name) : "";
+        if (dot[0] != '\0')
+            digits = digits[0] == '.' ? digits + 1 : "";
+        if (digits[0] != '\0' && digits[strspn(digits, "0123456789")] == '\0' && strlen(text) < length + 9) {
+            *layer = strtoul(digits, NULL, 10);
+            *part = p;
+            if (*layer < p->layers)
+                return ATTN_OK;
+        }
+        snprintf(item, sizeof item, "%s%s0 to %s%s%zu", name, dot, name, dot, p->layers - 1);
+        attn_list(known, sizeof known, item);
+    }
+    attn_shown shown;
+    return attn_fail(error, ATTN_BAD_MODEL, "%s: layer %s was asked for, the checkpoint has %s",
+                     l->checkpoint->where, attn_show(&shown, text), known);
+}
+
+static attn_status reserve(const loading *l, size_t count, attn_registry *loaded, attn_error *error) {
+    loaded->models = calloc(count, sizeof *loaded->models);
+    if (loaded->models == NULL)
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for %zu layers", l->checkpoint->where, count);
+    return ATTN_OK;
+}
+
+static attn_status load_one(const loading *l, const char *name, const char *text, attn_registry *loaded,
+                            attn_error *error) {
+    const present *part = NULL;
+    size_t layer = 0;
+    attn_status status = find_layer(l, text, &part, &layer, error);
+    if (status == ATTN_OK)
+        status = reserve(l, 1, loaded, error);
+    return status == ATTN_OK ? add_layer(l, part, layer, name, true, loaded, error) : status;
+}
+
+static attn_status load_all(const loading *l, const char *name, attn_registry *loaded, attn_error *error) {
+    size_t count = 0;
+    for (size_t i = 0; i < l->count; i++)
+        count += l->parts[i].layers;
+    attn_status status = reserve(l, count, loaded, error);
+    for (size_t i = 0; i < l->count; i++)
+        for (size_t layer = 0; layer < l->parts[i].layers && status == ATTN_OK; layer++)
+            status = add_layer(l, &l->parts[i], layer, name, false, loaded, error);
+    return status;
+}
+
+attn_status attn_huggingface_load(const attn_checkpoint *checkpoint, const char *name, const char *layer,
+                                  attn_registry *loaded, attn_error *error) {
+    loading l = {.checkpoint = checkpoint};
+    char where[sizeof(attn_shown) + 32];
+    attn_status status = find_family(checkpoint, &l.keys.family, error);
+    if (status == ATTN_OK)
+        status = find_keys(checkpoint, &l.keys, where, sizeof where, error);
+    if (status == ATTN_OK)
+        status = attn_family_check(&l.keys, error);
+    if (status == ATTN_OK)
+        status = find_parts(&l, error);
+    if (status != ATTN_OK)
+        return status;
+    return layer == NULL ? load_all(&l, name, loaded, error) : load_one(&l, name, layer, loaded, error);
 }

@@ -2,28 +2,34 @@
 #ifndef ATTN_LAYOUT_H
 #define ATTN_LAYOUT_H
 
-#include "core/model/safetensors.h"
+#include "core/model/tensors.h"
 #include "core/model/weights.h"
 
-/* One tensor of a file, and the arrays that it fills: `slots` of them from `first` on, stacked along the
- * first dimension. */
+/* How a tensor holds its arrays, of which each has its own rows (queries have more than keys, where several
+ * heads share a key). */
+typedef enum {
+    ATTN_STACKED,    /* [rows of the first, then of the next, ..., columns] */
+    ATTN_TRANSPOSED, /* the same with rows and columns exchanged: GPT-2's Conv1D */
+    ATTN_BY_HEAD,    /* as stacked, but first all rows of head 0 of the keys, then those of head 1, ... */
+} attn_arrangement;
+
+/* One tensor of a model, and the arrays that it fills: `slots` of them from `first` on. */
 typedef struct {
     const char *name;
     attn_slot first;
     size_t slots;
+    attn_arrangement arrangement;
+    size_t ones;  /* dimensions of 1 before the others: 2 for [1, 1, E] */
+    float addend; /* added to each number: 1 where a norm multiplies by 1 + weight */
 } attn_source;
 
-/* Checks that the file has all `count` sources with the shapes that the configuration asks for, allocates
- * the weights of the model (not its name and layout) and reads them. Fails with ATTN_BAD_MODEL or
- * ATTN_NO_MEMORY, and the model then owns nothing. */
-attn_status attn_sources_load(const attn_safetensors *file, const attn_source *sources, size_t count,
-                              const attn_config *config, attn_model *model, attn_error *error);
-
-/* The same for a file with the state_dict of a torch.nn.MultiheadAttention and nothing else: in_proj_weight
- * [3E, E], or q_proj_weight [E, E], k_proj_weight [E, kdim] and v_proj_weight [E, vdim]; in_proj_bias [3E];
- * out_proj.weight [E, E]; out_proj.bias [E]. A tensor that the layer has no use for is refused: it may be
- * an option that would change the result. */
-attn_status attn_torch_load(const attn_safetensors *file, const attn_config *config, attn_model *model,
-                            attn_error *error);
+/* Checks that there are all `count` sources with the shapes that the configuration asks for, allocates the
+ * arrays of the model that attn_slots_wanted names (of the biases only those that a source fills) and reads
+ * them; sets model->layer, model->bytes and model->storage, which the caller frees with free(). What no
+ * source fills is zero; arrays[slot] is where to write it, NULL for what the layer has not. Fails with
+ * ATTN_BAD_MODEL or ATTN_NO_MEMORY, and the model is then as it was. */
+attn_status attn_sources_load(const attn_tensors *tensors, const attn_source *sources, size_t count,
+                              const attn_config *config, attn_model *model, float *arrays[ATTN_SLOTS],
+                              attn_error *error);
 
 #endif
