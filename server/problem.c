@@ -35,20 +35,34 @@ static void clean(char *text) {
             *text = '?';
 }
 
-problem_code problem_set(problem *p, problem_code code, const char *format, ...) {
-    va_list arguments;
+static void __attribute__((format(printf, 3, 0)))
+set(problem *p, problem_code code, const char *format, va_list arguments) {
     memset(p, 0, sizeof *p);
     p->code = code;
-    va_start(arguments, format);
     vsnprintf(p->text, sizeof p->text, format, arguments);
-    va_end(arguments);
     clean(p->text);
+}
+
+problem_code problem_set(problem *p, problem_code code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    set(p, code, format, arguments);
+    va_end(arguments);
     return code;
 }
 
 void problem_at(problem *p, const char *path) {
     snprintf(p->path, sizeof p->path, "%s", path);
     clean(p->path);
+}
+
+problem_code problem_set_at(problem *p, problem_code code, const char *path, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    set(p, code, format, arguments);
+    va_end(arguments);
+    problem_at(p, path);
+    return code;
 }
 
 problem_code problem_from_core(problem *p, attn_status status, const attn_error *error) {

@@ -32,9 +32,9 @@ typedef enum {
 
 typedef struct {
     problem_code code;
-    char text[512]; /* one sentence: what was wrong, where, what was expected */
-    char path[128]; /* the place in the request, like "query[0][3]"; "" if there is none */
-    size_t offset;  /* byte offset in the body, if has_offset */
+    char text[1024]; /* one sentence: what was wrong, where, what was expected */
+    char path[128];  /* the place in the request, like "query[0][3]"; "" if there is none */
+    size_t offset;   /* byte offset in the body, if has_offset */
     bool has_offset;
 } problem;
 
@@ -45,6 +45,10 @@ problem_code problem_set(problem *p, problem_code code, const char *format, ...)
 
 /* Says where: the path is cut, and cleaned like the sentence. */
 void problem_at(problem *p, const char *path);
+
+/* Both at once. */
+problem_code problem_set_at(problem *p, problem_code code, const char *path, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* The problem that a failure in core means to the caller of the service. */
 problem_code problem_from_core(problem *p, attn_status status, const attn_error *error);

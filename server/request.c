@@ -1,10 +1,10 @@
 #include "server/request.h"
 
-#include "core/size.h"
+#include "server/answer.h"
+#include "server/fields.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define ZERO_ONE                                                                                             \
     " holds only the numbers 0 and 1, which were added to the scores; to exclude keys, send true or "        \
@@ -16,32 +16,6 @@ typedef struct {
     attend_call *call;
     problem *p;
 } resolution;
-
-static problem_code __attribute__((format(printf, 4, 5)))
-refuse(resolution *r, problem_code code, const char *path, const char *format, ...) {
-    char text[sizeof r->p->text];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    problem_set(r->p, code, "%s", text);
-    problem_at(r->p, path);
-    return code;
-}
-
-/* A shape for people: "[2,10,512]". */
-typedef struct {
-    char text[REQUEST_MAX_RANK * 22 + 3];
-} shape_text;
-
-static shape_text text_of(const size_t *shape, size_t rank) {
-    shape_text s = {"["};
-    size_t n = 1;
-    for (size_t i = 0; i < rank; i++)
-        n += (size_t)snprintf(s.text + n, sizeof s.text - n, "%s%zu", i == 0 ? "" : ",", shape[i]);
-    s.text[n] = ']';
-    return s;
-}
 
 /* Does `t` have this shape? A tensor that ended at an empty dimension takes on the dimensions it lacks. */
 static bool fits(request_tensor *t, const size_t *shape, size_t rank) {
@@ -60,8 +34,8 @@ static problem_code resolve_query(resolution *r) {
     request_tensor *t = &r->request->query;
     const size_t E = r->model->layer.config.embed_dim;
     if (!t->present)
-        return refuse(r, PROBLEM_MISSING_FIELD, "query",
-                      "query is missing: expected numbers [B,L,%zu] or [L,%zu]", E, E);
+        return problem_set_at(r->p, PROBLEM_MISSING_FIELD, "query",
+                              "query is missing: expected numbers [B,L,%zu] or [L,%zu]", E, E);
     if (t->open && t->rank < 3) { /* [] is [0,0,E], [[],[]] is [2,0,E] */
         t->shape[1] = t->rank == 2 ? t->shape[1] : 0;
         t->shape[2] = E;
@@ -69,9 +43,9 @@ static problem_code resolve_query(resolution *r) {
         t->open = false;
     }
     if (t->rank < 2 || t->rank > 3 || t->shape[t->rank - 1] != E)
-        return refuse(r, PROBLEM_BAD_SHAPE, "query",
-                      "query has the shape %s, but model %s expects [B,L,%zu] or [L,%zu]",
-                      text_of(t->shape, t->rank).text, r->model->name, E, E);
+        return problem_set_at(r->p, PROBLEM_BAD_SHAPE, "query",
+                              "query has the shape %s, but model %s expects [B,L,%zu] or [L,%zu]",
+                              shape_show(t->shape, t->rank).text, r->model->name, E, E);
     r->call->batched = t->rank == 3;
     r->call->input.B = t->rank == 3 ? t->shape[0] : 1;
     r->call->input.L = t->shape[t->rank - 2];
@@ -92,18 +66,18 @@ static problem_code resolve_source(resolution *r, request_tensor *t, const char 
         in->S = shape[1] = t->rank > s ? t->shape[s] : 0;
     if (fits(t, expected, rank))
         return PROBLEM_NONE;
-    const shape_text found = text_of(t->shape, t->rank);
+    const shape_text found = shape_show(t->shape, t->rank);
     if (!decides_S)
-        return refuse(r, PROBLEM_BAD_SHAPE, name,
-                      "%s has the shape %s, but with this query and key it must be %s (%s is %zu)", name,
-                      found.text, text_of(expected, rank).text, width_name, width);
+        return problem_set_at(r->p, PROBLEM_BAD_SHAPE, name,
+                              "%s has the shape %s, but with this query and key it must be %s (%s is %zu)",
+                              name, found.text, shape_show(expected, rank).text, width_name, width);
     if (batched)
-        return refuse(r, PROBLEM_BAD_SHAPE, name,
-                      "%s has the shape %s, but with this query it must be [%zu,S,%zu] (%s is %zu)", name,
-                      found.text, in->B, width, width_name, width);
-    return refuse(r, PROBLEM_BAD_SHAPE, name,
-                  "%s has the shape %s, but with this 2-D query it must be [S,%zu] (%s is %zu)", name,
-                  found.text, width, width_name, width);
+        return problem_set_at(r->p, PROBLEM_BAD_SHAPE, name,
+                              "%s has the shape %s, but with this query it must be [%zu,S,%zu] (%s is %zu)",
+                              name, found.text, in->B, width, width_name, width);
+    return problem_set_at(r->p, PROBLEM_BAD_SHAPE, name,
+                          "%s has the shape %s, but with this 2-D query it must be [S,%zu] (%s is %zu)", name,
+                          found.text, width, width_name, width);
 }
 
 static problem_code resolve_key(resolution *r) {
@@ -114,9 +88,10 @@ static problem_code resolve_key(resolution *r) {
         return resolve_source(r, &r->request->key, "key", "kdim", config->kdim, true);
     }
     if (config->kdim != config->embed_dim)
-        return refuse(r, PROBLEM_MISSING_FIELD, "key",
-                      "key is missing: it cannot be the query, whose width is %zu; model %s expects %zu",
-                      config->embed_dim, r->model->name, config->kdim);
+        return problem_set_at(
+            r->p, PROBLEM_MISSING_FIELD, "key",
+            "key is missing: it cannot be the query, whose width is %zu; model %s expects %zu",
+            config->embed_dim, r->model->name, config->kdim);
     in->S = in->L;
     in->key = in->query;
     return PROBLEM_NONE;
@@ -130,9 +105,10 @@ static problem_code resolve_value(resolution *r) {
         return resolve_source(r, &r->request->value, "value", "vdim", config->vdim, false);
     }
     if (config->vdim != config->kdim)
-        return refuse(r, PROBLEM_MISSING_FIELD, "value",
-                      "value is missing: it cannot be the key, whose width is %zu; model %s expects %zu",
-                      config->kdim, r->model->name, config->vdim);
+        return problem_set_at(
+            r->p, PROBLEM_MISSING_FIELD, "value",
+            "value is missing: it cannot be the key, whose width is %zu; model %s expects %zu", config->kdim,
+            r->model->name, config->vdim);
     in->value = in->key;
     return PROBLEM_NONE;
 }
@@ -159,15 +135,15 @@ static problem_code resolve_attn_mask(resolution *r) {
             in->mask_H = heads[n % 2];
             return PROBLEM_NONE;
         }
-    const shape_text found = text_of(t->shape, t->rank);
+    const shape_text found = shape_show(t->shape, t->rank);
     if (!r->call->batched)
-        return refuse(
-            r, PROBLEM_BAD_SHAPE, "attn_mask",
+        return problem_set_at(
+            r->p, PROBLEM_BAD_SHAPE, "attn_mask",
             "attn_mask has the shape %s, but with this 2-D query it must be [L,S] = [%zu,%zu] or [H,L,S] = "
             "[%zu,%zu,%zu]",
             found.text, L, S, H, L, S);
-    return refuse(
-        r, PROBLEM_BAD_SHAPE, "attn_mask",
+    return problem_set_at(
+        r->p, PROBLEM_BAD_SHAPE, "attn_mask",
         "attn_mask has the shape %s, but with this query and key it must be [L,S] = [%zu,%zu], [B*H,L,S] = "
         "[%zu,%zu,%zu], or [B,H,L,S] = [%zu,%zu,%zu,%zu] with B or H also 1",
         found.text, L, S, B * H, L, S, B, H, L, S);
@@ -183,60 +159,120 @@ static problem_code resolve_key_padding_mask(resolution *r) {
     in->key_padding_mask = t->data;
     if (fits(t, shape + skipped, 2 - skipped))
         return PROBLEM_NONE;
-    return refuse(r, PROBLEM_BAD_SHAPE, "key_padding_mask",
-                  "key_padding_mask has the shape %s, but with this query and key it must be %s = %s",
-                  text_of(t->shape, t->rank).text, r->call->batched ? "[B,S]" : "[S]",
-                  text_of(shape + skipped, 2 - skipped).text);
+    return problem_set_at(r->p, PROBLEM_BAD_SHAPE, "key_padding_mask",
+                          "key_padding_mask has the shape %s, but with this query and key it must be %s = %s",
+                          shape_show(t->shape, t->rank).text, r->call->batched ? "[B,S]" : "[S]",
+                          shape_show(shape + skipped, 2 - skipped).text);
+}
+
+static void warn(attend_call *call, const char *sentence) {
+    call->warnings[call->warning_count++] = sentence;
+}
+
+/* Instead of query, key and value: [B,H,L,D], or unbatched [H,L,D]. A nested array that ends early has no
+ * queries: [] is [0,H,0,D], H times [] are unbatched. */
+static problem_code resolve_head_output(resolution *r) {
+    request_tensor *t = &r->request->head_output;
+    const attn_config *config = &r->model->layer.config;
+    const size_t H = config->num_heads, D = config->head_dim;
+    const bool batched = t->open ? t->rank != 2 : t->rank == 4;
+    const size_t axis_B = 0, axis_L = batched ? 2 : 1;
+    const size_t shape[4] = {t->shape[axis_B], H, t->rank > axis_L ? t->shape[axis_L] : 0, D};
+    const size_t skipped = batched ? 0 : 1;
+    if (!fits(t, shape + skipped, 4 - skipped))
+        return problem_set_at(
+            r->p, PROBLEM_BAD_SHAPE, "head_output",
+            "head_output has the shape %s, but model %s expects [B,%zu,L,%zu] or [%zu,L,%zu]",
+            shape_show(t->shape, t->rank).text, r->model->name, H, D, H, D);
+    r->call->batched = batched;
+    r->call->input.B = batched ? shape[0] : 1;
+    r->call->input.L = shape[2];
+    r->call->input.head_output = t->data;
+    return PROBLEM_NONE;
+}
+
+/* What is given beside head_output and would be computed from query, key and value. */
+static problem_code check_beside_head_output(resolution *r) {
+    bool idle = false;
+    for (size_t i = 0; i < request_fields.count; i++) {
+        const field *f = &request_fields.fields[i];
+        if (!field_asked(f, r->request))
+            continue;
+        if (f->beside_head_output == BESIDE_REFUSED)
+            return problem_set_at(r->p, PROBLEM_BAD_VALUE, f->name,
+                                  "%s is there beside head_output, to which only the output projection is "
+                                  "applied; expected one without the other",
+                                  f->name);
+        idle |= f->beside_head_output == BESIDE_IDLE;
+    }
+    if (idle)
+        warn(r->call, "only the output projection was applied to head_output; the options that concern "
+                      "queries, keys and weights had no effect");
+    return PROBLEM_NONE;
+}
+
+/* The tensors, and with them B, L and S. */
+static problem_code resolve_tensors(resolution *r) {
+    problem_code code;
+    if (r->request->head_output.present)
+        return (code = check_beside_head_output(r)) != PROBLEM_NONE ? code : resolve_head_output(r);
+    if ((code = resolve_query(r)) != PROBLEM_NONE || (code = resolve_key(r)) != PROBLEM_NONE ||
+        (code = resolve_value(r)) != PROBLEM_NONE || (code = resolve_attn_mask(r)) != PROBLEM_NONE)
+        return code;
+    return resolve_key_padding_mask(r);
+}
+
+/* A seed for the dropout, if none is given. */
+static problem_code draw_seed(resolution *r) {
+    uint64_t bits;
+    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+        return problem_set(r->p, PROBLEM_UNAVAILABLE,
+                           "the system has no random numbers for a seed; send one with the request");
+    r->call->input.seed = bits >> 11; /* 53 bits */
+    return PROBLEM_NONE;
+}
+
+static problem_code resolve_options(resolution *r) {
+    const attend_request *request = r->request;
+    attn_input *in = &r->call->input;
+    in->is_causal =
+        request->is_causal == SWITCH_ABSENT ? r->model->layer.config.causal : request->is_causal == SWITCH_ON;
+    in->query_offset = request->query_offset.value;
+    in->key_offset = request->key_offset.value;
+    in->omit_extra = request->omit_extra;
+    in->training = request->training;
+    in->seed = request->seed.value;
+    return in->training && !request->seed.present ? draw_seed(r) : PROBLEM_NONE;
 }
 
 static void collect_warnings(const attend_request *request, attend_call *call) {
     if (request->attn_mask.is_zero_one)
-        call->warnings[call->warning_count++] = "attn_mask" ZERO_ONE;
+        warn(call, "attn_mask" ZERO_ONE);
     if (request->key_padding_mask.is_zero_one)
-        call->warnings[call->warning_count++] = "key_padding_mask" ZERO_ONE;
-}
-
-/* Bytes of a float32 array of this shape, if they fit into `limit`. A zero counts as one: an answer of empty
- * arrays is text all the same. */
-static bool counted(const size_t *shape, size_t rank, size_t limit, size_t *bytes) {
-    size_t numbers = 1;
-    for (size_t i = 0; i < rank; i++)
-        if (!attn_multiply(numbers, shape[i] == 0 ? 1 : shape[i], &numbers))
-            return false;
-    return attn_multiply(numbers, sizeof(float), bytes) && *bytes <= limit;
-}
-
-/* The results' arrays, if they are not larger than the service lets an answer be. */
-static problem_code allocate_output(resolution *r, size_t max_answer, attn_arena *arena) {
-    const attn_input *in = &r->call->input;
-    const attn_config *config = &r->model->layer.config;
-    const size_t heads = r->request->average_attn_weights ? 1 : config->num_heads;
-    size_t output, weights = 0;
-    if (!counted((const size_t[]){in->B, in->L, config->embed_dim}, 3, max_answer, &output) ||
-        (r->request->need_weights &&
-         !counted((const size_t[]){in->B, heads, in->L, in->S}, 4, max_answer - output, &weights)))
-        return refuse(r, PROBLEM_TOO_LARGE, "",
-                      "the answer's tensors would be larger than the %zu bytes that --max-answer allows",
-                      max_answer);
-    attn_output *out = &r->call->output;
-    out->average = r->request->average_attn_weights;
-    if ((out->output = attn_arena_alloc(arena, output)) == NULL ||
-        (r->request->need_weights && (out->weights = attn_arena_alloc(arena, weights)) == NULL))
-        return problem_from_core(r->p, attn_arena_failure(arena), NULL);
-    return PROBLEM_NONE;
+        warn(call, "key_padding_mask" ZERO_ONE);
+    if (request->view.present && !request->need_weights && !request_returns(request, RETURN_SCORES))
+        warn(call, "view had no effect: it is of attn_weights and scores, and neither need_weights nor "
+                   "return asks for one");
+    if (request->seed.present && !request->training)
+        warn(call, "seed had no effect: without training there is no dropout");
 }
 
 problem_code request_resolve(attend_request *request, const attn_model *model, size_t max_answer,
                              attn_arena *arena, attend_call *call, problem *p) {
     resolution r = {.request = request, .model = model, .call = call, .p = p};
+    view_shape map = {0};
     problem_code code;
     memset(call, 0, sizeof *call);
     call->model = model;
-    call->input.is_causal = request->is_causal;
-    if ((code = resolve_query(&r)) != PROBLEM_NONE || (code = resolve_key(&r)) != PROBLEM_NONE ||
-        (code = resolve_value(&r)) != PROBLEM_NONE || (code = resolve_attn_mask(&r)) != PROBLEM_NONE ||
-        (code = resolve_key_padding_mask(&r)) != PROBLEM_NONE)
+    if ((code = resolve_tensors(&r)) != PROBLEM_NONE)
         return code;
-    collect_warnings(request, call);
-    return allocate_output(&r, max_answer, arena);
+    if (!request->head_output.present) {
+        if ((code = resolve_options(&r)) != PROBLEM_NONE ||
+            (code = view_resolve(&request->view, &model->layer.config, &call->input, arena,
+                                 &call->output.view, &map, p)) != PROBLEM_NONE)
+            return code;
+        call->output.view.average = request->average_attn_weights;
+        collect_warnings(request, call);
+    }
+    return answer_allocate(request, &map, max_answer, arena, call, p);
 }

@@ -1,30 +1,129 @@
-/* models.c: what is served. */
+/* models.c: what is served. The options of a model have the names that a config.json has for them. */
+#include "core/model/patterns.h"
 #include "server/routes/routes.h"
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* A float32 as the double that its shortest decimal stands for: 0.1, not 0.100000001490116. */
+static json_t *number(float value) {
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return json_real(strtod(text, NULL));
+}
+
+/* `values` as a list; null if there are none. */
+static json_t *numbers(const float *values, size_t count) {
+    if (values == NULL)
+        return json_null();
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(list, number(values[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+/* Null: 1 / sqrt(D). One number if all heads have the same. */
+static json_t *describe_scale(const attn_layer *layer) {
+    const size_t H = layer->config.num_heads;
+    if (layer->scale == NULL)
+        return json_null();
+    for (size_t h = 1; h < H; h++)
+        if (layer->scale[h] != layer->scale[0])
+            return numbers(layer->scale, H);
+    return number(layer->scale[0]);
+}
+
+/* As Hugging Face writes it; null if the frequencies are as they were trained. */
+static json_t *describe_scaling(const attn_layer *layer) {
+    const attn_rope *rope = &layer->config.rope;
+    const json_int_t length = (json_int_t)rope->original_length;
+    switch (rope->scaling) {
+    case ATTN_ROPE_LINEAR:
+        return json_pack("{s:s, s:f}", "rope_type", "linear", "factor", rope->factor);
+    case ATTN_ROPE_DYNAMIC:
+        return json_pack("{s:s, s:f, s:I}", "rope_type", "dynamic", "factor", rope->factor,
+                         "original_max_position_embeddings", length);
+    case ATTN_ROPE_YARN:
+        return json_pack("{s:s, s:f, s:I, s:f, s:f, s:f, s:b}", "rope_type", "yarn", "factor", rope->factor,
+                         "original_max_position_embeddings", length, "attention_factor", rope->magnitude,
+                         "beta_fast", rope->beta_fast, "beta_slow", rope->beta_slow, "truncate",
+                         (int)rope->truncate);
+    case ATTN_ROPE_LLAMA3:
+        return json_pack("{s:s, s:f, s:I, s:f, s:f}", "rope_type", "llama3", "factor", rope->factor,
+                         "original_max_position_embeddings", length, "low_freq_factor",
+                         rope->low_frequency_factor, "high_freq_factor", rope->high_frequency_factor);
+    case ATTN_ROPE_LONGROPE:
+        return json_pack("{s:s, s:I, s:f, s:o, s:o}", "rope_type", "longrope",
+                         "original_max_position_embeddings", length, "attention_factor", rope->magnitude,
+                         "short_factor", numbers(layer->rope_short, rope->dims / 2), "long_factor",
+                         numbers(layer->rope_long, rope->dims / 2));
+    case ATTN_ROPE_UNSCALED:
+        break;
+    }
+    return json_null();
+}
+
+static json_t *describe_rope(const attn_layer *layer) {
+    const attn_rope *rope = &layer->config.rope;
+    if (rope->style == ATTN_ROPE_NONE)
+        return json_null();
+    return json_pack("{s:f, s:s, s:I, s:o}", "theta", rope->theta, "style",
+                     rope->style == ATTN_ROPE_HALF ? "half" : "interleaved", "dims", (json_int_t)rope->dims,
+                     "scaling", describe_scaling(layer));
+}
+
+static json_t *describe_relative_bias(const attn_relative_bias *bias) {
+    if (bias->buckets == 0)
+        return json_null();
+    return json_pack("{s:I, s:I, s:b}", "buckets", (json_int_t)bias->buckets, "max_distance",
+                     (json_int_t)bias->max_distance, "bidirectional", (int)bias->bidirectional);
+}
+
+/* What can be there or not: null, or false, if it is not. */
+static json_t *describe_options(const attn_layer *layer) {
+    const attn_config *c = &layer->config;
+    json_t *softcap = c->softcap == 0 ? json_null() : json_real(c->softcap);
+    json_t *window = c->sliding_window == 0 ? json_null() : json_integer((json_int_t)c->sliding_window);
+    json_t *norm = c->qk_norm ? json_pack("{s:f}", "eps", c->qk_norm_eps) : json_null();
+    return json_pack("{s:b, s:f, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "bias",
+                     (int)c->bias, "dropout", c->dropout, "causal", (int)c->causal, "add_bias_kv",
+                     (int)c->add_bias_kv, "add_zero_attn", (int)c->add_zero_attn, "scale",
+                     describe_scale(layer), "softcap", softcap, "sliding_window", window, "rope",
+                     describe_rope(layer), "qk_norm", norm, "alibi_slopes",
+                     numbers(layer->alibi_slopes, c->num_heads), "relative_bias",
+                     describe_relative_bias(&c->relative_bias), "sinks", (int)c->sinks);
+}
+
+/* Adds the members of `more` to `object`, and gives up both if either is NULL or memory runs out. */
+static json_t *merge(json_t *object, json_t *more) {
+    if (object != NULL && (more == NULL || json_object_update(object, more) != 0)) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(more);
+    return object;
+}
 
 static json_t *describe(const attn_model *model) {
     const attn_config *c = &model->layer.config;
-    const json_int_t E = (json_int_t)c->embed_dim, H = (json_int_t)c->num_heads;
-    const json_int_t kdim = (json_int_t)c->kdim, vdim = (json_int_t)c->vdim;
-    json_t *shape =
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name", model->name, "embed_dim", E, "kdim", kdim,
-                  "vdim", vdim, "num_heads", H, "num_kv_heads", H, "head_dim", E / H);
-    json_t *rest =
-        json_pack("{s:b, s:f, s:s, s:s, s:I}", "bias", (int)c->bias, "dropout", c->dropout, "precision",
-                  "float32", "layout", model->layout, "bytes", (json_int_t)model->bytes);
-    if (rest == NULL || json_object_update(shape, rest) != 0) {
-        json_decref(shape);
-        shape = NULL;
-    }
-    json_decref(rest);
-    return shape;
+    json_t *shape = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I}", "name", model->name,
+                              "embed_dim", (json_int_t)c->embed_dim, "kdim", (json_int_t)c->kdim, "vdim",
+                              (json_int_t)c->vdim, "num_heads", (json_int_t)c->num_heads, "num_kv_heads",
+                              (json_int_t)c->num_kv_heads, "head_dim", (json_int_t)c->head_dim, "precision",
+                              "float32", "layout", model->layout, "bytes", (json_int_t)model->bytes);
+    return merge(shape, describe_options(&model->layer));
 }
 
-/* The answer is this document, whose reference is taken over; NULL means that memory ran out. */
-static void answer_document(http_exchange *x, json_t *document) {
+void answer_document(http_exchange *x, json_t *document) {
     char *text = document == NULL ? NULL : json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(document);
     x->answer.arena = x->small;
@@ -49,24 +148,49 @@ void handle_model(http_exchange *x) {
     const attn_model *model = attn_registry_find(&x->service->registry, x->argument);
     if (model == NULL)
         answer_no_model(x, x->argument, "");
+    else if (strcmp(model->layout, "patterns") == 0)
+        answer_document(x, merge(describe(model), attn_patterns_describe()));
     else
         answer_document(x, describe(model));
+}
+
+/* Is this model a layer of the checkpoint that was loaded as `name`? */
+static bool is_layer_of(const attn_model *model, const char *name) {
+    const size_t length = strlen(name);
+    return strncmp(model->name, name, length) == 0 && model->name[length] == '.';
+}
+
+/* Writes the names of the layers of `name`, or of all models if `name` is NULL, as far as there is room. */
+static size_t list_models(const attn_registry *registry, const char *name, char *list, size_t room) {
+    size_t n = 0, count = 0;
+    bool full = false;
+    list[0] = '\0';
+    for (size_t i = 0; i < registry->count; i++) {
+        const attn_model *model = &registry->models[i];
+        if (name != NULL && !is_layer_of(model, name))
+            continue;
+        full = full || n + strlen(model->name) + sizeof ", , ..." > room;
+        if (!full)
+            n += (size_t)snprintf(list + n, room - n, "%s%s", count == 0 ? "" : ", ", model->name);
+        count++;
+    }
+    if (full)
+        snprintf(list + n, room - n, ", ...");
+    return count;
 }
 
 void answer_no_model(http_exchange *x, const char *name, const char *path) {
     const attn_registry *registry = &x->service->registry;
     problem p;
-    char list[300] = "";
-    size_t n = 0;
-    for (size_t i = 0; i < registry->count; i++) {
-        if (n + strlen(registry->models[i].name) + 6 > sizeof list) {
-            snprintf(list + n, sizeof list - n, ", ...");
-            break;
-        }
-        n +=
-            (size_t)snprintf(list + n, sizeof list - n, "%s%s", i == 0 ? "" : ", ", registry->models[i].name);
+    char list[sizeof p.text - 200];
+    const size_t layers = list_models(registry, name, list, sizeof list);
+    if (layers > 0) {
+        problem_set_at(&p, PROBLEM_NOT_FOUND, path,
+                       "'%.96s' is a checkpoint of which %zu layers are served, each under its own name: %s",
+                       name, layers, list);
+    } else {
+        list_models(registry, NULL, list, sizeof list);
+        problem_set_at(&p, PROBLEM_NOT_FOUND, path, "there is no model '%.96s'; served are: %s", name, list);
     }
-    problem_set(&p, PROBLEM_NOT_FOUND, "there is no model '%.80s'; served are: %s", name, list);
-    problem_at(&p, path);
     http_answer_problem(x, &p);
 }

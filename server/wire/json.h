@@ -1,6 +1,7 @@
 /* json.h: attention requests and answers as JSON (RFC 8259).
  *
- * Tensors are nested arrays. They are read straight into float32 and written straight from it: no tree. */
+ * Tensors are nested arrays, or objects with base64 (json_base64.h). They are read straight into float32 and
+ * written straight from it: no tree. */
 #ifndef WIRE_JSON_H
 #define WIRE_JSON_H
 
@@ -16,8 +17,8 @@
 problem_code json_read_request(const char *text, size_t length, attn_arena *arena, attend_request *request,
                                problem *p);
 
-/* Appends {"model", "id"?, "output", "attn_weights"?, "warnings"?} to `out`. Every number has the fewest
- * digits that read back to the same float32. False if memory ran out
+/* Appends {"model", "id"?, the results in their order, "seed"?, "warnings"?} to `out`. Every number has the
+ * fewest digits that read back to the same float32; minus infinity is null. False if memory ran out
  * (out->arena knows why), or if out->control says stop. */
 bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out);
 

@@ -41,10 +41,15 @@ static bool is_word_byte(char byte) {
            byte == '_';
 }
 
+static const char *whole(const json_reader *r) {
+    return r->text != NULL ? r->text : "the body";
+}
+
 problem_code json_fail_expected(json_reader *r, const char *expected) {
     char shown[JSON_SHOWN_MAX];
     if (r->at == r->end)
-        return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "the body ends where %s was expected", expected);
+        return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "%s ends where %s was expected", whole(r),
+                         expected);
     size_t length = 1;
     while (is_word_byte(r->at[length - 1]) && r->at + length < r->end && is_word_byte(r->at[length]))
         length++;
@@ -222,7 +227,7 @@ static problem_code read_escape(json_reader *r, string_sink *sink) {
     static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
     char shown[JSON_SHOWN_MAX];
     if (r->end - r->at < 2)
-        return json_fail(r, r->end, PROBLEM_MALFORMED_JSON, "the body ends inside a string");
+        return json_fail(r, r->end, PROBLEM_MALFORMED_JSON, "%s ends inside a string", whole(r));
     if (r->at[1] == 'u')
         return read_unicode_escape(r, sink);
     const char *name = memchr(names, r->at[1], sizeof names - 1);
@@ -256,7 +261,7 @@ problem_code json_read_string(json_reader *r, char *out, size_t room, size_t *le
         r->at += bytes;
     }
     if (r->at == r->end)
-        return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "the body ends inside a string");
+        return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "%s ends inside a string", whole(r));
     r->at++;
     *length = sink.length;
     return PROBLEM_NONE;

@@ -11,7 +11,8 @@
 typedef struct {
     const char *start, *at, *end;
     attn_arena *arena;
-    problem *p; /* where failures are told */
+    problem *p;       /* where failures are told */
+    const char *text; /* what a sentence calls the whole of it; NULL: "the body" */
 } json_reader;
 
 /* What stands at the reader's place. */

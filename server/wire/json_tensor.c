@@ -1,6 +1,7 @@
 #include "server/wire/json_tensor.h"
 
 #include "core/size.h"
+#include "server/wire/json_base64.h"
 #include "server/wire/json_number.h"
 
 #include <math.h>
@@ -209,6 +210,18 @@ static problem_code read_other_element(tensor_reader *tr, float *value) {
                 json_describe(kind), tr->is_mask ? " or a boolean" : "");
 }
 
+/* Reads numbers, at most as many as are wanted and there is room for, as long as they are of the most common
+ * kinds; returns how many. */
+static size_t read_many(tensor_reader *tr, size_t wanted) {
+    const size_t room = tr->capacity - tr->count;
+    if (tr->t->boolean)
+        return 0;
+    const size_t many =
+        json_read_numbers(&tr->r->at, tr->r->end, tr->t->data + tr->count, wanted < room ? wanted : room);
+    tr->count += many;
+    return many;
+}
+
 /* Reads the rest of a row, from after its '[' to after its ']'. */
 static problem_code read_row(tensor_reader *tr) {
     json_reader *const r = tr->r;
@@ -226,8 +239,12 @@ static problem_code read_row(tensor_reader *tr) {
             return fail_surplus(tr, level);
         if (tr->count == tr->capacity && !grow(tr))
             return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-        tr->index[level] = length++;
         json_skip_space(r);
+        const size_t many = read_many(tr, most - length);
+        length += many;
+        if (many > 0)
+            continue;
+        tr->index[level] = length++;
         if (json_read_number(r->at, r->end, &value, &next) == JSON_NUMBER_OK && !t->boolean)
             r->at = next;
         else if ((code = read_other_element(tr, &value)) != PROBLEM_NONE)
@@ -315,6 +332,8 @@ problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t)
     const json_kind kind = json_look(r);
     if (kind == JSON_NO_VALUE)
         return fail_expected(&tr, 0, "a value");
+    if (kind == JSON_OBJECT)
+        return json_read_base64(r, f, t);
     if (kind != JSON_ARRAY)
         return fail(&tr, 0, r->at, PROBLEM_MALFORMED_TENSOR, "is %s, expected a nested array of numbers%s",
                     json_describe(kind), tr.is_mask ? " or booleans" : "");

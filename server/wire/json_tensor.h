@@ -1,4 +1,5 @@
-/* json_tensor.h: nested arrays of numbers or booleans, read straight into float32. */
+/* json_tensor.h: nested arrays of numbers or booleans, read straight into float32; objects with base64 are
+ * passed on to json_base64.h. */
 #ifndef WIRE_JSON_TENSOR_H
 #define WIRE_JSON_TENSOR_H
 

@@ -87,7 +87,7 @@ Test(json_read, sentences) {
         {"{\"attn_mask\":[[true,true],[true]]}", "attn_mask[1] has 1 boolean, expected 2 as in attn_mask[0]"},
         {"{\"query\":[[1],2]}", "query[1] is a number, expected an array as query[0] is"},
         {"{\"query\":[1,[2]]}", "query[1] is an array, expected a number"},
-        {"{\"query\":{}}", "query is an object, expected a nested array of numbers"},
+        {"{\"query\":\"x\"}", "query is a string, expected a nested array of numbers"},
         {"{\"query\":[NaN]}", "query[0] must be finite, found NaN"},
         {"{\"attn_mask\":[\"inf\"]}", "attn_mask[0] must be finite, -Infinity or \"-inf\", found \"inf\""},
         {"{\"attn_mask\":[0,true]}",
@@ -97,11 +97,34 @@ Test(json_read, sentences) {
         {"{\"query\":[[[[[1]]]]]}", "query has 5 dimensions, expected at most 4"},
         {"{\"id\":7}", "id is a number, expected a string"},
         {"{\"id\":\"\\u0000\"}", "id holds the character \\u0000, expected a string without it"},
-        {"{\"model\":\"12345678901234567890123456789012345678901234567890123456789012345678901234567890+\"}",
-         "model is 81 bytes long, expected at most 80"},
+        {"{\"model\":"
+         "\"12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345+"
+         "\"}",
+         "model is 96 bytes long, expected at most 95"},
         {"{\"id\":null,\"id\":null}", "the key \"id\" is there twice"},
-        {"{\"a\":1}", "there is no field \"a\"; the fields are model, id, query, key, value, attn_mask, "
-                      "key_padding_mask, is_causal, need_weights, average_attn_weights"},
+        {"{\"a\":1}",
+         "there is no field \"a\"; the fields are model, id, query, key, value, attn_mask, "
+         "key_padding_mask, is_causal, query_offset, key_offset, need_weights, average_attn_weights, return, "
+         "view, head_output, omit_extra, training, seed, encoding"},
+        {"{\"view\":{\"a\":1}}", "there is no part of view \"a\"; the parts of view are batch, heads, rows, "
+                                 "cols, size, pool, top_k"},
+        {"{\"seed\":\"x\"}", "seed is a string, expected a whole number from 0 to 9007199254740991"},
+        {"{\"query_offset\":-1}", "query_offset is -1, expected a whole number from 0 to 2147483647"},
+        {"{\"key_offset\":1.5e0}", "key_offset is 1.5e0, expected a whole number from 0 to 2147483647"},
+        {"{\"return\":\"q\"}", "return is a string, expected a list of names"},
+        {"{\"return\":[\"lse\",\"x\"]}",
+         "return[1] is \"x\", expected q, k, v, scores, lse, entropy, head_output or stats"},
+        {"{\"return\":[7]}", "return[0] is a number, expected q, k, v, scores, lse, entropy, head_output or "
+                             "stats"},
+        {"{\"return\":[\"q\",\"q\"]}",
+         "return[1] is \"q\", which the list has already; expected each name once"},
+        {"{\"view\":[]}", "view is an array, expected an object"},
+        {"{\"view\":{\"pool\":\"min\"}}", "view.pool is \"min\", expected max, mean or sum"},
+        {"{\"view\":{\"rows\":[1]}}", "view.rows has 1 number, expected two"},
+        {"{\"view\":{\"rows\":3}}", "view.rows is a number, expected a list of two whole numbers"},
+        {"{\"view\":{\"heads\":3}}", "view.heads is a number, expected a list of whole numbers"},
+        {"{\"view\":{\"heads\":[true]}}",
+         "view.heads[0] is true, expected a whole number from 0 to 9007199254740991"},
         {"{\"query\":[1", "the body ends where a comma or ] was expected"},
         {"{\"query\":[nul]}", "found 'nul' where a number was expected"},
     };
@@ -114,10 +137,6 @@ Test(json_read, sentences) {
 Test(json_read, an_empty_body_needs_no_pointer) {
     cr_assert_eq(json_read_request(NULL, 0, arena, &request, &trouble), PROBLEM_MALFORMED_JSON);
     cr_expect_eq(trouble.offset, 0);
-}
-
-Test(json_read, the_table_of_fields_has_room) {
-    cr_assert_leq(field_count, 64);
 }
 
 /* ---- What is read ---- */
@@ -136,12 +155,27 @@ static void check_tensor(const request_tensor *t, size_t rank, const size_t *sha
         cr_assert(memcmp(&t->data[i], &data[i], sizeof(float)) == 0, "[%zu] is %a", i, (double)t->data[i]);
 }
 
+static void check_whole(const request_whole *whole, uint64_t value) {
+    cr_assert(whole->present);
+    cr_assert_eq(whole->value, value, "%llu", (unsigned long long)whole->value);
+}
+
+static void check_wholes(const request_wholes *list, size_t count, const size_t *items) {
+    cr_assert(list->present);
+    cr_assert_eq(list->count, count);
+    cr_assert(memcmp(list->items, items, count * sizeof *items) == 0);
+}
+
 Test(json_read, every_field) {
     const char *text =
         "{\"id\":\"\\u00e9\\ud83d\\ude00\\n\", \"model\":\"demo\", \"query\":[[[1,-0.0,3e-5],[4,5,6]]],\n"
         "\"key\":[[1],[2]], \"value\":[[[[7]]]], \"attn_mask\":[[0,\"-inf\"],[-Infinity,1]],"
         "\"key_padding_mask\":[true,false], \"is_causal\":true, \"need_weights\":true,"
-        "\"average_attn_weights\":true}";
+        "\"average_attn_weights\":true, \"query_offset\":7, \"key_offset\":2147483647, \"return\":[\"stats\","
+        "\"q\",\"lse\"], \"head_output\":[[8]], \"omit_extra\":true, \"training\":true, "
+        "\"seed\":9007199254740991, \"view\":{\"batch\":[1],\"heads\":[2,0,1],\"rows\":[0,3],"
+        "\"cols\":[4,5],\"size\":[6,7],\"pool\":\"mean\",\"top_k\":8},"
+        "\"encoding\":\"base64\"}";
     cr_assert_eq(read_text(text), PROBLEM_NONE, "%s", trouble.text);
     cr_expect_str_eq(request.id, "\xc3\xa9\xf0\x9f\x98\x80\n");
     cr_expect_str_eq(request.model, "demo");
@@ -151,23 +185,59 @@ Test(json_read, every_field) {
     check_tensor(&request.attn_mask, 2, (size_t[]){2, 2}, (float[]){0, -INFINITY, -INFINITY, 1});
     check_tensor(&request.key_padding_mask, 1, (size_t[]){2}, (float[]){-INFINITY, 0});
     cr_expect(!request.attn_mask.boolean && request.key_padding_mask.boolean && !request.query.boolean);
-    cr_expect(request.is_causal && request.need_weights && request.average_attn_weights);
+    cr_expect(request.need_weights && request.average_attn_weights);
+    cr_expect(request.omit_extra && request.training && request.is_causal == SWITCH_ON);
+    check_whole(&request.query_offset, 7);
+    check_whole(&request.key_offset, 2147483647);
+    check_whole(&request.seed, 9007199254740991);
+    cr_expect_eq(request.returned, 1U << RETURN_STATS | 1U << RETURN_Q | 1U << RETURN_LSE);
+    check_tensor(&request.head_output, 2, (size_t[]){1, 1}, (float[]){8});
+    cr_expect_eq(request.encoding, 1 + TENSORS_AS_BASE64);
+    cr_assert(request.view.present);
+    check_wholes(&request.view.batch, 1, (size_t[]){1});
+    check_wholes(&request.view.heads, 3, (size_t[]){2, 0, 1});
+    check_wholes(&request.view.rows, 2, (size_t[]){0, 3});
+    check_wholes(&request.view.cols, 2, (size_t[]){4, 5});
+    check_wholes(&request.view.size, 2, (size_t[]){6, 7});
+    cr_expect_eq(request.view.pool, 1 + ATTN_POOL_MEAN);
+    check_whole(&request.view.top_k, 8);
+    for (size_t i = 0; i < request_fields.count; i++)
+        cr_expect(field_asked(&request_fields.fields[i], &request), "%s", request_fields.fields[i].name);
+    for (size_t i = 0; i < view_fields.count; i++)
+        cr_expect(field_asked(&view_fields.fields[i], &request.view), "%s", view_fields.fields[i].name);
+}
+
+/* Appends "name":null for each field of the table. */
+static void add_nulls(char *text, const field_table *table) {
+    for (size_t i = 0; i < table->count; i++)
+        sprintf(text + strlen(text), "%s\"%s\":null", i == 0 ? "" : ",", table->fields[i].name);
+}
+
+static bool is_zero(const void *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (((const char *)bytes)[i] != 0)
+            return false;
+    return true;
 }
 
 Test(json_read, nothing_is_absent_or_null) {
-    static const char *const texts[] = {
-        "{}",
-        "{\"model\":null,\"id\":null,\"query\":null,\"key\":null,\"value\":null,\"attn_mask\":null,"
-        "\"key_padding_mask\":null,\"is_causal\":null,\"need_weights\":null,\"average_attn_weights\":null}"};
-    for (size_t i = 0; i < 2; i++) {
+    char nulls[2048] = "{", view[1024] = "{\"view\":{";
+    add_nulls(nulls, &request_fields);
+    strcat(nulls, "}");
+    add_nulls(view, &view_fields);
+    strcat(view, "}}");
+    const char *const texts[] = {"{}", nulls, view};
+    for (size_t i = 0; i < 3; i++) {
         memset(&request, 0x55, sizeof request);
         cr_assert_eq(read_text(texts[i]), PROBLEM_NONE, "%s", trouble.text);
-        cr_expect(request.model == NULL && request.id == NULL);
-        cr_expect(!request.query.present && !request.key.present && !request.value.present);
-        cr_expect(!request.attn_mask.present && !request.key_padding_mask.present);
-        cr_expect(!request.is_causal && !request.need_weights && !request.average_attn_weights);
-        cr_expect_eq(request.query.rank, 0);
+        cr_assert_eq(request.view.present, i == 2);
+        request.view.present = false;
+        cr_expect(is_zero(&request, sizeof request), "%s", texts[i]);
     }
+    cr_assert_eq(read_text("{\"is_causal\":false,\"training\":false,\"return\":[],\"seed\":0}"),
+                 PROBLEM_NONE);
+    cr_expect(request.is_causal == SWITCH_OFF && !request.training && request.returned == 0);
+    cr_expect(request.seed.present && request.seed.value == 0);
 }
 
 Test(json_read, empty_arrays_are_open) {
@@ -308,7 +378,8 @@ Test(json_read, random_tensors_are_read_as_strtof_reads_their_numbers) {
 static const char good[] =
     "{\"id\":\"a\\u00e9\\ud83d\\ude00\xe2\x82\xac\",\"model\":\"demo\",\"query\":[[[1.5,-2e-3],[3,4]]], "
     "\"key\":[[[1,2]]],\"value\":null,\"attn_mask\":[[true],[false]],\"key_padding_mask\":[[\"-inf\", "
-    "-Infinity,0]],\"is_causal\":false,\"need_weights\":true}";
+    "-Infinity,0]],\"is_causal\":false,\"need_weights\":true,\"seed\":12.0,\"return\":[\"q\",\"lse\"], "
+    "\"view\":{\"heads\":[1,0],\"rows\":[0,1],\"pool\":\"max\",\"top_k\":3}}";
 
 Test(json_read, every_truncation_is_refused) {
     cr_assert_eq(read_text(good), PROBLEM_NONE, "%s", trouble.text);
@@ -383,7 +454,7 @@ Test(json_read, a_dimension_may_not_pass_its_limit) {
 }
 
 Test(json_read, memory_that_runs_out_is_the_budgets_problem) {
-    static const char text[] = "{\"model\":\"demo\",\"query\":[[1,2],[3,4]]}";
+    static const char text[] = "{\"model\":\"demo\",\"query\":[[1,2],[3,4]],\"view\":{\"heads\":[0,1]}}";
     bool ran_out = false, ran_through = false;
     for (size_t limit = 0; limit < 4096; limit += 64) {
         attn_budget budget = {.limit = limit};

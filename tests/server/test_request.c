@@ -1,38 +1,11 @@
 /* What a request's tensors must look like beside a model: shapes, defaults, bounds. */
-#include "server/request.h"
+#include "tests/server/requests.h"
 
-#include <criterion/criterion.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { NO_LIMIT = 1 << 30 };
-
-/* "2,10,8" is a tensor of that shape; "2,0,..." one that ended at an empty dimension; NULL is absent. */
-static request_tensor tensor(const char *shape) {
-    static float data[1];
-    request_tensor t = {.present = shape != NULL, .data = data};
-    for (const char *p = shape; p != NULL && *p != '\0'; p += strspn(p, ",")) {
-        if (*p == '.') {
-            t.open = true;
-            break;
-        }
-        char *end;
-        t.shape[t.rank++] = strtoul(p, &end, 10);
-        p = end;
-    }
-    return t;
-}
 
 typedef struct {
     const char *query, *key, *value, *attn_mask, *key_padding_mask;
 } shapes;
-
-/* E 8, H 2, kdim and vdim as given. */
-static attn_model make_model(size_t kdim, size_t vdim) {
-    return (attn_model){.name = "m",
-                        .layer.config = {.embed_dim = 8, .num_heads = 2, .kdim = kdim, .vdim = vdim}};
-}
 
 static problem_code resolve(const attn_model *model, shapes s, bool need_weights, size_t limit,
                             attend_call *call, problem *p) {
@@ -42,11 +15,7 @@ static problem_code resolve(const attn_model *model, shapes s, bool need_weights
                               .attn_mask = tensor(s.attn_mask),
                               .key_padding_mask = tensor(s.key_padding_mask),
                               .need_weights = need_weights};
-    attn_arena *arena = attn_arena_new(NULL);
-    memset(p, 0, sizeof *p);
-    const problem_code code = request_resolve(&request, model, limit, arena, call, p);
-    attn_arena_free(arena);
-    return code;
+    return resolve_request(model, &request, limit, call, p);
 }
 
 /* Requests that fit, and the B, L, S and batches of the mask that they mean. */

@@ -28,6 +28,13 @@ static const step steps[] = {
     {"/attend", "{\"query\":[[1]]}", 400},
     {"/readyz", NULL, 200},
     {"/attend", "{\"query\":[[1,2,3,4,5,6,7,8]],\"is_causal\":true}", 200},
+    {"/attend",
+     "{\"query\":[[1,2,3,4,5,6,7,8]],\"need_weights\":true,\"view\":{\"heads\":[1],\"rows\":[0,1],\"top_k\":"
+     "1},"
+     "\"return\":[\"q\",\"k\",\"v\",\"scores\",\"lse\",\"entropy\",\"head_output\",\"stats\"]}",
+     200},
+    {"/attend", "{\"query\":[[1,2,3,4,5,6,7,8]],\"need_weights\":true,\"view\":{\"size\":[1,1]}}", 200},
+    {"/attend", "{\"head_output\":[[[1,2,3,4]],[[5,6,7,8]]]}", 200},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 

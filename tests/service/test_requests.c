@@ -98,7 +98,9 @@ Test(requests, answers_are_the_reference_s_numbers) {
             numbers[i] = (float)query[i];
         const attn_input input = {
             .B = B, .L = L, .S = L, .query = numbers, .key = numbers, .value = numbers, .is_causal = causal};
-        cr_assert_eq(attn_reference(&registry.models[0].layer, &input, output, weights), ATTN_OK);
+        cr_assert_eq(attn_reference(&registry.models[0].layer, &input,
+                                    &(attn_reference_output){.output = output, .weights = weights}),
+                     ATTN_OK);
         answer a = http_request(&s, n % 3 == 0 ? "/attend/small" : "/attend", body, NULL);
         cr_assert_eq(a.status, 200, "%s", a.body);
         cr_assert_not_null(strcasestr(a.headers, "Server-Timing: parse;dur="));
