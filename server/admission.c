@@ -32,22 +32,24 @@ static problem_code check_framing(const request_head *head, problem *p) {
 }
 
 static problem_code check_route(const request_head *head, http_exchange *x, problem *p) {
-    x->route = route_find(head->method, head->path, &x->argument, &x->allow);
+    x->route = route_find(head->method, head->path, x->segment, &x->allow);
+    x->argument = *x->segment == '\0' ? NULL : x->segment;
+    if (x->route == NULL && x->allow == NULL && strncmp(head->path, "/v2/", 4) == 0)
+        return problem_set(p, PROBLEM_NOT_FOUND,
+                           "there is nothing at '%.100s'; expected GET /v2, GET /v2/health/live, GET "
+                           "/v2/health/ready, GET /v2/models/{name}, GET /v2/models/{name}/ready or POST "
+                           "/v2/models/{name}/infer, where {name} may be {name}/versions/1",
+                           head->path);
     if (x->route == NULL && x->allow == NULL)
         return problem_set(
             p, PROBLEM_NOT_FOUND,
             "there is nothing at '%.100s'; expected POST /attend, POST /attend/{model}, GET /models, "
-            "GET /models/{name}, GET /healthz or GET /readyz",
+            "GET /models/{name}, GET /openapi.json, GET /healthz or GET /readyz",
             head->path);
     if (x->route == NULL)
         return problem_set(p, PROBLEM_METHOD_NOT_ALLOWED, "the method is %.20s, but %.100s takes %s",
                            head->method, head->path, x->allow);
-    if (head->parameter == NULL)
-        return PROBLEM_NONE;
-    problem_set(p, PROBLEM_UNKNOWN_FIELD, "the query parameter '%.60s' is unknown; %.100s takes none",
-                head->parameter, head->path);
-    problem_at(p, head->parameter);
-    return p->code;
+    return PROBLEM_NONE;
 }
 
 /* Is the text a number of bytes long, spaces around it left out, this media type? */
@@ -62,48 +64,150 @@ static bool is_media_type(const char *text, size_t length, const char *type) {
     return length == strlen(type) && strncasecmp(text, type, length) == 0;
 }
 
-/* Does this item of an Accept header say q=0, "not this one"? */
-static bool is_refusal(const char *item, size_t length) {
-    for (size_t i = 0; i + 1 < length; i++)
+/* The weight of an item of an Accept or Accept-Encoding header: its q, or 1 (RFC 9110, section 12.4.2). */
+static double weight_of(const char *item, size_t length) {
+    for (size_t i = 1; i + 1 < length; i++)
         if ((item[i] == 'q' || item[i] == 'Q') && item[i + 1] == '=' &&
-            (item[i - 1] == ';' || item[i - 1] == ' '))
-            return strtod(item + i + 2, NULL) <= 0;
-    return false;
+            (item[i - 1] == ';' || item[i - 1] == ' ')) {
+            const double q = strtod(item + i + 2, NULL);
+            return q > 0 ? q : 0;
+        }
+    return 1;
 }
 
-/* Is JSON among what the Accept header allows (RFC 9110, section 12.5.1)? The most specific range decides. */
-static bool accepts_json(const char *accept) {
-    static const char *const ranges[] = {"*/*", "application/*", "application/json"};
-    int best = -1;
-    bool allowed = false;
-    if (accept == NULL || *accept == '\0')
-        return true;
-    for (const char *item = accept; *item != '\0';) {
+/* Looks for each of `ranges`, from the least to the most specific, in one header. *best is the most specific
+ * one found so far, -1 for none; *weight is its weight. */
+static void find_range(const char *header, const char *const *ranges, int count, int *best, double *weight) {
+    for (const char *item = header; item != NULL && *item != '\0';) {
         const size_t length = strcspn(item, ","), type = strcspn(item, ";,");
-        for (int i = 0; i < 3; i++)
-            if (i >= best && is_media_type(item, type, ranges[i])) {
-                best = i;
-                allowed = !is_refusal(item + type, length - type);
+        for (int i = 0; i < count; i++)
+            if (i >= *best && is_media_type(item, type, ranges[i])) {
+                *best = i;
+                *weight = weight_of(item + type, length - type);
             }
         item += length + (item[length] == ',');
     }
-    return allowed;
 }
 
-static problem_code check_media(const request_head *head, bool has_body, problem *p) {
-    const char *type = head->content_type, *encoding = head->content_encoding;
-    if (!accepts_json(head->accept) && (head->more_accept == NULL || !accepts_json(head->more_accept)))
-        return problem_set(p, PROBLEM_NOT_ACCEPTABLE, "Accept is '%.100s', but answers are application/json",
-                           head->accept);
-    if (has_body && type != NULL && !is_media_type(type, strcspn(type, ";"), "application/json"))
-        return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                           "Content-Type is '%.100s'; expected application/json "
-                           "(curl: -H 'Content-Type: application/json')",
-                           type);
-    if (has_body && encoding != NULL && strcasecmp(encoding, "identity") != 0)
-        return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                           "Content-Encoding is '%.100s'; expected none: bodies are read as they are",
-                           encoding);
+/* How much an answer of this type is wanted, 0 for not at all (RFC 9110, section 12.5.1). */
+static double wanted(const request_head *head, const char *media_type) {
+    char range[64];
+    const char *const ranges[] = {"*/*", range, media_type};
+    const bool any = head->accept == NULL || (*head->accept == '\0' && head->more_accept == NULL);
+    int best = -1;
+    double weight = 0;
+    snprintf(range, sizeof range, "%.*s/*", (int)strcspn(media_type, "/"), media_type);
+    find_range(head->accept, ranges, 3, &best, &weight);
+    find_range(head->more_accept, ranges, 3, &best, &weight);
+    return any ? 1 : weight;
+}
+
+/* A list for a sentence: "application/json, image/png". */
+static void list_formats(bool written, char *list, size_t size) {
+    size_t length = 0;
+    list[0] = '\0';
+    for (size_t i = 0; i < wire_format_count && length < size; i++)
+        if (written ? wire_formats[i].write != NULL : wire_formats[i].read != NULL)
+            length += (size_t)snprintf(list + length, size - length, "%s%s", length == 0 ? "" : ", ",
+                                       wire_formats[i].media_type);
+}
+
+/* The format of the answer: the one that is wanted most, the first of those. */
+static problem_code choose_answer(const request_head *head, http_exchange *x, problem *p) {
+    double most = 0;
+    char list[200];
+    const bool tensors = x->route->media == MEDIA_TENSORS;
+    for (size_t i = 0; i < (tensors ? wire_format_count : 1); i++) {
+        const double weight = wire_formats[i].write == NULL ? 0 : wanted(head, wire_formats[i].media_type);
+        if (weight > most) {
+            most = weight;
+            x->out = &wire_formats[i];
+        }
+    }
+    if (most > 0)
+        return PROBLEM_NONE;
+    list_formats(true, list, sizeof list);
+    return problem_set(p, PROBLEM_NOT_ACCEPTABLE, "Accept is '%.100s', but answers are %s", head->accept,
+                       tensors ? list : "application/json");
+}
+
+static problem_code choose_body(const request_head *head, http_exchange *x, problem *p) {
+    const char *type = head->content_type;
+    char list[200];
+    for (size_t i = 0; i < wire_format_count; i++)
+        if (wire_formats[i].read != NULL &&
+            (type == NULL ? i == 0 : is_media_type(type, strcspn(type, ";"), wire_formats[i].media_type))) {
+            x->in = &wire_formats[i];
+            return PROBLEM_NONE;
+        }
+    list_formats(false, list, sizeof list);
+    return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                       "Content-Type is '%.100s'; expected %s (curl: -H 'Content-Type: application/json')",
+                       type, list);
+}
+
+/* Content-Encoding, and what Accept-Encoding allows: gzip before deflate where both are wanted as much. */
+static problem_code choose_encodings(const request_head *head, http_exchange *x, problem *p) {
+    static const char *const known[] = {"*", "deflate", "gzip"};
+    const char *encoding = head->content_encoding;
+    double most = 0;
+    for (size_t i = 1; i < 3; i++) {
+        const char *const ranges[] = {known[0], known[i]};
+        int best = -1;
+        double weight = 0;
+        find_range(head->accept_encoding, ranges, 2, &best, &weight);
+        find_range(head->more_accept_encoding, ranges, 2, &best, &weight);
+        if (weight > 0 && weight >= most) {
+            most = weight;
+            x->takes_encoding = i == 1 ? ENCODING_DEFLATE : ENCODING_GZIP;
+        }
+    }
+    if (encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0)
+        return PROBLEM_NONE;
+    x->body_encoding = strcasecmp(encoding, "deflate") == 0 ? ENCODING_DEFLATE : ENCODING_GZIP;
+    if (x->body_encoding == ENCODING_DEFLATE || strcasecmp(encoding, "gzip") == 0 ||
+        strcasecmp(encoding, "x-gzip") == 0)
+        return PROBLEM_NONE;
+    return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                       "Content-Encoding is '%.100s'; expected gzip, deflate or none", encoding);
+}
+
+static problem_code check_media(const request_head *head, bool has_body, http_exchange *x, problem *p) {
+    problem_code code = PROBLEM_NONE;
+    if (x->route->media != MEDIA_OWN)
+        code = choose_answer(head, x, p);
+    if (code == PROBLEM_NONE &&
+        (x->route->media == MEDIA_TENSORS || (x->route->media == MEDIA_JSON && has_body)))
+        code = choose_body(head, x, p);
+    return code != PROBLEM_NONE ? code : choose_encodings(head, x, p);
+}
+
+static problem_code refuse_parameter(const request_head *head, size_t n, const char *why, problem *p) {
+    problem_set(p, PROBLEM_UNKNOWN_FIELD, "the query parameter '%.60s' %s", head->parameters[n].name, why);
+    problem_at(p, head->parameters[n].name);
+    return p->code;
+}
+
+/* Only a picture has parameters in its path. */
+static problem_code check_parameters(const request_head *head, http_exchange *x, problem *p) {
+    const bool picture = x->out != NULL && strcmp(x->out->media_type, FORMAT_PNG) == 0;
+    if (head->parameter_count > 0 && !picture)
+        return refuse_parameter(head, 0,
+                                x->route->media == MEDIA_TENSORS
+                                    ? "is unknown here; head, batch, cell and scale go with Accept: image/png"
+                                    : "is unknown; this path takes none",
+                                p);
+    if (head->parameter_count > HEAD_PARAMETERS)
+        return refuse_parameter(head, HEAD_PARAMETERS - 1, "is one of more than a picture has", p);
+    for (size_t i = 0; i < head->parameter_count; i++) {
+        const char *value = head->parameters[i].value;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(head->parameters[i].name, head->parameters[j].name) == 0)
+                return refuse_parameter(head, i, "is there twice", p);
+        if (picture_read_parameter(head->parameters[i].name, value == NULL ? "" : value, &x->picture, p) !=
+            PROBLEM_NONE)
+            return p->code;
+    }
     return PROBLEM_NONE;
 }
 
@@ -132,6 +236,20 @@ static problem_code choose_time(const request_head *head, const options *o, http
     return PROBLEM_NONE;
 }
 
+/* Where the JSON of a body ends that has binary tensors behind it. */
+static problem_code take_inference_header(const request_head *head, http_exchange *x, problem *p) {
+    unsigned long long bytes = 0;
+    if (head->inference_header == NULL)
+        return PROBLEM_NONE;
+    if (!read_digits(head->inference_header, &bytes) || bytes > SIZE_MAX)
+        return problem_set(p, PROBLEM_BAD_VALUE,
+                           "Inference-Header-Content-Length is '%.60s'; expected a whole number of bytes",
+                           head->inference_header);
+    x->has_inference_header = true;
+    x->inference_header = (size_t)bytes;
+    return PROBLEM_NONE;
+}
+
 static problem_code check_length(const request_head *head, const options *o, http_exchange *x, problem *p) {
     unsigned long long bytes = 0;
     if (head->content_length == NULL)
@@ -154,8 +272,10 @@ problem_code admit(const request_head *head, const options *o, http_exchange *x,
                            "%zu connections are open, as many as --max-connections allows; try again later",
                            o->max_connections);
     if ((code = check_route(head, x, p)) != PROBLEM_NONE ||
-        (code = check_media(head, has_body, p)) != PROBLEM_NONE ||
-        (code = choose_time(head, o, x, p)) != PROBLEM_NONE)
+        (code = check_media(head, has_body, x, p)) != PROBLEM_NONE ||
+        (code = check_parameters(head, x, p)) != PROBLEM_NONE ||
+        (code = choose_time(head, o, x, p)) != PROBLEM_NONE ||
+        (code = take_inference_header(head, x, p)) != PROBLEM_NONE)
         return code;
     return check_length(head, o, x, p);
 }

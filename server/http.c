@@ -69,6 +69,9 @@ static char no_memory[] = "{\"error\":\"the service could not allocate memory\",
 
 void http_answer_problem(http_exchange *x, const problem *p) {
     x->answer = (wire_buffer){.arena = x->small};
+    x->media_type = NULL;
+    x->answer_header_length = 0;
+    x->answer_encoding = ENCODING_IDENTITY;
     x->status = problem_http_status(p->code);
     if (json_write_problem(p, &x->answer))
         return;
@@ -111,9 +114,15 @@ static enum MHD_Result send_answer(request *r) {
         return MHD_NO;
     const bool close = r->close || x->service->draining;
     const bool busy = x->status == problem_http_status(PROBLEM_QUEUE_FULL);
+    char header_length[24] = "";
+    if (x->answer_header_length > 0)
+        snprintf(header_length, sizeof header_length, "%zu", x->answer_header_length);
     enum MHD_Result result = MHD_NO;
     if (add_header(response, "Server", "attend-server/" ATTEND_VERSION) &&
-        add_header(response, "Content-Type", "application/json") &&
+        add_header(response, "Content-Type", x->media_type == NULL ? "application/json" : x->media_type) &&
+        add_header(response, "Content-Encoding", encoding_name(x->answer_encoding)) &&
+        add_header(response, "Inference-Header-Content-Length", header_length) &&
+        add_header(response, "Vary", x->route != NULL && x->route->on_worker ? "Accept-Encoding" : "") &&
         add_header(response, "X-Request-Id", r->request_id) && add_header(response, "Allow", x->allow) &&
         add_header(response, "Server-Timing", x->timing) &&
         add_header(response, "Retry-After", busy ? "1" : "") &&
@@ -148,6 +157,10 @@ static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const
         head->more_accept = head->accept == NULL ? NULL : value;
         head->accept = head->accept == NULL ? value : head->accept;
     }
+    if (strcasecmp(name, "Accept-Encoding") == 0) {
+        head->more_accept_encoding = head->accept_encoding == NULL ? NULL : value;
+        head->accept_encoding = head->accept_encoding == NULL ? value : head->accept_encoding;
+    }
     if (strcasecmp(name, "Host") == 0) {
         head->ambiguous |= head->host != NULL;
         head->host = value;
@@ -155,12 +168,16 @@ static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
-static enum MHD_Result first_parameter(void *context, enum MHD_ValueKind kind, const char *name,
-                                       const char *value) {
+static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
+                                      const char *value) {
+    request_head *head = context;
     (void)kind;
-    (void)value;
-    *(const char **)context = name;
-    return MHD_NO;
+    if (head->parameter_count < HEAD_PARAMETERS) {
+        head->parameters[head->parameter_count].name = name;
+        head->parameters[head->parameter_count].value = value;
+    }
+    head->parameter_count++;
+    return MHD_YES;
 }
 
 static request_head read_head(const request *r, const char *method, const char *path, const char *version) {
@@ -175,10 +192,11 @@ static request_head read_head(const request *r, const char *method, const char *
                          .content_type = header(r, "Content-Type"),
                          .content_encoding = header(r, "Content-Encoding"),
                          .request_timeout = header(r, "X-Request-Timeout"),
+                         .inference_header = header(r, "Inference-Header-Content-Length"),
                          .odd_path = r->odd_path,
                          .extra = connection_is_extra(r->connection)};
     MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &head);
-    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, first_parameter, &head.parameter);
+    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_parameter, &head);
     return head;
 }
 

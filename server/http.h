@@ -6,46 +6,69 @@
 #define SERVER_HTTP_H
 
 #include "core/arena.h"
+#include "server/compress.h"
 #include "server/problem.h"
 #include "server/service.h"
 #include "server/wire/buffer.h"
+#include "server/wire/format.h"
+#include "server/wire/picture.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define HTTP_SEGMENT_SIZE 128 /* more than any name that a path can have in it */
+
 typedef struct http_exchange http_exchange;
+
+/* What kind of bodies and answers a route has. */
+typedef enum {
+    MEDIA_JSON,    /* JSON in and out */
+    MEDIA_TENSORS, /* the formats of wire/format.h, as Content-Type and Accept say */
+    MEDIA_OWN,     /* the route decides by itself; neither header is looked at */
+} http_media;
 
 /* One row of the table of endpoints (routes/routes.c). */
 typedef struct {
     const char *method; /* "GET" (serves HEAD too) or "POST" */
-    const char *path;   /* a last segment "{}" stands for any one segment, the route's argument */
-    bool on_worker;     /* costs time: waits in the queue and runs on a worker; else runs on the I/O thread */
+    const char *path;   /* a segment "{}" stands for any one segment, the route's argument */
+    http_media media;
+    bool on_worker; /* costs time: waits in the queue and runs on a worker; else runs on the I/O thread */
     void (*handle)(http_exchange *x);
 } http_route;
 
 struct http_exchange {
     service *service;
     const http_route *route;
-    const char *argument;  /* the segment that {} stands for, or NULL */
-    attn_arena *arena;     /* charged to the budget; goes with the exchange */
-    attn_arena *small;     /* not charged: for problems and the small documents */
-    wire_buffer body;      /* in `arena` */
-    uint64_t arrived;      /* when the last byte of the request had come, on clock_now's clock */
-    uint64_t time_allowed; /* nanoseconds from then on */
-    size_t expected_body;  /* bytes, of Content-Length; 0 if it is not known */
-    uint64_t deadline;     /* when it must be answered */
-    problem stopped;       /* why the work on it should stop, once that is known */
+    const char *argument;            /* the segment that {} stands for, cut, or NULL */
+    char segment[HTTP_SEGMENT_SIZE]; /* where it is kept */
+    attn_arena *arena;               /* charged to the budget; goes with the exchange */
+    attn_arena *small;               /* not charged: for problems and the small documents */
+    wire_buffer body;                /* in `arena` */
+    uint64_t arrived;                /* when the last byte of the request had come, on clock_now's clock */
+    uint64_t time_allowed;           /* nanoseconds from then on */
+    size_t expected_body;            /* bytes, of Content-Length; 0 if it is not known */
+    uint64_t deadline;               /* when it must be answered */
+    problem stopped;                 /* why the work on it should stop, once that is known */
+    const wire_format *in, *out;     /* of the request and of its answer, if the route takes tensors */
+    picture_options picture;         /* of an answer that is one */
+    content_encoding body_encoding;  /* of the body as it came */
+    content_encoding takes_encoding; /* what the caller takes an answer in, beside the identity */
+    bool has_inference_header;       /* there is an Inference-Header-Content-Length ... */
+    size_t inference_header;         /* ... of so many bytes */
 
     /* The answer, filled in by the handler. */
     int status;
     wire_buffer answer;
-    const char *allow; /* the Allow header, or NULL */
-    char timing[200];  /* the Server-Timing header, or "" */
-    char model[80];    /* for the log */
+    const char *media_type;                    /* of the answer; NULL: JSON */
+    size_t answer_header_length;               /* its Inference-Header-Content-Length, or 0 */
+    content_encoding answer_encoding;          /* of the answer */
+    const char *allow;                         /* the Allow header, or NULL */
+    char timing[200];                          /* the Server-Timing header, or "" */
+    char model[sizeof((attn_model *)0)->name]; /* for the log */
 };
 
-/* The answer is this problem. */
+/* The answer is this problem, as JSON. */
 void http_answer_problem(http_exchange *x, const problem *p);
 
 /* Should the work on this exchange stop? Its deadline has passed, or nobody waits for the answer: x->stopped

@@ -8,6 +8,7 @@ static const options limits = {.max_body = 1000, .max_connections = 10, .request
 
 /* A request head that is fine; a test spoils one thing in it. */
 #define FINE .method = "POST", .path = "/attend"
+#define OIP  .method = "POST", .path = "/v2/models/a/infer"
 
 static const struct {
     request_head head;
@@ -24,10 +25,10 @@ static const struct {
     {{.method = "POST", .path = "/attend/bert.3"}, PROBLEM_NONE, ""},
     {{.method = "HEAD", .path = "/healthz"}, PROBLEM_NONE, ""},
     {{FINE, .accept = "text/html", .more_accept = "application/json"}, PROBLEM_NONE, ""},
-    {{FINE, .accept = "text/html", .more_accept = "image/png"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
+    {{FINE, .accept = "text/html", .more_accept = "image/gif"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
     {{FINE, .accept = "text/html"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
     {{FINE, .accept = "application/json;q=0"}, PROBLEM_NOT_ACCEPTABLE, "q=0"},
-    {{FINE, .accept = "*/*, application/json; q=0.0"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
+    {{FINE, .accept = "image/*, image/png; q=0.0"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
     {{FINE, .accept = "application/jsonx"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
     {{FINE, .content_length = "5", .content_type = "text/plain"},
      PROBLEM_UNSUPPORTED_MEDIA_TYPE,
@@ -35,7 +36,7 @@ static const struct {
     {{FINE, .content_length = "5", .content_encoding = "br"}, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "'br'"},
     {{FINE, .content_length = "1001"}, PROBLEM_TOO_LARGE, "--max-body"},
     {{FINE, .content_length = "99999999999999999999999999"}, PROBLEM_TOO_LARGE, "--max-body"},
-    {{FINE, .parameter = "mode"}, PROBLEM_UNKNOWN_FIELD, "'mode'"},
+    {{FINE, .parameters = {{"mode", "x"}}, .parameter_count = 1}, PROBLEM_UNKNOWN_FIELD, "'mode'"},
     {{FINE, .request_timeout = "0"}, PROBLEM_BAD_VALUE, "X-Request-Timeout"},
     {{FINE, .request_timeout = "-5"}, PROBLEM_BAD_VALUE, "'-5'"},
     {{FINE, .request_timeout = "5s"}, PROBLEM_BAD_VALUE, "'5s'"},
@@ -52,6 +53,31 @@ static const struct {
     {{.method = "POST", .path = "/attend/"}, PROBLEM_NOT_FOUND, "'/attend/'"},
     {{.method = "POST", .path = "/attend/a/b"}, PROBLEM_NOT_FOUND, "'/attend/a/b'"},
     {{.method = "GET", .path = "/healthzz"}, PROBLEM_NOT_FOUND, "'/healthzz'"},
+    {{.method = "GET", .path = "/v2"}, PROBLEM_NONE, ""},
+    {{.method = "GET", .path = "/v2/", .accept = "text/html"}, PROBLEM_NONE, ""},
+    {{.method = "GET", .path = "/v2/models/a"}, PROBLEM_NONE, ""},
+    {{.method = "HEAD", .path = "/v2/models/a/versions/1/ready"}, PROBLEM_NONE, ""},
+    {{OIP}, PROBLEM_NONE, ""},
+    {{OIP, .content_length = "9", .content_type = "application/octet-stream"}, PROBLEM_NONE, ""},
+    {{OIP, .content_length = "9", .content_encoding = "br"}, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "'br'"},
+    {{OIP, .inference_header = "0"}, PROBLEM_NONE, ""},
+    {{OIP, .inference_header = "007"}, PROBLEM_NONE, ""},
+    {{OIP, .inference_header = ""}, PROBLEM_BAD_VALUE, "Inference-Header-Content-Length is ''"},
+    {{OIP, .inference_header = "-1"}, PROBLEM_BAD_VALUE, "'-1'"},
+    {{OIP, .inference_header = "+1"}, PROBLEM_BAD_VALUE, "'+1'"},
+    {{OIP, .inference_header = " 1"}, PROBLEM_BAD_VALUE, "' 1'"},
+    {{OIP, .inference_header = "1x"}, PROBLEM_BAD_VALUE, "'1x'"},
+    {{OIP, .inference_header = "0x10"}, PROBLEM_BAD_VALUE, "'0x10'"},
+    {{OIP, .inference_header = "18446744073709551616"}, PROBLEM_BAD_VALUE, "18446744073709551616"},
+    {{.method = "GET", .path = "/v2/models/a/infer"}, PROBLEM_METHOD_NOT_ALLOWED, "POST"},
+    {{.method = "POST", .path = "/v2/models/a/ready"}, PROBLEM_METHOD_NOT_ALLOWED, "GET"},
+    {{.method = "POST", .path = "/v2/models/a/versions/2/infer"}, PROBLEM_NOT_FOUND, "/versions/1"},
+    {{.method = "POST", .path = "/v2/models/a/versions/1/infer/"}, PROBLEM_NOT_FOUND, "/versions/1"},
+    {{.method = "POST", .path = "/v2/models//infer"}, PROBLEM_NOT_FOUND, "'/v2/models//infer'"},
+    {{.method = "POST", .path = "/v2/models/a/b/infer"}, PROBLEM_NOT_FOUND, "'/v2/models/a/b/infer'"},
+    {{.method = "POST", .path = "/v2/models/a/infer2"}, PROBLEM_NOT_FOUND, "infer2"},
+    {{.method = "GET", .path = "/v2/models/a/config"}, PROBLEM_NOT_FOUND, "/v2/models/{name}"},
+    {{.method = "GET", .path = "/v2x"}, PROBLEM_NOT_FOUND, "GET /models"},
 };
 
 Test(admission, judges_by_the_head) {
@@ -79,4 +105,54 @@ Test(admission, takes_what_the_head_says) {
     head = (request_head){.method = "GET", .path = "/attend/a"};
     cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_METHOD_NOT_ALLOWED);
     cr_assert_str_eq(x.allow, "POST");
+}
+
+/* The name of a model, wherever in the path it stands. */
+Test(admission, takes_the_segment_of_the_path) {
+    static const struct {
+        const char *method, *path, *argument;
+    } paths[] = {
+        {"GET", "/models/bert.3", "bert.3"},
+        {"GET", "/v2/models/bert.3", "bert.3"},
+        {"GET", "/v2/models/ready", "ready"},
+        {"GET", "/v2/models/ready/ready", "ready"},
+        {"GET", "/v2/models/a.b/versions/1", "a.b"},
+        {"GET", "/v2/models/versions/versions/1/ready", "versions"},
+        {"POST", "/v2/models/a b/infer", "a b"},
+        {"POST", "/v2/models/{}/versions/1/infer", "{}"},
+        {"GET", "/v2/health/live", NULL},
+        {"GET", "/v2", NULL},
+    };
+    char path[HTTP_SEGMENT_SIZE + 50] = "/v2/models/", name[HTTP_SEGMENT_SIZE + 10];
+    http_exchange x;
+    problem p;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        const request_head head = {.method = paths[i].method, .path = paths[i].path};
+        x = (http_exchange){0};
+        cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%s: %s", paths[i].path, p.text);
+        if (paths[i].argument == NULL)
+            cr_assert_null(x.argument);
+        else
+            cr_assert_str_eq(x.argument, paths[i].argument);
+    }
+    /* What is too long for a name is cut, and still is none. */
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    strcat(path, name);
+    const request_head head = {.method = "GET", .path = path};
+    x = (http_exchange){0};
+    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert_eq(strlen(x.argument), HTTP_SEGMENT_SIZE - 1);
+    cr_assert_eq(strncmp(x.argument, name, HTTP_SEGMENT_SIZE - 1), 0);
+}
+
+Test(admission, takes_the_length_of_the_inference_header) {
+    http_exchange x = {0};
+    problem p;
+    request_head head = {OIP};
+    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert(!x.has_inference_header);
+    head.inference_header = "120";
+    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert(x.has_inference_header && x.inference_header == 120);
 }
