@@ -1,6 +1,6 @@
 # attend-server. `make run` serves, `make test` tests; both install what they need on Debian. `make help` lists all.
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 BUILD   ?= build
 PYTHON  ?= python3
 # What `make run` passes on, as in: make run ARGS="--port 9000 --model bert=DIRECTORY"
@@ -19,7 +19,7 @@ SANITISE :=
 V        ?= 0
 Q        := $(if $(filter 0,$(V)),@)
 
-LIBRARIES := libmicrohttpd jansson openblas
+LIBRARIES := libmicrohttpd jansson openblas zlib spng
 cflags_of  = $(shell pkg-config --cflags $(1) 2>/dev/null)
 libs_of    = $(shell pkg-config --libs $(1) 2>/dev/null)
 
@@ -30,6 +30,7 @@ LIBS_ALL   = $(call libs_of,$(LIBRARIES)) -lm -pthread $(SANITISE) $(LDFLAGS)
 # Criterion declares its tests by macros, without prototypes.
 TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(BUILD)/attend-server"' \
               -DFAIL_ALLOCATION_LIBRARY='"$(BUILD)/tests/faults/fail_allocation.so"' \
+              -DWRONG_PRODUCT_LIBRARY='"$(BUILD)/tests/faults/wrong_product.so"' \
               $(call cflags_of,criterion libcurl)
 
 CORE_SOURCES   := $(wildcard core/*.c core/*/*.c)
@@ -67,13 +68,17 @@ $(BUILD)/%.o: %.c | packages-build
 	@echo "  CC  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# Files that are copied into the program.
+$(BUILD)/server/assets.o: server/openapi.json
+
 $(UNIT_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
 
+FAULTS          := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/faults/*.c))
 SERVICE_HARNESS := $(BUILD)/tests/service/harness.o $(BUILD)/tests/service/clients.o
-$(SERVICE_TESTS): $(BUILD)/%: %.c $(SERVICE_HARNESS) $(BUILD)/core.a | packages-test $(BUILD)/attend-server $(BUILD)/tests/faults/fail_allocation.so
+$(SERVICE_TESTS): $(BUILD)/%: %.c $(SERVICE_HARNESS) $(BUILD)/core.a | packages-test $(BUILD)/attend-server $(FAULTS)
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(SERVICE_HARNESS) $(BUILD)/core.a \
@@ -85,10 +90,11 @@ $(SERVICE_HARNESS): $(BUILD)/%.o: %.c | packages-test
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Preloaded, so without the sanitizers of a build that has them.
-$(BUILD)/tests/faults/fail_allocation.so: tests/faults/fail_allocation.c | packages-build
+$(FAULTS): $(BUILD)/%.so: %.c | packages-build
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) $(WERROR) -Wno-missing-prototypes -fPIC -shared -o $@ $<
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) $(WERROR) -Wno-missing-prototypes $(call cflags_of,openblas) \
+	    -fPIC -shared -o $@ $<
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -152,7 +158,7 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 
 .PHONY: packages-build packages-test packages-lint packages-python
 packages-build:
-	$(call need,command -v $(CC) && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev)
+	$(call need,command -v $(CC) && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
 packages-test: | packages-build
 	$(call need,pkg-config --exists criterion libcurl,libcriterion-dev libcurl4-openssl-dev)
 packages-lint:

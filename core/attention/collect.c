@@ -56,7 +56,7 @@ bool attn_collect_start(attn_collector *c, const attn_layer *layer, const attn_i
         .query_offset = input->query_offset,
         .key_offset = input->key_offset,
     };
-    size_t numbers;
+    size_t numbers = 0;
     if (output->stats.received != NULL &&
         (!attn_multiply(c->H, keys, &numbers) ||
          (c->received = attn_arena_array(work, numbers, sizeof(double))) == NULL))

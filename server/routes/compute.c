@@ -65,7 +65,8 @@ static double milliseconds(uint64_t from, uint64_t to) {
 void compute_end(computation *c, bool written) {
     http_exchange *x = c->x;
     problem p;
-    const bool compresses = x->takes_encoding != ENCODING_IDENTITY &&
+    /* A picture is compressed already. */
+    const bool compresses = x->takes_encoding != ENCODING_IDENTITY && c->request.picture == NULL &&
                             (x->body_encoding != ENCODING_IDENTITY || x->answer.length >= COMPRESS_FROM);
     x->answer.control = NULL;
     if (written && compresses) {
