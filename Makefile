@@ -63,7 +63,7 @@ $(BUILD)/core.a $(BUILD)/server.a:
 	@echo "  AR  $@"
 	$(Q)ar rcs $@ $^
 
-$(BUILD)/%.o: %.c | packages-build
+$(BUILD)/%.o: %.c Makefile | packages-build
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<

@@ -1,0 +1,153 @@
+/* oip.c: the Open Inference Protocol, version 2, under /v2. */
+#include "server/wire/oip.h"
+
+#include "server/routes/compute.h"
+#include "server/routes/routes.h"
+
+#include <string.h>
+
+#define VERSION "1" /* of every model */
+
+/* ---- Health ---- */
+
+void handle_oip_live(http_exchange *x) {
+    answer_document(x, json_pack("{s:b}", "live", 1));
+}
+
+/* False, with the answer given, if no new requests are wanted. */
+static bool is_ready(http_exchange *x) {
+    problem p;
+    if (!x->service->draining)
+        return true;
+    problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and wants no new requests");
+    http_answer_problem(x, &p);
+    return false;
+}
+
+void handle_oip_ready(http_exchange *x) {
+    if (is_ready(x)) /* KServe's client looks for `ready` */
+        answer_document(x, json_pack("{s:b, s:b}", "live", 1, "ready", 1));
+}
+
+void handle_oip_model_ready(http_exchange *x) {
+    const attn_model *model = attn_registry_find(&x->service->registry, x->argument);
+    if (model == NULL)
+        answer_no_model(x, x->argument, "");
+    else if (is_ready(x))
+        answer_document(x, json_pack("{s:s, s:b}", "name", model->name, "ready", 1));
+}
+
+/* ---- Metadata ---- */
+
+void handle_oip_server(http_exchange *x) {
+    answer_document(x, json_pack("{s:s, s:s, s:[s]}", "name", "attend-server", "version", ATTEND_VERSION,
+                                 "extensions", "binary_tensor_data"));
+}
+
+/* How long the dimension with this letter is, -1 if the request decides that. */
+static json_int_t dimension(const attn_config *c, char letter) {
+    switch (letter) {
+    case 'E':
+        return (json_int_t)c->embed_dim;
+    case 'X':
+        return (json_int_t)c->kdim;
+    case 'Y':
+        return (json_int_t)c->vdim;
+    case 'H':
+        return (json_int_t)c->num_heads;
+    case 'K':
+        return (json_int_t)c->num_kv_heads;
+    case 'D':
+        return (json_int_t)c->head_dim;
+    default:
+        return -1;
+    }
+}
+
+/* Appends {"name", "datatype", "shape"} to *list; NULL it is if memory runs out. */
+static void add_tensor(json_t **list, const attn_config *config, const char *name, const char *datatype,
+                       const char *letters) {
+    json_t *shape = json_array();
+    for (; shape != NULL && *letters != '\0'; letters++)
+        if (json_array_append_new(shape, json_integer(dimension(config, *letters))) != 0) {
+            json_decref(shape);
+            shape = NULL;
+        }
+    json_t *tensor = json_pack("{s:s, s:s, s:o}", "name", name, "datatype", datatype, "shape", shape);
+    if (json_array_append_new(*list, tensor) != 0) { /* which gives up the tensor, also if *list is NULL */
+        json_decref(*list);
+        *list = NULL;
+    }
+}
+
+/* The inputs of an ordinary request; head_output, which replaces all of them, is not listed, because programs
+ * that make requests from this list would send both. */
+static json_t *list_inputs(const attn_config *config) {
+    json_t *list = json_array();
+    add_tensor(&list, config, "query", "FP32", "BLE");
+    add_tensor(&list, config, "key", "FP32", "BSX");
+    add_tensor(&list, config, "value", "FP32", "BSY");
+    add_tensor(&list, config, "attn_mask", "FP32", "LS");
+    add_tensor(&list, config, "key_padding_mask", "FP32", "BS");
+    return list;
+}
+
+static json_t *list_outputs(const attn_config *config) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < oip_output_count; i++)
+        if (oip_outputs[i].letters != NULL)
+            add_tensor(&list, config, oip_outputs[i].name, oip_outputs[i].is_int32 ? "INT32" : "FP32",
+                       oip_outputs[i].letters);
+    return list;
+}
+
+void handle_oip_model(http_exchange *x) {
+    const attn_model *model = attn_registry_find(&x->service->registry, x->argument);
+    if (model == NULL) {
+        answer_no_model(x, x->argument, "");
+        return;
+    }
+    const attn_config *config = &model->layer.config;
+    answer_document(x, json_pack("{s:s, s:[s], s:s, s:o, s:o}", "name", model->name, "versions", VERSION,
+                                 "platform", "attend_server", "inputs", list_inputs(config), "outputs",
+                                 list_outputs(config)));
+}
+
+/* ---- Inference ---- */
+
+static bool read_body(http_exchange *x, attend_request *request, oip_options *protocol) {
+    const oip_body body = {x->body.bytes, x->body.length, x->has_inference_header, x->inference_header};
+    problem p;
+    if (oip_read_request(&body, x->arena, request, protocol, &p) == PROBLEM_NONE)
+        return true;
+    http_answer_problem(x, &p);
+    return false;
+}
+
+/* The request's own timeout may lower the deadline. */
+static void lower_deadline(http_exchange *x, const request_whole *timeout) {
+    uint64_t nanoseconds;
+    if (timeout->value == 0 || __builtin_mul_overflow(timeout->value, 1000, &nanoseconds))
+        return;
+    if (nanoseconds < x->time_allowed)
+        x->deadline = x->arrived + nanoseconds;
+}
+
+void handle_oip_infer(http_exchange *x) {
+    computation c;
+    oip_options protocol;
+    if (!compute_begin(&c, x))
+        return;
+    const attn_model *model = compute_model(&c, x->argument, "");
+    if (model == NULL || !read_body(x, &c.request, &protocol))
+        return;
+    lower_deadline(x, &protocol.timeout);
+    if (!compute_run(&c, model, protocol.borrows))
+        return;
+    x->answer = (wire_buffer){.arena = x->arena, .control = &c.control};
+    const bool written =
+        oip_write_answer(&c.request, &c.call, &protocol, &x->answer, &x->answer_header_length);
+    if (x->answer_header_length > 0)
+        x->media_type = "application/octet-stream";
+    compute_end(&c, written);
+}
