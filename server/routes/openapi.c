@@ -129,16 +129,40 @@ static json_t *examples_for(builder *b, const attn_model *model) {
     return examples;
 }
 
+/* The JSON form of a request body. */
+static json_t *media_of(json_t *bodies, const char *name) {
+    return json_object_get(json_object_get(json_object_get(bodies, name), "content"), "application/json");
+}
+
+/* The same in the words of the Open Inference Protocol. */
+static json_t *inference_examples_for(builder *b, const attn_model *model) {
+    const attn_config *c = &model->layer.config;
+    const struct {
+        const char *name;
+        size_t width;
+    } inputs[] = {{"query", c->embed_dim}, {"key", c->kdim}, {"value", c->vdim}};
+    json_t *list = json_array();
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        json_t *data = rows_of(b, 2, inputs[i].width);
+        const int rows = (int)json_array_size(data);
+        append(b, list,
+               json_pack("{s:s, s:s, s:[i,I], s:o}", "name", inputs[i].name, "datatype", "FP32", "shape",
+                         rows, (json_int_t)inputs[i].width, "data", data));
+    }
+    return json_pack("{s:{s:s, s:{s:o, s:{s:b}}}}", "self", "summary",
+                     "Two tokens, each of which sees itself and those before.", "value", "inputs", list,
+                     "parameters", "is_causal", 1);
+}
+
 static json_t *document(builder *b, const attn_model *model) {
     const asset text = asset_openapi();
     json_t *root = json_loadb(text.bytes, text.length, 0, NULL);
     json_t *components = json_object_get(root, "components"),
            *schemas = json_object_get(components, "schemas");
-    json_t *media = json_object_get(
-        json_object_get(json_object_get(json_object_get(components, "requestBodies"), "Attend"), "content"),
-        "application/json");
+    json_t *bodies = json_object_get(components, "requestBodies");
     put(b, json_object_get(root, "info"), "version", json_string(ATTEND_VERSION));
-    put(b, media, "examples", examples_for(b, model));
+    put(b, media_of(bodies, "Attend"), "examples", examples_for(b, model));
+    put(b, media_of(bodies, "OipInfer"), "examples", inference_examples_for(b, model));
     put(b, json_object_get(schemas, "AttendRequest"), "properties", properties_of(b, &request_fields));
     put(b, json_object_get(schemas, "View"), "properties", properties_of(b, &view_fields));
     put(b, json_object_get(json_object_get(json_object_get(schemas, "Problem"), "properties"), "code"),

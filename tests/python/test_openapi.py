@@ -23,8 +23,8 @@ def document(server):
     return found
 
 
-def examples(document):
-    media = document["components"]["requestBodies"]["Attend"]["content"]["application/json"]
+def examples(document, body="Attend"):
+    media = document["components"]["requestBodies"][body]["content"]["application/json"]
     return {name: example["value"] for name, example in media["examples"].items()}
 
 
@@ -57,7 +57,11 @@ def test_every_reference_leads_somewhere(document):
 )
 def test_every_example_works_as_it_stands(model):
     with AttendServer("--model", f"m={model}") as server:
-        found = examples(ask(server.url, "GET", "/openapi.json")[2])
+        description = ask(server.url, "GET", "/openapi.json")[2]
+        for name, value in examples(description, "OipInfer").items():
+            status, _, answer = ask(server.url, "POST", "/v2/models/m/infer", json.dumps(value))
+            assert status == 200 and answer["outputs"][0]["name"] == "output", (name, answer)
+        found = examples(description)
         assert len(found) >= 3
         for name, value in found.items():
             for path in ("/attend", "/attend/m"):
