@@ -112,7 +112,7 @@ test-python: $(BUILD)/python/ready $(BUILD)/attend-server test-c
 	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) tests/run --add $(BUILD)/totals --pytest \
 	    $(BUILD)/python/bin/python -m pytest -q -p no:cacheprovider tests/python
 
-## test-peers: hold the service against PyTorch and transformers (installs them: about 2 GB)
+## test-peers: hold the service against PyTorch and transformers (installs them: about 2.5 GB)
 test-peers: $(BUILD)/peers/ready $(BUILD)/attend-server
 	@rm -f $(BUILD)/totals-peers
 	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) HF_HUB_OFFLINE=1 tests/run --add $(BUILD)/totals-peers --pytest \
@@ -147,6 +147,48 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
+# ---- Measuring, and trying all numbers ---------------------------------------------------------------------------
+
+CXX_ALL = g++ -std=c++17 -O3 -Wall -Wextra -I. -MMD -MP
+# The peers that happen to be installed. A library of C++ needs -lstdc++ because gcc links.
+BENCH_PEERS  := simdjson yyjson
+BENCH_FOUND  := $(foreach peer,$(BENCH_PEERS),$(shell pkg-config --exists $(peer) 2>/dev/null && echo $(peer)))
+BENCH_CFLAGS := -DWITH_CHARCONV $(if $(filter simdjson,$(BENCH_FOUND)),-DWITH_SIMDJSON) $(if $(filter yyjson,$(BENCH_FOUND)),-DWITH_YYJSON)
+BENCH_PARTS  := tests/charconv tests/bench/peer_jansson $(BENCH_FOUND:%=tests/bench/peer_%)
+
+$(BUILD)/%.o: %.cc | packages-cxx
+	@mkdir -p $(@D)
+	@echo "  CXX $<"
+	$(Q)$(CXX_ALL) -c -o $@ $<
+
+$(BUILD)/tests/bench/peer_yyjson.o: CFLAGS_ALL += -DWITH_YYJSON
+
+$(BUILD)/tests/bench/bench_wire: tests/bench/bench_wire.c $(BENCH_PARTS:%=$(BUILD)/%.o) $(BUILD)/server.a $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) $(BENCH_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(if $(BENCH_FOUND),$(call libs_of,$(BENCH_FOUND))) $(LIBS_ALL) -lstdc++
+
+$(BUILD)/tests/bench/bench_base64: tests/bench/bench_base64.c $(BUILD)/server.a $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL)
+
+## bench-wire: how long numbers take to read and write as JSON and base64, next to other libraries
+bench-wire: $(BUILD)/tests/bench/bench_wire $(BUILD)/tests/bench/bench_base64
+	@$(BUILD)/tests/bench/bench_wire
+	@$(BUILD)/tests/bench/bench_base64
+
+$(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_numbers.c $(BUILD)/tests/charconv.o $(BUILD)/server.a $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL) -lstdc++
+
+## test-exhaustive: every float32 written and read back, and a thousand million decimals read (about 40 minutes of CPU time)
+test-exhaustive: $(BUILD)/tests/exhaustive/exhaustive_numbers
+	@$< $(ARGS)
+
+.PHONY: bench-wire test-exhaustive
+
 # ---- Installing what is missing ------------------------------------------------------------------------------------
 
 # $(call need,TEST,PACKAGES): installs Debian packages unless the test succeeds.
@@ -156,13 +198,15 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 	    $$as_root apt-get update -qq && \
 	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
 
-.PHONY: packages-build packages-test packages-lint packages-python
+.PHONY: packages-build packages-test packages-lint packages-python packages-cxx
 packages-build:
 	$(call need,command -v $(CC) && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
 packages-test: | packages-build
 	$(call need,pkg-config --exists criterion libcurl,libcriterion-dev libcurl4-openssl-dev)
 packages-lint:
 	$(call need,command -v clang && command -v clang-format,clang clang-format)
+packages-cxx: | packages-build
+	$(call need,command -v g++,g++)
 packages-python:
 	$(call need,$(PYTHON) -c 'import venv$(comma) ensurepip' && command -v curl,python3 python3-venv ca-certificates curl)
 comma := ,

@@ -1,7 +1,11 @@
 #include "core/size.h"
 #include "server/wire/json.h"
+#include "server/wire/json_base64.h"
 #include "server/wire/json_number.h"
+#include "server/wire/json_string.h"
 
+#include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,105 +13,153 @@ static bool append_text(wire_buffer *out, const char *text) {
     return wire_buffer_append(out, text, strlen(text));
 }
 
-/* Appends UTF-8 as a JSON string, with the escapes that RFC 8259, section 7, asks for and no others. */
-static bool append_string(wire_buffer *out, const char *text) {
-    static const char escaped[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-    if (!append_text(out, "\""))
-        return false;
-    for (; *text != '\0'; text++) {
-        char escape[8];
-        const char *name = strchr(escaped, *text);
-        size_t length = 1;
-        if (name != NULL)
-            length = (size_t)snprintf(escape, sizeof escape, "\\%c", names[name - escaped]);
-        else if ((unsigned char)*text < 0x20)
-            length = (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(unsigned char)*text);
-        else
-            escape[0] = *text;
-        if (!wire_buffer_append(out, escape, length))
-            return false;
-    }
-    return append_text(out, "\"");
+/* Writes a whole number, of at most 11 bytes, and returns how many they are. */
+static size_t write_int(int32_t value, char *text) {
+    char digits[10];
+    size_t count = 0, length = 0;
+    uint32_t left = value < 0 ? 0 - (uint32_t)value : (uint32_t)value;
+    do
+        digits[count++] = (char)('0' + left % 10);
+    while ((left /= 10) != 0);
+    if (value < 0)
+        text[length++] = '-';
+    while (count > 0)
+        text[length++] = digits[--count];
+    return length;
 }
 
-/* Appends `data` [count] as an array. */
-static bool append_row(wire_buffer *out, const float *data, size_t count) {
-    size_t bytes;
-    if (!attn_multiply(count, JSON_NUMBER_MAX + 1, &bytes) || !attn_add(bytes, 2, &bytes) ||
-        !wire_buffer_reserve(out, bytes))
-        return false;
-    char *at = out->bytes + out->length;
-    *at++ = '[';
+/* The first of `values` [count] that is minus infinity, or count. */
+static size_t find_minus_infinity(const float *values, size_t count) {
+    size_t i = 0;
+    while (i < count && values[i] != -INFINITY)
+        i++;
+    return i;
+}
+
+/* Writes `values` [count], with commas between them, which are finite or minus infinity: JSON has no word for
+ * that, and it is null. JSON_NUMBERS_MAX(count) bytes of room. */
+static char *write_or_null(const float *values, size_t count, char *at) {
+    for (size_t i = 0; i < count;) {
+        if (i > 0)
+            *at++ = ',';
+        const size_t run = find_minus_infinity(values + i, count - i);
+        i += run;
+        if (run > 0) {
+            at = json_write_numbers(values + i - run, run, at);
+        } else {
+            memcpy(at, "null", 4);
+            at += 4;
+            i++;
+        }
+    }
+    return at;
+}
+
+/* Writes `count` elements of a result from number `first` on, with commas between them. */
+static char *write_elements(const attend_result *result, size_t first, size_t count, char *at) {
+    if (!result->is_int32) {
+        const float *const values = (const float *)result->data + first;
+        return result->may_be_minus_infinity ? write_or_null(values, count, at)
+                                             : json_write_numbers(values, count, at);
+    }
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             *at++ = ',';
-        at += json_write_number(data[i], at);
+        at += write_int(((const int32_t *)result->data)[first + i], at);
     }
+    return at;
+}
+
+/* Appends `count` elements from number `first` on as an array. */
+static bool append_row(wire_buffer *out, const attend_result *result, size_t first, size_t count) {
+    size_t bytes;
+    if (!attn_multiply(count, JSON_NUMBER_MAX + 1, &bytes) ||
+        !attn_add(bytes, 2 + JSON_NUMBER_SLACK, &bytes) || !wire_buffer_reserve(out, bytes))
+        return false;
+    char *at = out->bytes + out->length;
+    *at++ = '[';
+    at = write_elements(result, first, count, at);
     *at++ = ']';
     out->length = (size_t)(at - out->bytes);
     return true;
 }
 
-/* Appends *data, of `rank` dimensions, as a nested array, and moves *data past it. It ends at the first empty
- * dimension. Calls itself once for each dimension, of which there are at most REQUEST_MAX_RANK. */
-static bool append_tensor(wire_buffer *out, const size_t *shape, size_t rank, const float **data) {
-    if (rank == 1) {
-        const float *row = *data;
-        *data += shape[0];
-        return append_row(out, row, shape[0]);
+/* Appends the elements from *next on, in the dimensions from `axis` on, as a nested array, and moves *next
+ * past them. It ends at the first empty dimension. Calls itself once for each dimension, of which there are
+ * at most SHAPE_MAX_RANK. */
+static bool append_tensor(wire_buffer *out, const attend_result *result, size_t axis, size_t *next) {
+    const size_t length = result->shape[axis];
+    if (axis + 1 == result->rank) {
+        const size_t first = *next;
+        *next += length;
+        return append_row(out, result, first, length);
     }
     if (!append_text(out, "["))
         return false;
-    for (size_t i = 0; i < shape[0]; i++)
-        if ((i > 0 && !append_text(out, ",")) || !append_tensor(out, shape + 1, rank - 1, data))
+    for (size_t i = 0; i < length; i++)
+        if ((i > 0 && !append_text(out, ",")) || !append_tensor(out, result, axis + 1, next))
             return false;
     return append_text(out, "]");
 }
 
-/* Appends ,"name":[...]; the first dimension, B, is left out of a result that is not batched. */
-static bool append_result(wire_buffer *out, const char *name, const float *data, const size_t *shape,
-                          size_t rank, bool batched) {
-    const size_t left_out = batched ? 0 : 1;
-    return append_text(out, ",\"") && append_text(out, name) && append_text(out, "\":") &&
-           append_tensor(out, shape + left_out, rank - left_out, &data);
+/* The length of the name of the object that a result is a member of, 0 if of none. */
+static size_t object_name(const char *name) {
+    const char *dot = strchr(name, '.');
+    return dot == NULL ? 0 : (size_t)(dot - name);
 }
 
-/* attn_weights: [B,H,L,S], or [B,L,S] if they are averaged. */
-static bool append_weights(wire_buffer *out, const attend_call *call) {
-    const attn_input *input = &call->input;
-    const size_t averaged[] = {input->B, input->L, input->S};
-    const size_t per_head[] = {input->B, call->model->layer.config.num_heads, input->L, input->S};
-    return append_result(out, "attn_weights", call->output.weights,
-                         call->output.average ? averaged : per_head, call->output.average ? 3 : 4,
-                         call->batched);
+/* Appends ,"name":[...] for each result (or an object, in base64), and one object for neighbours with a name
+ * before the dot. */
+static bool append_results(wire_buffer *out, const attend_result *results, size_t count, bool base64) {
+    size_t open = 0; /* length of the name of the object that is open */
+    for (size_t i = 0; i < count; i++) {
+        const char *name = results[i].name;
+        const size_t object = object_name(name);
+        const bool goes_on = open > 0 && open == object && memcmp(results[i - 1].name, name, object) == 0;
+        size_t next = 0;
+        if (open > 0 && !goes_on && !append_text(out, "}"))
+            return false;
+        if (object > 0 && !goes_on &&
+            (!append_text(out, ",\"") || !wire_buffer_append(out, name, object) || !append_text(out, "\":{")))
+            return false;
+        if (!append_text(out, object > 0 && !goes_on ? "\"" : ",\"") ||
+            !append_text(out, object > 0 ? name + object + 1 : name) || !append_text(out, "\":") ||
+            !(base64 ? json_write_base64(out, &results[i]) : append_tensor(out, &results[i], 0, &next)))
+            return false;
+        open = object;
+    }
+    return open == 0 || append_text(out, "}");
+}
+
+static bool append_seed(wire_buffer *out, const attend_call *call) {
+    char text[40];
+    snprintf(text, sizeof text, ",\"seed\":%llu", (unsigned long long)call->input.seed);
+    return !call->input.training || append_text(out, text);
 }
 
 static bool append_warnings(wire_buffer *out, const attend_call *call) {
     for (size_t i = 0; i < call->warning_count; i++)
-        if (!append_text(out, i == 0 ? ",\"warnings\":[" : ",") || !append_string(out, call->warnings[i]))
+        if (!append_text(out, i == 0 ? ",\"warnings\":[" : ",") || !json_write_string(out, call->warnings[i]))
             return false;
     return call->warning_count == 0 || append_text(out, "]");
 }
 
 bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out) {
-    const size_t shape[] = {call->input.B, call->input.L, call->model->layer.config.embed_dim};
-    if (!append_text(out, "{\"model\":") || !append_string(out, call->model->name))
+    if (!append_text(out, "{\"model\":") || !json_write_string(out, call->model->name))
         return false;
-    if (request->id != NULL && (!append_text(out, ",\"id\":") || !append_string(out, request->id)))
+    if (request->id != NULL && (!append_text(out, ",\"id\":") || !json_write_string(out, request->id)))
         return false;
-    if (!append_result(out, "output", call->output.output, shape, 3, call->batched))
-        return false;
-    if (call->output.weights != NULL && !append_weights(out, call))
-        return false;
-    return append_warnings(out, call) && append_text(out, "}");
+    const bool base64 = request->encoding == 1 + TENSORS_AS_BASE64;
+    return append_results(out, call->results, call->result_count, base64) && append_seed(out, call) &&
+           append_warnings(out, call) && append_text(out, "}");
 }
 
 bool json_write_problem(const problem *p, wire_buffer *out) {
     char offset[32];
-    if (!append_text(out, "{\"error\":") || !append_string(out, p->text) || !append_text(out, ",\"code\":") ||
-        !append_string(out, problem_name(p->code)))
+    if (!append_text(out, "{\"error\":") || !json_write_string(out, p->text) ||
+        !append_text(out, ",\"code\":") || !json_write_string(out, problem_name(p->code)))
         return false;
-    if (p->path[0] != '\0' && (!append_text(out, ",\"path\":") || !append_string(out, p->path)))
+    if (p->path[0] != '\0' && (!append_text(out, ",\"path\":") || !json_write_string(out, p->path)))
         return false;
     snprintf(offset, sizeof offset, ",\"offset\":%zu", p->offset);
     return (!p->has_offset || append_text(out, offset)) && append_text(out, "}");

@@ -1,4 +1,5 @@
-/* json_number against glibc's strtof and printf, which are exact, and against powers of ten computed anew. */
+/* json_number against glibc's strtof and printf, which are exact, and against powers of ten computed anew.
+ * `make test-exhaustive` goes through all float32. */
 #include "server/wire/json_number.h"
 #include "server/wire/json_number_powers.h"
 #include "tests/random.h"
@@ -41,27 +42,42 @@ static void divide_small(uint32_t number[LIMBS], uint32_t divisor) {
     }
 }
 
-static int highest_bit(const uint32_t number[LIMBS]) {
-    for (int i = 32 * LIMBS - 1; i >= 0; i--)
-        if (number[i / 32] >> (i % 32) & 1)
-            return i;
-    return -1;
+static void halve(uint32_t number[LIMBS]) {
+    for (int i = 0; i < LIMBS; i++)
+        number[i] = number[i] >> 1 | (i + 1 < LIMBS ? number[i + 1] << 31 : 0);
 }
 
-Test(json_number, powers_of_ten_are_what_they_are_defined_to_be) {
-    for (int k = JSON_NUMBER_POWERS_MIN; k <= JSON_NUMBER_POWERS_MAX; k++) {
-        /* 10^k times a power of two large enough that nothing but the end of 1/10^k is cut off */
-        uint32_t number[LIMBS] = {0};
-        number[k < 0 ? LIMBS - 1 : 2] = 1;
+Test(json_number, units_are_what_they_are_defined_to_be) {
+    for (int biased = 1; biased < 255; biased++) {
+        const int q = biased - 150, k = (int)floor(q * log10(2));
+        uint32_t number[LIMBS] = {0}; /* 2^q / 10^k * 2^60 */
+        if (q + 60 >= 0)
+            number[(q + 60) / 32] = (uint32_t)1 << (q + 60) % 32;
+        else
+            number[0] = 1;
         for (int i = 0; i < k; i++)
-            multiply_small(number, 10);
-        for (int i = 0; i < -k; i++)
             divide_small(number, 10);
-        const int highest = highest_bit(number);
-        uint64_t top = 0;
-        for (int i = highest; i > highest - 64; i--)
-            top = top << 1 | (number[i / 32] >> (i % 32) & 1);
-        cr_assert_eq(json_number_powers[k - JSON_NUMBER_POWERS_MIN], top + 1, "10^%d", k);
+        for (int i = 0; i < -k; i++)
+            multiply_small(number, 10);
+        for (int i = 0; i < -(q + 60); i++)
+            halve(number);
+        const uint64_t unit = (uint64_t)number[1] << 32 | number[0];
+        for (int i = 2; i < LIMBS; i++)
+            cr_assert_eq(number[i], 0);
+        cr_assert_eq(json_number_units[biased].unit, unit + 1, "2^%d", q);
+        cr_assert_eq(json_number_units[biased].x, k + 6, "2^%d", q);
+        cr_assert_eq(json_number_units[biased].uneven, biased < 81 || biased > 151, "2^%d", q);
+    }
+    cr_assert_eq(json_number_units[0].unit, 0);
+    cr_assert_eq(json_number_units[0].x, 0);
+    cr_assert_eq(json_number_units[0].uneven, 0);
+}
+
+Test(json_number, powers_of_ten_are_the_nearest) {
+    for (int k = -JSON_NUMBER_TENS_MAX; k <= JSON_NUMBER_TENS_MAX; k++) {
+        char text[16];
+        sprintf(text, "1e%d", k);
+        cr_assert_eq(json_number_tens[k + JSON_NUMBER_TENS_MAX], strtod(text, NULL), "%s", text);
     }
 }
 

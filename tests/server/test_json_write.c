@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <float.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 static attn_arena *arena;
@@ -22,24 +23,32 @@ static void tear_down(void) {
 
 TestSuite(json_write, .init = set_up, .fini = tear_down);
 
-/* A model "m" with these dimensions, and a call on it. */
+/* A model "m", and a call on it. */
 typedef struct {
     attn_model model;
     attend_call call;
     attend_request request;
 } set_of_three;
 
-static void fill(set_of_three *s, size_t B, size_t L, size_t S, size_t H, size_t E) {
+static void begin(set_of_three *s) {
     memset(s, 0, sizeof *s);
     strcpy(s->model.name, "m");
-    s->model.layer.config.num_heads = H;
-    s->model.layer.config.embed_dim = E;
     s->call.model = &s->model;
-    s->call.input.B = B;
-    s->call.input.L = L;
-    s->call.input.S = S;
-    s->call.batched = true;
 }
+
+/* Adds a result to the call; the shape ends with a negative number. */
+static attend_result *add(set_of_three *s, const char *name, const void *data, const int *shape) {
+    attend_result *result = &s->call.results[s->call.result_count++];
+    *result = (attend_result){.name = name, .data = data};
+    for (; shape[result->rank] >= 0; result->rank++)
+        result->shape[result->rank] = (size_t)shape[result->rank];
+    return result;
+}
+
+#define SHAPE(...)                                                                                           \
+    (const int[]) {                                                                                          \
+        __VA_ARGS__, -1                                                                                      \
+    }
 
 static const char *answer(const set_of_three *s) {
     out.length = 0;
@@ -54,59 +63,97 @@ static void expect_answer(const set_of_three *s, const char *expected) {
 }
 
 Test(json_write, shapes) {
-    float output[] = {1, -0.0F, 0.5F, 1e-7F}, weights[] = {0.25F, 0.75F, 1, 0, 0.5F, 0.125F, 1e5F, 3};
+    const float output[] = {1, -0.0F, 0.5F, 1e-7F}, weights[] = {0.25F, 0.75F, 1, 0, 0.5F, 0.125F, 1e5F, 3};
     set_of_three s;
-    fill(&s, 2, 1, 2, 2, 2);
-    s.call.output.output = output;
+    begin(&s);
+    expect_answer(&s, "{\"model\":\"m\"}");
+    add(&s, "output", output, SHAPE(2, 1, 2));
     expect_answer(&s, "{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]]}");
-    s.call.output.weights = weights;
+    add(&s, "attn_weights", weights, SHAPE(2, 2, 1, 2));
     expect_answer(&s, "{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]],"
                       "\"attn_weights\":[[[[0.25,0.75]],[[1,0]]],[[[0.5,0.125]],[[1e5,3]]]]}");
-    s.call.output.average = true;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]],"
-                      "\"attn_weights\":[[[0.25,0.75]],[[1,0]]]}");
-}
-
-Test(json_write, without_a_batch) {
-    float output[] = {1, 2, 3, 4}, weights[] = {0.25F, 0.75F, 1, 0};
-    set_of_three s;
-    fill(&s, 1, 2, 1, 2, 2);
-    s.call.batched = false;
-    s.call.output.output = output;
-    s.call.output.weights = weights;
-    expect_answer(&s,
-                  "{\"model\":\"m\",\"output\":[[1,2],[3,4]],\"attn_weights\":[[[0.25],[0.75]],[[1],[0]]]}");
-    s.call.output.average = true;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[1,2],[3,4]],\"attn_weights\":[[0.25],[0.75]]}");
+    begin(&s);
+    add(&s, "lse", weights, SHAPE(8));
+    expect_answer(&s, "{\"model\":\"m\",\"lse\":[0.25,0.75,1,0,0.5,0.125,1e5,3]}");
 }
 
 Test(json_write, arrays_end_at_an_empty_dimension) {
-    float nothing[1];
+    static const struct {
+        int shape[5];
+        const char *text;
+    } cases[] = {
+        {{0, -1}, "[]"},
+        {{0, 0, 4, -1}, "[]"},
+        {{2, 0, 4, -1}, "[[],[]]"},
+        {{2, 2, 0, 3, -1}, "[[[],[]],[[],[]]]"},
+        {{1, 1, 1, 0, -1}, "[[[[]]]]"},
+        {{1, 0, 0, -1}, "[[]]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char expected[64];
+        set_of_three s;
+        begin(&s);
+        add(&s, "output", "", cases[i].shape);
+        snprintf(expected, sizeof expected, "{\"model\":\"m\",\"output\":%s}", cases[i].text);
+        expect_answer(&s, expected);
+    }
+}
+
+Test(json_write, objects_of_results) {
+    const float numbers[] = {1, 2};
+    const int32_t keys[] = {-1, 7};
     set_of_three s;
-    fill(&s, 0, 0, 0, 2, 4);
-    s.call.output.output = s.call.output.weights = nothing;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[],\"attn_weights\":[]}");
-    fill(&s, 2, 0, 3, 2, 4);
-    s.call.output.output = s.call.output.weights = nothing;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[],[]],\"attn_weights\":[[[],[]],[[],[]]]}");
-    s.call.output.average = true;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[],[]],\"attn_weights\":[[],[]]}");
-    float zeros[4] = {0};
-    fill(&s, 1, 1, 0, 1, 4);
-    s.call.output.output = zeros;
-    s.call.output.weights = nothing;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[[0,0,0,0]]],\"attn_weights\":[[[[]]]]}");
-    fill(&s, 1, 0, 0, 1, 4);
-    s.call.batched = false;
-    s.call.output.output = s.call.output.weights = nothing;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[],\"attn_weights\":[[]]}");
+    begin(&s);
+    add(&s, "output", numbers, SHAPE(2));
+    add(&s, "attn_weights.values", numbers, SHAPE(1, 2));
+    add(&s, "attn_weights.indices", keys, SHAPE(1, 2))->is_int32 = true;
+    add(&s, "attn.x", numbers, SHAPE(1)); /* a name that the one before begins with */
+    add(&s, "attn", numbers, SHAPE(1));
+    add(&s, "stats.argmax", keys, SHAPE(2, 1))->is_int32 = true;
+    expect_answer(
+        &s, "{\"model\":\"m\",\"output\":[1,2],\"attn_weights\":{\"values\":[[1,2]],\"indices\":[[-1,7]]},"
+            "\"attn\":{\"x\":[1]},\"attn\":[1],\"stats\":{\"argmax\":[[-1],[7]]}}");
+    add(&s, "other.x", numbers, SHAPE(1)); /* as long as the one before */
+    add(&s, "lse", numbers, SHAPE(1));
+    cr_expect(strstr(answer(&s), "\"stats\":{\"argmax\":[[-1],[7]]},\"other\":{\"x\":[1]},\"lse\":[1]}") !=
+                  NULL,
+              "%s", out.bytes);
+}
+
+Test(json_write, whole_numbers) {
+    const int32_t numbers[] = {0, 1, -1, 9, 10, -10, 1000000007, INT32_MAX, INT32_MIN};
+    set_of_three s;
+    begin(&s);
+    add(&s, "i", numbers, SHAPE(9))->is_int32 = true;
+    expect_answer(&s, "{\"model\":\"m\",\"i\":[0,1,-1,9,10,-10,1000000007,2147483647,-2147483648]}");
+}
+
+Test(json_write, minus_infinity_is_null) {
+    const float numbers[] = {-INFINITY, 1.5F, -FLT_MAX, -INFINITY};
+    set_of_three s;
+    begin(&s);
+    add(&s, "lse", numbers, SHAPE(2, 2))->may_be_minus_infinity = true;
+    expect_answer(&s, "{\"model\":\"m\",\"lse\":[[null,1.5],[-3.4028235e38,null]]}");
+}
+
+Test(json_write, the_seed_of_a_training_step) {
+    set_of_three s;
+    begin(&s);
+    s.call.input.seed = 9007199254740991;
+    expect_answer(&s, "{\"model\":\"m\"}");
+    s.call.input.training = true;
+    s.call.warnings[s.call.warning_count++] = "w";
+    add(&s, "output", "", SHAPE(0));
+    expect_answer(&s, "{\"model\":\"m\",\"output\":[],\"seed\":9007199254740991,\"warnings\":[\"w\"]}");
+    s.call.input.seed = 0;
+    expect_answer(&s, "{\"model\":\"m\",\"output\":[],\"seed\":0,\"warnings\":[\"w\"]}");
 }
 
 Test(json_write, texts) {
-    float output[] = {1};
+    const float output[] = {1};
     set_of_three s;
-    fill(&s, 1, 1, 1, 1, 1);
-    s.call.output.output = output;
+    begin(&s);
+    add(&s, "output", output, SHAPE(1, 1, 1));
     s.request.id = "a \"b\" \\ / \b\f\n\r\t \x01\x1f\x7f \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
     s.call.warnings[0] = "first \"one\"";
     s.call.warnings[1] = "second";
@@ -154,30 +201,31 @@ static float *random_floats(uint64_t *state, size_t count) {
 Test(json_write, random_answers_read_back) {
     uint64_t state = test_seed("random_answers_read_back");
     for (int round = 0; round < 200; round++) {
+        static const char *const names[] = {"output", "attn_weights", "lse", "stats.max", "stats.received"};
         set_of_three s;
-        const size_t B = random_below(&state, 4), L = random_below(&state, 6), S = random_below(&state, 6);
-        const size_t H = 1 + random_below(&state, 3), E = H * (1 + random_below(&state, 40));
-        const size_t unbatched = random_below(&state, 2);
-        const size_t batches = unbatched ? 1 : B;
-        fill(&s, batches, L, S, H, E);
-        s.call.batched = !unbatched;
-        s.call.output.average = random_below(&state, 2) == 0;
-        s.call.output.output = random_floats(&state, batches * L * E);
-        s.call.output.weights = random_floats(&state, batches * H * L * S);
+        begin(&s);
+        for (size_t i = 0; i < 5; i++) {
+            int shape[5] = {-1, -1, -1, -1, -1};
+            size_t count = 1;
+            for (size_t axis = 0, rank = 1 + random_below(&state, 4); axis < rank; axis++) {
+                shape[axis] = (int)random_below(&state, axis + 1 == rank ? 100 : 7);
+                count *= (size_t)shape[axis];
+            }
+            add(&s, names[i], random_floats(&state, count), shape);
+        }
         const char *text = answer(&s);
         cr_assert_eq(strpbrk(text, " \t\r\n"), NULL, "%s", text);
         json_error_t error;
-        json_t *tree = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+        json_t *tree = json_loads(text, JSON_REJECT_DUPLICATES, &error), *stats;
         cr_assert(tree != NULL, "%s: %s", error.text, text);
-        const size_t output_shape[] = {batches, L, E}, all[] = {batches, H, L, S}, mean[] = {batches, L, S};
-        const float *data = s.call.output.output;
-        check_array(json_object_get(tree, "output"), output_shape + unbatched, 3 - unbatched, &data);
-        data = s.call.output.weights;
-        if (s.call.output.average)
-            check_array(json_object_get(tree, "attn_weights"), mean + unbatched, 3 - unbatched, &data);
-        else
-            check_array(json_object_get(tree, "attn_weights"), all + unbatched, 4 - unbatched, &data);
-        cr_assert_eq(json_object_size(tree), 3);
+        stats = json_object_get(tree, "stats");
+        for (size_t i = 0; i < 5; i++) {
+            const char *dot = strchr(names[i], '.');
+            const float *data = s.call.results[i].data;
+            check_array(dot == NULL ? json_object_get(tree, names[i]) : json_object_get(stats, dot + 1),
+                        s.call.results[i].shape, s.call.results[i].rank, &data);
+        }
+        cr_assert(json_object_size(tree) == 5 && json_object_size(stats) == 2);
         json_decref(tree);
     }
 }
@@ -186,8 +234,9 @@ Test(json_write, random_answers_read_back) {
 Test(json_write, the_reader_reads_what_the_writer_wrote) {
     uint64_t state = test_seed("the_reader_reads_what_the_writer_wrote");
     set_of_three s;
-    fill(&s, 3, 5, 1, 1, 257);
-    s.call.output.output = random_floats(&state, 3 * 5 * 257);
+    begin(&s);
+    const float *data = random_floats(&state, 3 * 5 * 257);
+    add(&s, "output", data, SHAPE(3, 5, 257));
     answer(&s);
     char *text = strstr(out.bytes, "\"output\"");
     cr_assert(text != NULL);
@@ -197,7 +246,7 @@ Test(json_write, the_reader_reads_what_the_writer_wrote) {
     problem p;
     cr_assert_eq(json_read_request(text, strlen(text), arena, &request, &p), PROBLEM_NONE);
     cr_expect(request.query.shape[0] == 3 && request.query.shape[1] == 5 && request.query.shape[2] == 257);
-    cr_expect(memcmp(request.query.data, s.call.output.output, 3 * 5 * 257 * sizeof(float)) == 0);
+    cr_expect(memcmp(request.query.data, data, 3 * 5 * 257 * sizeof(float)) == 0);
 }
 
 /* ---- Problems ---- */
@@ -225,10 +274,12 @@ Test(json_write, problems) {
 }
 
 Test(json_write, memory_that_runs_out_is_told) {
-    float output[64] = {0};
+    const float output[64] = {0};
     set_of_three s;
-    fill(&s, 1, 8, 1, 1, 8);
-    s.call.output.output = output;
+    begin(&s);
+    add(&s, "output", output, SHAPE(1, 8, 8));
+    add(&s, "stats.max", output, SHAPE(1, 8));
+    s.call.input.training = true;
     s.request.id = "an id";
     bool ran_out = false, ran_through = false;
     for (size_t limit = 0; limit < 8192; limit += 64) {
