@@ -59,7 +59,7 @@ typedef struct {
     size_t head_dim;     /* D; E / H unless said otherwise */
     size_t kdim, vdim;   /* width of a key and of a value as they come in; E unless said otherwise */
     bool bias;           /* are there biases on the projections? Which ones, the layer knows */
-    double dropout;      /* 0 <= dropout < 1, of the weights, in training only */
+    double dropout;      /* 0 <= dropout <= 1, of the weights, in training only */
     bool add_bias_kv;    /* an extra key and value, learned */
     bool add_zero_attn;  /* an extra key and value of zeros */
     bool causal; /* a query sees keys at its own and earlier positions, unless the caller says otherwise */

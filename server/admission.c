@@ -132,7 +132,8 @@ static problem_code choose_answer(const request_head *head, http_exchange *x, pr
 }
 
 static problem_code choose_body(const request_head *head, http_exchange *x, problem *p) {
-    const char *type = head->content_type;
+    /* An empty header says no more than none. */
+    const char *type = head->content_type != NULL && *head->content_type != '\0' ? head->content_type : NULL;
     char list[200];
     for (size_t i = 0; i < wire_format_count; i++)
         if (wire_formats[i].read != NULL &&
@@ -182,8 +183,9 @@ static problem_code check_media(const request_head *head, bool has_body, http_ex
     return code != PROBLEM_NONE ? code : choose_encodings(head, x, p);
 }
 
-static problem_code refuse_parameter(const request_head *head, size_t n, const char *why, problem *p) {
-    problem_set(p, PROBLEM_UNKNOWN_FIELD, "the query parameter '%.60s' %s", head->parameters[n].name, why);
+static problem_code refuse_parameter(const request_head *head, size_t n, problem_code code, const char *why,
+                                     problem *p) {
+    problem_set(p, code, "the query parameter '%.60s' %s", head->parameters[n].name, why);
     problem_at(p, head->parameters[n].name);
     return p->code;
 }
@@ -192,18 +194,19 @@ static problem_code refuse_parameter(const request_head *head, size_t n, const c
 static problem_code check_parameters(const request_head *head, http_exchange *x, problem *p) {
     const bool picture = x->out != NULL && strcmp(x->out->media_type, FORMAT_PNG) == 0;
     if (head->parameter_count > 0 && !picture)
-        return refuse_parameter(head, 0,
+        return refuse_parameter(head, 0, PROBLEM_UNKNOWN_FIELD,
                                 x->route->media == MEDIA_TENSORS
                                     ? "is unknown here; head, batch, cell and scale go with Accept: image/png"
                                     : "is unknown; this path takes none",
                                 p);
     if (head->parameter_count > HEAD_PARAMETERS)
-        return refuse_parameter(head, HEAD_PARAMETERS - 1, "is one of more than a picture has", p);
+        return refuse_parameter(head, HEAD_PARAMETERS - 1, PROBLEM_BAD_VALUE,
+                                "is one of more than a picture has", p);
     for (size_t i = 0; i < head->parameter_count; i++) {
         const char *value = head->parameters[i].value;
         for (size_t j = 0; j < i; j++)
             if (strcmp(head->parameters[i].name, head->parameters[j].name) == 0)
-                return refuse_parameter(head, i, "is there twice", p);
+                return refuse_parameter(head, i, PROBLEM_BAD_VALUE, "is there twice", p);
         if (picture_read_parameter(head->parameters[i].name, value == NULL ? "" : value, &x->picture, p) !=
             PROBLEM_NONE)
             return p->code;

@@ -110,8 +110,8 @@ static attn_status store_scores(attn_pass *pass, const attn_block *block) {
 
 /* Adds weights [rows, count] v [count, D] to the sums. A sum of many values in float32 would be far off, so
  * the keys are taken in blocks. */
-static void mix_finite(const attn_pass *pass, const attn_block *block, const float *weights, const float *v,
-                       size_t count) {
+static void mix_keys(const attn_pass *pass, const attn_block *block, const float *weights, const float *v,
+                     size_t count) {
     const size_t D = pass->layer->config.head_dim;
     for (size_t first = 0; first < count; first += MIX_KEYS) {
         const size_t now = count - first < MIX_KEYS ? count - first : MIX_KEYS;
@@ -122,17 +122,17 @@ static void mix_finite(const attn_pass *pass, const attn_block *block, const flo
     }
 }
 
-/* The same where a value may not be finite: a key with weight zero is left out, not multiplied, as a value
- * that is masked out must not leak as 0 * infinity. */
-static void mix_any(const attn_pass *pass, const attn_block *block, const float *weights, const float *v,
-                    size_t count) {
-    const size_t D = pass->layer->config.head_dim;
-    for (size_t n = 0; n < block->rows; n++)
-        for (size_t j = 0; j < count; j++) {
-            const double weight = (double)weights[n * block->columns + j];
-            for (size_t d = 0; weight != 0 && d < D; d++)
-                pass->sums[n * D + d] += weight * (double)v[j * pass->kv_width + d];
-        }
+/* Does a weight that is not zero belong to a value beyond float32? */
+static bool is_spoiled(const attn_pass *pass, const attn_block *block) {
+    const size_t Hkv = pass->layer->config.num_kv_heads, head = attn_kv_head(pass, block->h);
+    for (size_t j = block->keys.from; pass->spoiled != NULL && j < block->keys.to; j++) {
+        if (!pass->spoiled[(block->b * pass->input->S + j) * Hkv + head])
+            continue;
+        for (size_t n = 0; n < block->rows; n++)
+            if (pass->scores[n * block->columns + (j - block->keys.from)] != 0)
+                return true;
+    }
+    return false;
 }
 
 /* head_output [rows, D] = weights [rows, columns] and the values of their keys, mixed. */
@@ -143,8 +143,8 @@ static void mix(const attn_pass *pass, const attn_block *block) {
     float *out =
         pass->head_output + (block->b * pass->input->L + block->first) * pass->q_width + block->h * D;
     memset(pass->sums, 0, block->rows * D * sizeof *pass->sums);
-    (pass->v_is_finite ? mix_finite : mix_any)(pass, block, pass->scores, v, visible);
-    mix_finite(pass, block, pass->scores + visible, pass->extra_v + head, pass->extra);
+    mix_keys(pass, block, pass->scores, v, visible);
+    mix_keys(pass, block, pass->scores + visible, pass->extra_v + head, pass->extra);
     for (size_t n = 0; n < block->rows; n++)
         for (size_t d = 0; d < D; d++)
             out[n * pass->q_width + d] = (float)pass->sums[n * D + d];
@@ -165,6 +165,12 @@ static attn_status attend_block(attn_pass *pass, const attn_block *block) {
             drop(pass, block, n);
         store_weights(pass, block, n);
     }
+    if (is_spoiled(pass, block))
+        return attn_fail(
+            pass->error, ATTN_BAD_VALUE,
+            "a value that is attended to in batch %zu, head %zu is beyond float32: the inputs are too "
+            "large for this model's weights",
+            block->b, block->h);
     mix(pass, block);
     return ATTN_OK;
 }
@@ -218,7 +224,8 @@ static attn_status hand_out(const attn_pass *pass) {
         beyond = "q";
     if (out->k != NULL && !split_heads(pass, pass->k, S, Hkv, pass->extra_k, pass->extra, out->k))
         beyond = "k";
-    if (out->v != NULL && !split_heads(pass, pass->v, S, Hkv, pass->extra_v, pass->extra, out->v))
+    if (out->v != NULL &&
+        (pass->spoiled != NULL || !split_heads(pass, pass->v, S, Hkv, pass->extra_v, pass->extra, out->v)))
         beyond = "v";
     if (out->head_output != NULL && !split_heads(pass, pass->head_output, L, H, NULL, 0, out->head_output))
         beyond = "head_output";
@@ -269,7 +276,7 @@ static bool allocate(attn_pass *pass) {
 static void release(attn_pass *pass) {
     void *const used[] = {pass->q,       pass->k,           pass->v,       pass->extra_k,
                           pass->extra_v, pass->head_output, pass->buckets, pass->scores,
-                          pass->raw,     pass->mixed,       pass->sums};
+                          pass->raw,     pass->mixed,       pass->sums,    pass->spoiled};
     for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
         attn_arena_release(pass->work, used[i]);
     attn_collect_end(&pass->collector, pass->work);

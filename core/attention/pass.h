@@ -39,7 +39,8 @@ typedef struct {
     float *mixed; /* [block rows, D]: the values of some keys, mixed */
     double *sums; /* [block rows, D] */
     attn_collector collector;
-    bool v_is_finite;
+    bool
+        *spoiled; /* [B, S, Hkv]: where a value is beyond float32, and was replaced by zeros; NULL: nowhere */
 } attn_pass;
 
 /* Some query rows of one head, and the keys that at least one of them may see by its position. The columns of

@@ -116,6 +116,23 @@ static void norm_inputs(attn_pass *pass) {
         norm_head(pass->k + n * c->head_dim, c->head_dim, layer->k_norm, c->qk_norm_eps);
 }
 
+/* A value beyond float32 must not leak where its weight is zero, as 0 * infinity. Its head becomes zeros,
+ * which is remembered: where its weight is not zero, the result is beyond float32 too. */
+static attn_status replace_spoiled(attn_pass *pass) {
+    const size_t D = pass->layer->config.head_dim;
+    const size_t heads = pass->input->B * pass->input->S * pass->layer->config.num_kv_heads;
+    if (attn_all_finite(pass->v, heads * D))
+        return ATTN_OK;
+    if ((pass->spoiled = attn_arena_array(pass->work, heads, sizeof *pass->spoiled)) == NULL)
+        return attn_pass_no_memory(pass);
+    for (size_t n = 0; n < heads; n++) {
+        pass->spoiled[n] = !attn_all_finite(pass->v + n * D, D);
+        if (pass->spoiled[n])
+            memset(pass->v + n * D, 0, D * sizeof *pass->v);
+    }
+    return ATTN_OK;
+}
+
 attn_status attn_project_inputs(attn_pass *pass) {
     const attn_layer *w = pass->layer;
     const attn_config *c = &w->config;
@@ -134,8 +151,7 @@ attn_status attn_project_inputs(attn_pass *pass) {
     if (c->rope.style != ATTN_ROPE_NONE)
         status = rotate_inputs(pass);
     make_extra(pass);
-    pass->v_is_finite = attn_all_finite(pass->v, keys * pass->kv_width);
-    return status;
+    return status == ATTN_OK ? replace_spoiled(pass) : status;
 }
 
 attn_status attn_project_output(attn_pass *pass) {

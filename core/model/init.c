@@ -66,8 +66,8 @@ static bool take_plain(const char *text, double *value) {
 
 static const char *take_fraction(const char *text, void *field) {
     double value;
-    if (!take_plain(text, &value) || !(value < 1))
-        return "a number from 0 to below 1";
+    if (!take_plain(text, &value) || !(value <= 1))
+        return "a number from 0 to 1";
     *(double *)field = value;
     return NULL;
 }

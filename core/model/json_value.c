@@ -71,9 +71,9 @@ attn_status attn_json_whole(const char *where, const char *key, const json_t *va
 attn_status attn_json_fraction(const char *where, const char *key, const json_t *value, double *result,
                                attn_error *error) {
     const double number = json_number_value(value);
-    if (!json_is_number(value) || !(number >= 0) || !(number < 1)) {
+    if (!json_is_number(value) || !(number >= 0) || !(number <= 1)) {
         attn_shown found;
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected a number from 0 to below 1, found %s",
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected a number from 0 to 1, found %s",
                          where, key, attn_json_show(&found, value));
     }
     *result = number;

@@ -24,7 +24,7 @@ attn_status attn_json_read(const char *path, size_t limit, json_t **object, attn
 attn_status attn_json_whole(const char *where, const char *key, const json_t *value, size_t least,
                             size_t most, size_t *result, attn_error *error);
 
-/* Takes a number in 0 <= x < 1. */
+/* Takes a number in 0 <= x <= 1. */
 attn_status attn_json_fraction(const char *where, const char *key, const json_t *value, double *result,
                                attn_error *error);
 

@@ -163,7 +163,7 @@ static const struct {
     {HEADS ",\"kdim\":0}", "\"kdim\": " WHOLE "16777216, found 0"},
     {HEADS ",\"vdim\":16777217}", "\"vdim\": " WHOLE "16777216, found 16777217"},
     {HEADS ",\"bias\":\"true\"}", "\"bias\": expected true or false, found \"true\""},
-    {HEADS ",\"dropout\":1}", "\"dropout\": expected a number from 0 to below 1, found 1"},
+    {HEADS ",\"dropout\":1.5}", "\"dropout\": expected a number from 0 to 1, found 1.5"},
     {HEADS ",\"add_bias_kv\":1}", "\"add_bias_kv\": expected true or false, found 1"},
     {HEADS ",\"add_zero_attn\":[]}", "\"add_zero_attn\": expected true or false, found an array"},
     {HEADS ",\"num_kv_heads\":3}", "num_kv_heads 3: expected a divisor of num_heads, which is 4"},

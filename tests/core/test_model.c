@@ -109,8 +109,8 @@ Test(init, bad_texts) {
     REFUSED("init:embed_dim=8.0", "\"embed_dim\": expected a whole number", "found \"8.0\"");
     REFUSED("init:embed_dim=10", "num_heads 8: expected a divisor of embed_dim, which is 10");
     REFUSED("init:bias=1", "\"bias\": expected true or false, found \"1\"");
-    REFUSED("init:dropout=1", "\"dropout\": expected a number from 0 to below 1, found \"1\"");
-    REFUSED("init:dropout=1.0", "\"dropout\": expected");
+    REFUSED("init:dropout=1.5", "\"dropout\": expected a number from 0 to 1, found \"1.5\"");
+    REFUSED("init:dropout=1.01", "\"dropout\": expected");
     REFUSED("init:dropout=nan", "\"dropout\": expected");
     REFUSED("init:dropout=-0.5", "\"dropout\": expected");
     REFUSED("init:dropout=0x0p0", "\"dropout\": expected");

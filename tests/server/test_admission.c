@@ -37,6 +37,18 @@ static const struct {
     {{FINE, .content_length = "1001"}, PROBLEM_TOO_LARGE, "--max-body"},
     {{FINE, .content_length = "99999999999999999999999999"}, PROBLEM_TOO_LARGE, "--max-body"},
     {{FINE, .parameters = {{"mode", "x"}}, .parameter_count = 1}, PROBLEM_UNKNOWN_FIELD, "'mode'"},
+    {{FINE, .content_type = ""}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "image/png", .parameters = {{"head", "2"}}, .parameter_count = 1}, PROBLEM_NONE, ""},
+    {{FINE, .parameters = {{"head", "2"}}, .parameter_count = 1}, PROBLEM_UNKNOWN_FIELD, "Accept: image/png"},
+    {{FINE, .accept = "image/png", .parameters = {{"head", "2"}, {"head", "3"}}, .parameter_count = 2},
+     PROBLEM_BAD_VALUE,
+     "twice"},
+    {{FINE, .accept = "image/png", .parameters = {{"head", "2"}, {"mode", "3"}}, .parameter_count = 2},
+     PROBLEM_UNKNOWN_FIELD,
+     "'mode'"},
+    {{FINE, .accept = "image/png", .parameters = {[7] = {"head", "1"}}, .parameter_count = 9},
+     PROBLEM_BAD_VALUE,
+     "more than"},
     {{FINE, .request_timeout = "0"}, PROBLEM_BAD_VALUE, "X-Request-Timeout"},
     {{FINE, .request_timeout = "-5"}, PROBLEM_BAD_VALUE, "'-5'"},
     {{FINE, .request_timeout = "5s"}, PROBLEM_BAD_VALUE, "'5s'"},
@@ -155,4 +167,29 @@ Test(admission, takes_the_length_of_the_inference_header) {
     head.inference_header = "120";
     cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
     cr_assert(x.has_inference_header && x.inference_header == 120);
+}
+
+/* The highest q wins; ties go in the order JSON, safetensors, PNG; the most specific range decides. */
+Test(admission, chooses_the_format_of_the_answer) {
+    static const struct {
+        const char *accept, *more, *chosen;
+    } wishes[] = {
+        {NULL, NULL, "application/json"},
+        {"*/*", NULL, "application/json"},
+        {"application/*", NULL, "application/json"},
+        {"image/png, application/json", NULL, "application/json"},
+        {"image/png;q=0.5, application/json;q=0.4", NULL, "image/png"},
+        {"application/vnd.safetensors, image/png", NULL, "application/vnd.safetensors"},
+        {"*/*;q=0.1, application/vnd.safetensors;q=0.2", NULL, "application/vnd.safetensors"},
+        {"application/*, application/json;q=0", NULL, "application/vnd.safetensors"},
+        {"image/*", NULL, "image/png"},
+        {"application/json;q=0.3", "image/png", "image/png"},
+    };
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        http_exchange x = {0};
+        problem p;
+        const request_head head = {FINE, .accept = wishes[i].accept, .more_accept = wishes[i].more};
+        cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%zu: %s", i, p.text);
+        cr_assert_str_eq(x.out->media_type, wishes[i].chosen, "%zu", i);
+    }
 }
