@@ -73,8 +73,8 @@ attn_status attn_json_fraction(const char *where, const char *key, const json_t 
     const double number = json_number_value(value);
     if (!json_is_number(value) || !(number >= 0) || !(number <= 1)) {
         attn_shown found;
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected a number from 0 to 1, found %s",
-                         where, key, attn_json_show(&found, value));
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected a number from 0 to 1, found %s", where,
+                         key, attn_json_show(&found, value));
     }
     *result = number;
     return ATTN_OK;
