@@ -63,3 +63,9 @@ def server(tmp_path_factory):
 @pytest.fixture
 def url(server):
     return server.url
+
+
+@pytest.fixture(params=["safetensors", "json"])
+def wire(request):
+    """What the client speaks: its results are the same."""
+    return request.param

@@ -29,7 +29,7 @@ def report(**changes):
             "request_bytes": 10,
             "answer_bytes": 20,
         },
-        "loop": {"concurrency": 1, "warmup": 0, "decode": False},
+        "loop": {"concurrency": 1, "warmup": 0, "decode": False, "wire": "json"},
         "init_seed": None,
         "service": side(),
         "torch": side(p50=0.8, p95=1.0, calls_per_second=400.0),
@@ -68,7 +68,7 @@ def test_ratio_when_unsteady(wide):
 
 
 def test_ratio_of_many_callers_is_of_throughput():
-    text = bench_report.table(report(loop={"concurrency": 4, "warmup": 0, "decode": False}))
+    text = bench_report.table(report(loop={"concurrency": 4, "warmup": 0, "decode": False, "wire": "json"}))
     assert "0.25 = service / torch, calls a second: 4 callers of the service, one of torch" in line(
         text, "ratio"
     )
@@ -76,8 +76,23 @@ def test_ratio_of_many_callers_is_of_throughput():
 
 def test_what_the_rest_is():
     assert "0.375 ms: HTTP, network, Python;" in line(bench_report.table(report()), "rest")
-    decoded = report(loop={"concurrency": 1, "warmup": 0, "decode": True})
+    decoded = report(loop={"concurrency": 1, "warmup": 0, "decode": True, "wire": "json"})
     assert "HTTP, network, making and reading JSON in Python;" in line(bench_report.table(decoded), "rest")
+
+
+@pytest.mark.parametrize(
+    "decode, wire, service",
+    [
+        (False, "json", "HTTP round trip, ready JSON body to last byte"),
+        (False, "safetensors", "HTTP round trip, ready safetensors body to last byte"),
+        (True, "json", "encode JSON, ask, decode in Python"),
+        (True, "safetensors", "encode safetensors, ask, decode in Python"),
+    ],
+)
+def test_the_wire_is_named(decode, wire, service):
+    text = bench_report.table(report(loop={"concurrency": 1, "warmup": 0, "decode": decode, "wire": wire}))
+    assert line(text, "service") == f"service  {service}, 1 at a time"
+    assert ("reading safetensors in Python" in text) == (decode and wire == "safetensors")
 
 
 def test_the_rest_is_taken_call_by_call():
@@ -146,3 +161,26 @@ def test_init_seed_is_for_init_models(url):
 def test_key_length_alone_keeps_the_query(url):
     _, text, _ = command(url, "bench", "--no-torch", "--requests", 1, "--key-length", 3)
     assert "query [2, 10, 512], key [2, 3, 512]" in text
+
+
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize("wire", [None, "json", "safetensors"])
+def test_bytes_of_each_wire(url, tmp_path, decode, wire):
+    """Of (1, 2, 512) float32, 4096 bytes: what is beyond is a header, or digits."""
+    options = (("--wire", wire) if wire else ()) + (("--decode",) if decode else ())
+    options += ("--no-torch", "--warmup", 0, "--shape", "1,2,512", "--requests", 2, "--json", tmp_path / "r.json")
+    code, text, errors = command(url, "bench", *options)
+    assert code == 0, errors
+    found = json.loads((tmp_path / "r.json").read_text())
+    wire = wire or ("safetensors" if decode else "json")
+    assert found["loop"]["wire"] == wire and found["service"]["calls"] == 2
+    for size in (found["request"]["request_bytes"], found["request"]["answer_bytes"]):
+        assert 4096 < size < 4096 + 512 if wire == "safetensors" else size > 2 * 4096
+
+
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize("wire", ["json", "safetensors"])
+def test_all_requests_are_on_the_same_wire(decode, wire):
+    with FakeService(ONE) as service:
+        assert command(service.url, *QUICK, 3, "--wire", wire, *(["--decode"] if decode else []))[0] == 0
+    assert [body.startswith(b"{") for body in service.seen] == [wire == "json"] * 4

@@ -12,10 +12,10 @@ from oracle import attention
 TOLERANCE = 2e-6
 
 
-def check(url, name, query, key=None, value=None, **options):
+def check(url, wire, name, query, key=None, value=None, **options):
     """One call with weights, held against the oracle."""
     weights, heads = LAYERS[name]
-    mha = attend.MultiHeadAttention(url, name)
+    mha = attend.MultiHeadAttention(url, name, wire=wire)
     output, attn = mha(query, key, value, need_weights=True, **options)
     want_output, want_attn = attention(weights, heads, query, key, value, **options)
     assert output.dtype == attn.dtype == np.float32
@@ -30,37 +30,37 @@ def draw(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
 
-def test_demo_is_init_weights(url):
+def test_demo_is_init_weights(url, wire):
     """The whole service against double precision, on weights that this side drew by itself."""
     x = attend.random_tensor((2, 10, 512), seed=7)
-    output, attn = attend.MultiHeadAttention(url, "demo")(x, need_weights=True)
+    output, attn = attend.MultiHeadAttention(url, "demo", wire=wire)(x, need_weights=True)
     want_output, want_attn = attention(attend.init_weights(), 8, x)
     np.testing.assert_allclose(output, want_output, rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(attn, want_attn, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ["plain", "nobias"])
-def test_self_attention(url, rng, name):
-    check(url, name, draw(rng, 3, 7, LAYERS[name][0]["out_proj.weight"].shape[0]))
+def test_self_attention(url, wire, rng, name):
+    check(url, wire, name, draw(rng, 3, 7, LAYERS[name][0]["out_proj.weight"].shape[0]))
 
 
-def test_cross_attention_with_other_widths(url, rng):
-    check(url, "cross", draw(rng, 2, 4, 20), draw(rng, 2, 9, 12), draw(rng, 2, 9, 7))
+def test_cross_attention_with_other_widths(url, wire, rng):
+    check(url, wire, "cross", draw(rng, 2, 4, 20), draw(rng, 2, 9, 12), draw(rng, 2, 9, 7))
 
 
-def test_value_defaults_to_key(url, rng):
-    check(url, "plain", draw(rng, 2, 4, 24), draw(rng, 2, 9, 24))
+def test_value_defaults_to_key(url, wire, rng):
+    check(url, wire, "plain", draw(rng, 2, 4, 24), draw(rng, 2, 9, 24))
 
 
-def test_output_alone_is_the_same_bits(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 2, 5, 24)
+def test_output_alone_is_the_same_bits(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 2, 5, 24)
     alone = mha(x)
     assert isinstance(alone, np.ndarray)
     np.testing.assert_array_equal(alone, mha(x, need_weights=True)[0])
 
 
-def test_unbatched(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 5, 24)
+def test_unbatched(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 5, 24)
     output, attn = mha(x, need_weights=True)
     assert output.shape == (5, 24) and attn.shape == (3, 5, 5)
     batched_output, batched_attn = mha(x[None], need_weights=True)
@@ -68,8 +68,8 @@ def test_unbatched(url, rng):
     np.testing.assert_array_equal(attn, batched_attn[0])
 
 
-def test_averaged_weights(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 2, 5, 24)
+def test_averaged_weights(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 2, 5, 24)
     _, mean = mha(x, need_weights=True, average_attn_weights=True)
     assert mean.shape == (2, 5, 5)
     want = attention(*LAYERS["plain"], x)[1].mean(axis=1)
@@ -78,41 +78,42 @@ def test_averaged_weights(url, rng):
 
 @pytest.mark.parametrize("shape", [(6, 8), (2 * 3, 6, 8), (2, 3, 6, 8)])
 @pytest.mark.parametrize("kind", ["bool", "float", "-inf"])
-def test_attn_masks(url, rng, shape, kind):
+def test_attn_masks(url, wire, rng, shape, kind):
     excluded = rng.random(shape) < 0.4
     mask = {"bool": excluded, "float": draw(rng, *shape), "-inf": np.where(excluded, -np.inf, 0.0)}[kind]
-    check(url, "plain", draw(rng, 2, 6, 24), draw(rng, 2, 8, 24), attn_mask=mask)
+    check(url, wire, "plain", draw(rng, 2, 6, 24), draw(rng, 2, 8, 24), attn_mask=mask)
 
 
-def test_boolean_and_infinite_masks_are_the_same(url, rng):
-    mha, x, mask = attend.MultiHeadAttention(url, "plain"), draw(rng, 2, 6, 24), rng.random((6, 6)) < 0.4
+def test_boolean_and_infinite_masks_are_the_same(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 2, 6, 24)
+    mask = rng.random((6, 6)) < 0.4
     np.testing.assert_array_equal(mha(x, attn_mask=mask), mha(x, attn_mask=np.where(mask, -np.inf, 0.0)))
 
 
-def test_key_padding_causal_and_mask_combine(url, rng):
+def test_key_padding_causal_and_mask_combine(url, wire, rng):
     padding = np.arange(8) >= np.array([[8], [5]])
     mask = np.where(rng.random((8, 8)) < 0.3, -np.inf, draw(rng, 8, 8))
-    check(url, "plain", draw(rng, 2, 8, 24), attn_mask=mask, key_padding_mask=padding, is_causal=True)
+    check(url, wire, "plain", draw(rng, 2, 8, 24), attn_mask=mask, key_padding_mask=padding, is_causal=True)
 
 
-def test_a_query_without_keys_gets_the_output_bias(url, rng):
+def test_a_query_without_keys_gets_the_output_bias(url, wire, rng):
     mask = np.zeros((4, 4), bool)
     mask[2] = True
-    output, attn = check(url, "plain", draw(rng, 1, 4, 24), attn_mask=mask)
+    output, attn = check(url, wire, "plain", draw(rng, 1, 4, 24), attn_mask=mask)
     np.testing.assert_array_equal(attn[0, :, 2], 0.0)
     np.testing.assert_array_equal(output[0, 2], LAYERS["plain"][0]["out_proj.bias"])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", np.int32])
-def test_numpy_kinds_become_float32(url, rng, dtype):
-    mha, x = attend.MultiHeadAttention(url, "plain"), (4 * draw(rng, 1, 3, 24)).astype(dtype)
+def test_numpy_kinds_become_float32(url, wire, rng, dtype):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), (4 * draw(rng, 1, 3, 24)).astype(dtype)
     output = mha(x)
     assert output.dtype == np.float32
     np.testing.assert_array_equal(output, mha(x.astype(np.float32)))
 
 
-def test_layouts_of_memory_and_lists(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 2, 3, 24)
+def test_layouts_of_memory_and_lists(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 2, 3, 24)
     want = mha(x)
     np.testing.assert_array_equal(mha(np.asfortranarray(x)), want)
     np.testing.assert_array_equal(mha(x.tolist()), want)
@@ -133,8 +134,8 @@ def test_numbers_arrive_exactly(rng):
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 24), (2, 0, 24), (0, 24)])
-def test_empty_queries(url, shape):
-    mha = attend.MultiHeadAttention(url, "plain")
+def test_empty_queries(url, wire, shape):
+    mha = attend.MultiHeadAttention(url, "plain", wire=wire)
     output, attn = mha(np.zeros(shape, np.float32), need_weights=True)
     assert output.shape == shape
     assert attn.shape == shape[:-2] + (3, shape[-2], shape[-2])
@@ -148,16 +149,16 @@ def test_what_the_model_is(url):
     assert [info["name"] for info in attend.Client(url).models()["models"]] == ["demo", *LAYERS]
 
 
-def test_low_level_answer(url, rng):
-    answer = attend.Client(url).attend("plain", query=draw(rng, 1, 2, 24), id="mine")
+def test_low_level_answer(url, wire, rng):
+    answer = attend.Client(url, wire=wire).attend("plain", query=draw(rng, 1, 2, 24), id="mine")
     assert (answer.model, answer.id, answer.attn_weights, answer.warnings) == ("plain", "mine", None, [])
     assert {"parse", "queue", "compute", "encode"} <= set(answer.timing)
     assert all(ms >= 0 for ms in answer.timing.values())
     assert answer.request_id and answer.kernels
 
 
-def test_zero_one_mask_warns(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 1, 4, 24)
+def test_zero_one_mask_warns(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 1, 4, 24)
     mask = np.triu(np.ones((4, 4)), 1)
     with pytest.warns(attend.AttendWarning, match="mask"):
         output = mha(x, attn_mask=mask)
@@ -171,8 +172,8 @@ def refusal(call):
     return caught.value
 
 
-def test_refusal_has_all_parts(url):
-    error = refusal(lambda: attend.MultiHeadAttention(url, "plain")(np.zeros((2, 3, 5))))
+def test_refusal_has_all_parts(url, wire):
+    error = refusal(lambda: attend.MultiHeadAttention(url, "plain", wire=wire)(np.zeros((2, 3, 5))))
     assert (error.status, error.code, error.path) == (400, "bad_shape", "query")
     assert "24" in error.sentence and error.request_id
     for part in ("bad_shape", "HTTP 400", "query", error.request_id, error.sentence):
@@ -196,19 +197,19 @@ def test_refusal_names_the_place(url):
         ({"query": np.zeros((2, 24)), "need_weights": 1}, 400, "bad_value"),
     ],
 )
-def test_refusals(url, fields, status, code):
-    error = refusal(lambda: attend.Client(url).attend("plain", **fields))
+def test_refusals(url, wire, fields, status, code):
+    error = refusal(lambda: attend.Client(url, wire=wire).attend("plain", **fields))
     assert (error.status, error.code) == (status, code)
 
 
-def test_unknown_model(url):
-    error = refusal(lambda: attend.MultiHeadAttention(url, "no such model")(np.zeros((1, 24))))
+def test_unknown_model(url, wire):
+    error = refusal(lambda: attend.MultiHeadAttention(url, "no such model", wire=wire)(np.zeros((1, 24))))
     assert (error.status, error.code) == (404, "not_found")
-    assert refusal(lambda: attend.MultiHeadAttention(url, "nobody").embed_dim).status == 404
+    assert refusal(lambda: attend.MultiHeadAttention(url, "nobody", wire=wire).embed_dim).status == 404
 
 
-def test_what_the_client_itself_refuses(url):
-    mha = attend.MultiHeadAttention(url, "plain")
+def test_what_the_client_itself_refuses(url, wire):
+    mha = attend.MultiHeadAttention(url, "plain", wire=wire)
     with pytest.raises(ValueError, match="query holds 1e\\+300"):
         mha(np.full((1, 24), 1e300))
     with pytest.raises(ValueError, match="attn_mask holds -1e\\+300"):
@@ -237,10 +238,10 @@ def test_a_switch_is_true_or_false(url, rng, name, value):
             mha(x, x, x, None, value)
 
 
-def test_numpy_switches(url, rng):
+def test_numpy_switches(url, wire, rng):
     x = draw(rng, 1, 4, 24)
     yes, no = np.array([True, False])
-    _, attn = attend.MultiHeadAttention(url, "plain")(
+    _, attn = attend.MultiHeadAttention(url, "plain", wire=wire)(
         x, need_weights=yes, is_causal=yes, average_attn_weights=no
     )
     np.testing.assert_allclose(
@@ -271,9 +272,9 @@ def test_a_service_that_does_not_answer():
         assert refusal(client.models).code == "timeout"
 
 
-def test_connection_is_used_again(url, rng):
+def test_connection_is_used_again(url, wire, rng):
     """The pool of the session opens one connection for many requests."""
-    mha = attend.MultiHeadAttention(url, "plain")
+    mha = attend.MultiHeadAttention(url, "plain", wire=wire)
     for _ in range(5):
         mha(draw(rng, 1, 2, 24))
     (pool,) = mha.client.session.get_adapter(url).poolmanager.pools._container.values()

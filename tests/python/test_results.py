@@ -41,7 +41,7 @@ ASKED = ["q", "k", "v", "scores", "lse", "entropy", "head_output", "stats"]
 
 
 @pytest.mark.parametrize("is_batched", [True, False])
-def test_all_results(extra, rng, is_batched):
+def test_all_results(extra, wire, rng, is_batched):
     url, weights = extra
     query, key = draw(rng, 2, 4, 24), draw(rng, 2, 6, 24)
     if not is_batched:
@@ -49,7 +49,7 @@ def test_all_results(extra, rng, is_batched):
     want = attention(weights, HEADS, query, key, is_causal=True, query_offset=3, add_zero_attn=True, full=True)
     sent = (query, key) if is_batched else (query[0], key[0])
     options = {"is_causal": True, "query_offset": 3, "need_weights": True, "return_": ASKED}
-    output, attn, more = attend.MultiHeadAttention(url)(*sent, **options)
+    output, attn, more = attend.MultiHeadAttention(url, wire=wire)(*sent, **options)
     assert list(more) == ASKED and "seed" not in more
     found = {"output": output, "attn_weights": attn, **more}
     for name, array in want.items():
@@ -71,8 +71,8 @@ def test_all_results(extra, rng, is_batched):
     near(more["entropy"] if is_batched else more["entropy"][None], entropy)
 
 
-def test_results_stand_last_in_the_tuple(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 1, 3, 24)
+def test_results_stand_last_in_the_tuple(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 1, 3, 24)
     output, more = mha(x, return_=["lse"])
     assert list(more) == ["lse"] and more["lse"].shape == (1, 3, 3)
     np.testing.assert_array_equal(output, mha(x))
@@ -81,28 +81,29 @@ def test_results_stand_last_in_the_tuple(url, rng):
     assert mha(x, return_=[])[1] == {}
 
 
-def test_offsets(url, rng):
+def test_offsets(url, wire, rng):
     weights, heads = LAYERS["plain"]
     query, key = draw(rng, 1, 3, 24), draw(rng, 1, 8, 24)
     for first_query, first_key in ((0, 0), (5, 0), (7, 2), (0, 2)):
         offsets = {"query_offset": first_query, "key_offset": first_key}
         want = attention(weights, heads, query, key, is_causal=True, **offsets)
-        found = attend.MultiHeadAttention(url, "plain")(query, key, is_causal=True, need_weights=True, **offsets)
+        mha = attend.MultiHeadAttention(url, "plain", wire=wire)
+        found = mha(query, key, is_causal=True, need_weights=True, **offsets)
         near(found[0], want[0])
         near(found[1], want[1])
 
 
-def test_is_causal_is_the_models_own_if_left_out(tmp_path, rng):
+def test_is_causal_is_the_models_own_if_left_out(tmp_path, wire, rng):
     weights, x = random_layer(rng, 8), draw(rng, 1, 4, 8)
     path = attend.save_layer(weights, tmp_path / "layer", num_heads=2, causal=True)
     with AttendServer("--model", f"causal={path}") as server:
-        mha = attend.MultiHeadAttention(server.url)
+        mha = attend.MultiHeadAttention(server.url, wire=wire)
         for asked, is_causal in ((None, True), (True, True), (False, False)):
             near(mha(x, is_causal=asked), attention(weights, 2, x, is_causal=is_causal)[0])
 
 
-def test_views(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 2, 6, 24)
+def test_views(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 2, 6, 24)
     _, whole = mha(x, need_weights=True)
     view = {"batch": np.array([1]), "heads": range(2, 0, -1), "rows": [1, np.int64(5)], "cols": (2, 6)}
     output, part = mha(x, need_weights=True, view=view)
@@ -112,8 +113,8 @@ def test_views(url, rng):
     near(pooled, whole[1:, [2, 1], 1:5, 2:6].reshape(1, 2, 2, 2, 2, 2).sum(axis=(3, 5)))
 
 
-def test_the_largest_of_each_row(url, rng):
-    mha, x = attend.MultiHeadAttention(url, "plain"), draw(rng, 2, 6, 24)
+def test_the_largest_of_each_row(url, wire, rng):
+    mha, x = attend.MultiHeadAttention(url, "plain", wire=wire), draw(rng, 2, 6, 24)
     _, whole = mha(x, need_weights=True, is_causal=True)
     _, top, more = mha(x, need_weights=True, is_causal=True, view={"top_k": 2}, return_=["scores"])
     assert isinstance(top, attend.TopK) and isinstance(more["scores"], attend.TopK)
@@ -123,19 +124,19 @@ def test_the_largest_of_each_row(url, rng):
     np.testing.assert_array_equal(top.indices[:, :, 1:, 0], whole[:, :, 1:].argmax(axis=-1))
 
 
-def test_omit_extra(extra, rng):
+def test_omit_extra(extra, wire, rng):
     url, weights = extra
     x = draw(rng, 1, 4, 24)
     plain = {name: array for name, array in weights.items() if not name.startswith("bias_")}
-    output, attn = attend.MultiHeadAttention(url)(x, omit_extra=True, need_weights=True)
+    output, attn = attend.MultiHeadAttention(url, wire=wire)(x, omit_extra=True, need_weights=True)
     want = attention(plain, HEADS, x)
     near(output, want[0])
     near(attn, want[1])
 
 
-def test_dropout_with_a_seed(extra, rng):
+def test_dropout_with_a_seed(extra, wire, rng):
     url, weights = extra
-    mha, x = attend.MultiHeadAttention(url), draw(rng, 2, 30, 24)
+    mha, x = attend.MultiHeadAttention(url, wire=wire), draw(rng, 2, 30, 24)
     still, attn, more = mha(x, training=True, seed=11, need_weights=True, return_=[])
     assert more == {"seed": 11}
     want = attention(weights, HEADS, x, add_zero_attn=True)[1]
@@ -151,15 +152,15 @@ def test_dropout_with_a_seed(extra, rng):
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 24), (4, 24)])
-def test_head_output_is_projected(extra, rng, shape):
-    mha, x = attend.MultiHeadAttention(extra[0]), draw(rng, *shape)
+def test_head_output_is_projected(extra, wire, rng, shape):
+    mha, x = attend.MultiHeadAttention(extra[0], wire=wire), draw(rng, *shape)
     output, more = mha(x, return_=["head_output"])
     np.testing.assert_array_equal(mha(head_output=more["head_output"]), output)
 
 
 @pytest.mark.parametrize("query, keys", [((0, 5, 24), 5), ((2, 0, 24), 3), ((0, 24), None), ((2, 3, 24), 0)])
-def test_shapes_of_what_is_empty(extra, query, keys):
-    mha, x = attend.MultiHeadAttention(extra[0]), np.zeros(query, np.float32)
+def test_shapes_of_what_is_empty(extra, wire, query, keys):
+    mha, x = attend.MultiHeadAttention(extra[0], wire=wire), np.zeros(query, np.float32)
     key = None if keys is None else np.zeros(query[:-2] + (keys, 24), np.float32)
     output, attn, more = mha(x, key, need_weights=True, return_=ASKED)
     batch, length, width = query[:-2], query[-2], 2 + (keys or 0)
@@ -175,8 +176,8 @@ def test_shapes_of_what_is_empty(extra, query, keys):
     assert attn.shape == batch + (length, width)
 
 
-def test_shapes_of_empty_views(extra):
-    mha, x = attend.MultiHeadAttention(extra[0]), np.zeros((0, 5, 24), np.float32)
+def test_shapes_of_empty_views(extra, wire):
+    mha, x = attend.MultiHeadAttention(extra[0], wire=wire), np.zeros((0, 5, 24), np.float32)
     _, pooled = mha(x, need_weights=True, view={"heads": [2, 0], "size": [9, 1]})
     assert pooled.shape == (0, 2, 5, 1)
     assert mha(x, need_weights=True, omit_extra=True)[1].shape == (0, HEADS, 5, 5)
@@ -184,9 +185,9 @@ def test_shapes_of_empty_views(extra):
     assert mha(x, need_weights=True, **options)[1].indices.shape == (0, 1, 5, 1)
 
 
-def test_refused_names_are_the_services(url, rng):
+def test_refused_names_are_the_services(url, wire, rng):
     with pytest.raises(attend.AttendError, match="lse") as caught:
-        attend.MultiHeadAttention(url, "plain")(draw(rng, 1, 3, 24), return_=["nothing"])
+        attend.MultiHeadAttention(url, "plain", wire=wire)(draw(rng, 1, 3, 24), return_=["nothing"])
     assert caught.value.code == "bad_value"
 
 
@@ -195,7 +196,7 @@ def test_refused_names_are_the_services(url, rng):
 
 def fake(answer, **options):
     with FakeService({"model": "fake", "output": [[1.0, 2.0]], **answer}) as service:
-        results = attend.MultiHeadAttention(service.url)([[1.0, 2.0]], **options)
+        results = attend.MultiHeadAttention(service.url, wire="json")([[1.0, 2.0]], **options)
         return results, json.loads(service.seen[0])
 
 

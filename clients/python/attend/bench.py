@@ -1,7 +1,8 @@
 """Measures a service in a closed loop, and torch in this process beside it.
 
-What is compared: the service's side is one HTTP round trip, from the first byte of a ready JSON body sent to the
-last byte of the answer read (`--decode` adds making the body and reading its numbers); torch's side is one forward
+What is compared: the service's side is one HTTP round trip, from the first byte of a ready body sent to the last
+byte of the answer read (`--decode` adds making the body and reading the answer's numbers), in JSON or safetensors
+(`--wire`); torch's side is one forward
 pass of torch.nn.MultiheadAttention on tensors that are already there, in eval and inference mode. The two take
 turns within one run, so that both see the same machine."""
 
@@ -21,7 +22,7 @@ from .bench_report import machine, table, versions
 from .checkpoint import init_weights
 from .client import AttendError, Client, is_loopback, parse_server_timing
 from .inputs import InputError, Request, check_writable, random_request
-from .wire import encode_request
+from .wire import WIRES, encode_request
 
 TURNS = 8
 LOST_MOST = 10  # connections that fail one after another: then the service is gone
@@ -76,17 +77,17 @@ class Samples:
 class RoundTrip:
     """One caller on one connection that sends the same body again and again."""
 
-    def __init__(self, url: str, model: str, body: bytes, timeout: float):
+    def __init__(self, url: str, model: str, body: bytes, timeout: float, wire: str = "json"):
         parts = urllib.parse.urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.connection = kind(parts.hostname, parts.port, timeout=timeout)
         self.path = parts.path.rstrip("/") + "/attend/" + urllib.parse.quote(model, safe="")
-        self.body = body
+        self.body, self.headers = body, {"Content-Type": WIRES[wire], "Accept": WIRES[wire]}
 
     def __call__(self, samples: Samples) -> None:
         start = time.perf_counter()
         try:
-            self.connection.request("POST", self.path, self.body, {"Content-Type": "application/json"})
+            self.connection.request("POST", self.path, self.body, self.headers)
             response = self.connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -104,8 +105,8 @@ class RoundTrip:
 class DecodedCall:
     """One caller that makes each body from arrays and turns each answer into arrays."""
 
-    def __init__(self, url: str, fields: dict, timeout: float):
-        self.client, self.fields = Client(url, timeout), fields
+    def __init__(self, url: str, fields: dict, timeout: float, wire: str):
+        self.client, self.fields = Client(url, timeout, wire=wire), fields
 
     def __call__(self, samples: Samples) -> None:
         start = time.perf_counter()
@@ -161,11 +162,12 @@ def run(options) -> int:
     """The command `attend bench`; exit code 1 if a request failed, none succeeded, or the numbers differ."""
     if options.json:
         check_writable(options.json)
+    wire = _wire(options)
     with Client(options.url, options.timeout) as client:
         info = client.model(options.model)
         request = _request(options, info)
-        body = encode_request(request.fields)
-        first = client.post(body, info["name"])  # a refusal ends the run here, with the service's sentence
+        body = encode_request(request.fields, wire)
+        first = client.post(body, info["name"], wire)  # a refusal ends the run here, with the service's sentence
     for sentence in first.warnings:
         print(f"attend: warning: {sentence}", file=sys.stderr)
     weights = _known_weights(options, info)
@@ -202,7 +204,12 @@ def _report(options, info: dict, service: Samples, local) -> dict:
         "loopback": is_loopback(urllib.parse.urlsplit(options.url).hostname),
         "model": {name: info.get(name) for name in ("name", "embed_dim", "num_heads", "kdim", "vdim")},
         "request": {"seed": options.seed, "need_weights": options.need_weights},
-        "loop": {"concurrency": options.concurrency, "warmup": options.warmup, "decode": options.decode},
+        "loop": {
+            "concurrency": options.concurrency,
+            "warmup": options.warmup,
+            "decode": options.decode,
+            "wire": _wire(options),
+        },
         "init_seed": options.init_seed,
         "service": service.summary(),
         "server_timing_median_ms": {name: float(np.median(ms)) for name, ms in service.timings.items()},
@@ -212,6 +219,11 @@ def _report(options, info: dict, service: Samples, local) -> dict:
         "torch": local.summary() if local else None,
         "machine": machine(),
     }
+
+
+def _wire(options) -> str:
+    """A caller in Python has the client's own wire if nothing else is asked for."""
+    return options.wire or ("safetensors" if options.decode else "json")
 
 
 def _request(options, info: dict) -> Request:
@@ -263,8 +275,8 @@ def _known_weights(options, info: dict):
 
 def _caller(options, model: str, request: Request, body: bytes):
     if options.decode:
-        return DecodedCall(options.url, {"model": model, **request.fields}, options.timeout)
-    return RoundTrip(options.url, model, body, options.timeout)
+        return DecodedCall(options.url, {"model": model, **request.fields}, options.timeout, _wire(options))
+    return RoundTrip(options.url, model, body, options.timeout, _wire(options))
 
 
 def _measure(options, callers: list, peer) -> tuple:

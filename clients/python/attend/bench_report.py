@@ -9,6 +9,7 @@ import numpy as np
 import requests
 
 STEADY_MOST = 3.0  # p95 over p50 of a side; beyond it the medians move from run to run
+_WIRES = {"json": "JSON", "safetensors": "safetensors"}
 _COLUMNS = (
     ("p50 ms", "p50_ms"),
     ("p95 ms", "p95_ms"),
@@ -42,9 +43,10 @@ def table(report: dict) -> str:
     """The report for people: what was asked, a line of numbers a side, and what they mean."""
     model, request, loop = report["model"], report["request"], report["loop"]
     service, local = report["service"], report["torch"]
-    what = (
-        "encode, ask, decode in Python" if loop["decode"] else "HTTP round trip, ready JSON body to last byte"
-    )
+    wire = _WIRES[loop["wire"]]
+    what = f"HTTP round trip, ready {wire} body to last byte"
+    if loop["decode"]:
+        what = f"encode {wire}, ask, decode in Python"
     weights = ", weights asked for" if request["need_weights"] else ""
     lines = [
         f"model {model['name']} (embed_dim {model['embed_dim']}, {model['num_heads']} heads) at {report['url']}",
@@ -103,7 +105,8 @@ def _inside(report: dict) -> list:
         return []
     parts = ", ".join(f"{name} {ms:.3f}" for name, ms in timing.items())
     kernels = f" (kernels: {report['kernels']})" if report["kernels"] else ""
-    python = "making and reading JSON in Python" if report["loop"]["decode"] else "Python"
+    loop = report["loop"]
+    python = f"making and reading {_WIRES[loop['wire']]} in Python" if loop["decode"] else "Python"
     return [
         f"inside   {parts} ms in the service{kernels}, medians",
         f"rest     {report['rest_median_ms']:.3f} ms: HTTP, network, {python}; "

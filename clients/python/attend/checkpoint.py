@@ -1,7 +1,4 @@
-"""Model directories for the service: config.json and model.safetensors.
-
-The safetensors format is eight bytes with the header's length, a JSON header, and the tensors' bytes; writing it
-needs no package."""
+"""Model directories for the service: config.json and model.safetensors."""
 
 from __future__ import annotations
 
@@ -14,30 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
+from . import safetensors
 from .generator import uniform
 from .wire import to_array
 
 _SEPARATE = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-_DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 
 
 def write_safetensors(path, tensors: dict) -> None:
-    """Writes numpy arrays (float16, float32 or float64) to `path`, which is complete or not there at all."""
-    header, offset = {}, 0
-    for name, array in tensors.items():
-        end = offset + array.nbytes
-        header[name] = {
-            "dtype": _DTYPES[array.dtype.name],
-            "shape": array.shape,
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight
+    """Writes numpy arrays (float16, float32 or float64; bool or int32) to `path`, which is complete or not there at
+    all."""
     with _replacing(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in tensors.values():
-            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        file.writelines(safetensors.pieces(tensors))
 
 
 @contextlib.contextmanager

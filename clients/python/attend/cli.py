@@ -12,7 +12,7 @@ import numpy as np
 from . import __version__, bench, inputs
 from .client import DEFAULT_URL, Answer, AttendError, Client, check_timeout, check_url
 from .patterns import Patterns
-from .wire import RETURNS, TENSORS, TopK
+from .wire import RETURNS, TENSORS, WIRES, TopK
 
 
 def main(arguments=None) -> int:
@@ -193,7 +193,9 @@ def _send(options, request: inputs.Request) -> Answer:
     a byte of the file."""
     if request.body is None and request.problem:
         raise inputs.InputError(request.problem)
-    with Client(options.url, options.timeout) as client:
+    # A JSON file is sent as JSON even where an option changed it: the service's sentences then fit the file.
+    from_json = options.input is not None and options.input.endswith(".json")
+    with Client(options.url, options.timeout, wire="json" if from_json else "safetensors") as client:
         if request.body is not None:
             return client.post(request.body, options.model)
         fields = dict(request.fields)
@@ -334,6 +336,9 @@ def _add_bench(commands) -> None:
     parser.add_argument("--need-weights", action="store_true", help="ask for the attention weights too")
     parser.add_argument(
         "--decode", action="store_true", help="time what a Python caller waits for: encode, ask, decode"
+    )
+    parser.add_argument(
+        "--wire", choices=sorted(WIRES), help="how tensors travel; json, and safetensors with --decode, if not given"
     )
     parser.add_argument("--no-torch", action="store_true", help="leave torch out")
     parser.add_argument(

@@ -1,4 +1,5 @@
-"""Requests and answers of the service as JSON (RFC 8259), tensors as nested arrays of float32."""
+"""Requests and answers of the service on the wire: as safetensors, where tensors are bytes, or as JSON (RFC 8259),
+where they are nested arrays of float32. What is sent and what comes back is the same, bit for bit."""
 
 from __future__ import annotations
 
@@ -8,12 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import safetensors
+
+WIRES = {"safetensors": "application/vnd.safetensors", "json": "application/json"}  # and their Content-Type
+
 TENSORS = ("query", "key", "value", "attn_mask", "key_padding_mask", "head_output")
 MASKS = ("attn_mask", "key_padding_mask")
 # What `return` can ask for; each is then a key of the answer.
 RETURNS = ("q", "k", "v", "scores", "lse", "entropy", "head_output", "stats")
 _RESULTS = ("output", "attn_weights", *RETURNS)
 _WHOLE = ("indices", "argmax")
+# Of the fields in the metadata of safetensors; the others are JSON text.
+_SENT_AS_THEY_ARE = ("model", "id", "encoding")
+_READ_AS_JSON = ("seed", "warnings")
 
 
 class TopK(NamedTuple):
@@ -76,8 +84,25 @@ def _numbers_text(array: np.ndarray) -> str:
     return "[" + ",".join(map(_numbers_text, array)) + "]"
 
 
-def encode_request(fields: dict) -> bytes:
+def encode_request(fields: dict, wire: str = "json") -> bytes:
     """The body of POST /attend. Fields that are None are left out."""
+    return _encode_safetensors(fields) if wire == "safetensors" else _encode_json(fields)
+
+
+def _encode_safetensors(fields: dict) -> bytes:
+    tensors, metadata = {}, {}
+    for name, value in fields.items():
+        if value is None:
+            continue
+        if name in TENSORS:
+            tensors[name] = to_array(name, value)
+        else:
+            as_it_is = name in _SENT_AS_THEY_ARE
+            metadata[name] = value if as_it_is else json.dumps(value, default=_plain)
+    return b"".join(safetensors.pieces(tensors, metadata))
+
+
+def _encode_json(fields: dict) -> bytes:
     parts = []
     for name, value in fields.items():
         if value is None:
@@ -96,8 +121,31 @@ def _plain(value):
     raise TypeError(f"{value!r} is of type {type(value).__name__}, which is not JSON")
 
 
-def decode_answer(body: bytes) -> dict:
+def decode_answer(body: bytes, content_type: str = WIRES["json"]) -> dict:
     """The answer as a dict, its tensors as arrays. Raises ValueError if it is not an answer."""
+    return _decode_safetensors(body) if content_type == WIRES["safetensors"] else _decode_json(body)
+
+
+def _decode_safetensors(body: bytes) -> dict:
+    tensors, metadata = safetensors.read(body)
+    if "output" not in tensors:
+        raise ValueError("the answer is safetensors without an output")
+    answer = {name: json.loads(text) if name in _READ_AS_JSON else text for name, text in metadata.items()}
+    members = {}  # of results that are more than one tensor: stats.max, attn_weights.values
+    for name, array in tensors.items():
+        whole, dot, member = name.partition(".")
+        if dot:
+            members.setdefault(whole, {})[member] = array
+        else:
+            answer[name] = array
+    return {**answer, **{name: _top_k(parts) for name, parts in members.items()}}
+
+
+def _top_k(parts: dict):
+    return TopK(**parts) if set(parts) == {"values", "indices"} else parts
+
+
+def _decode_json(body: bytes) -> dict:
     answer = json.loads(body)
     if not isinstance(answer, dict) or "output" not in answer:
         raise ValueError("the answer is not a JSON object with an output")
@@ -109,8 +157,7 @@ def decode_answer(body: bytes) -> dict:
 
 def _decode(name: str, value):
     if isinstance(value, dict):
-        parts = {part: _decode(part, array) for part, array in value.items()}
-        return TopK(**parts) if set(parts) == {"values", "indices"} else parts
+        return _top_k({part: _decode(part, array) for part, array in value.items()})
     array = np.array(value, dtype=np.int32 if name in _WHOLE else np.float32)
     # JSON has no minus infinity; numpy reads null as NaN, which never leaves the service.
     return np.where(np.isnan(array), np.float32(-np.inf), array) if name == "lse" else array
