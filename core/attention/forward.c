@@ -163,7 +163,10 @@ static attn_status attend_block(attn_pass *pass, const attn_block *block) {
             return status;
         if (drops)
             drop(pass, block, n);
-        store_weights(pass, block, n);
+        if (!store_weights(pass, block, n))
+            return attn_fail(pass->error, ATTN_BAD_VALUE,
+                             "a weight of query %zu in batch %zu, head %zu is beyond float32",
+                             block->first + n, block->b, block->h);
     }
     if (is_spoiled(pass, block))
         return attn_fail(
