@@ -25,10 +25,12 @@ libs_of    = $(shell pkg-config --libs $(1) 2>/dev/null)
 
 # -ffp-contract=off: a compiler that fuses multiplications with additions would change the bits of the answers.
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -g $(OPTIMISE) -ffp-contract=off -pthread -I. \
-             -DATTEND_VERSION='"$(VERSION)"' $(WARNINGS) $(WERROR) $(SANITISE) $(call cflags_of,$(LIBRARIES)) $(CFLAGS)
+             -DATTEND_VERSION='"$(VERSION)"' $(WARNINGS) $(WERROR) $(SANITISE) $(if $(SANITISE),-DATTN_ROLLED) $(call cflags_of,$(LIBRARIES)) $(CFLAGS)
 LIBS_ALL   = $(call libs_of,$(LIBRARIES)) -lm -pthread $(SANITISE) $(LDFLAGS)
+# The program that the service tests start.
+SERVED     ?= $(BUILD)/attend-server
 # Criterion declares its tests by macros, without prototypes.
-TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(BUILD)/attend-server"' \
+TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(SERVED)"' \
               -DFAIL_ALLOCATION_LIBRARY='"$(BUILD)/tests/faults/fail_allocation.so"' \
               -DWRONG_PRODUCT_LIBRARY='"$(BUILD)/tests/faults/wrong_product.so"' \
               $(call cflags_of,criterion libcurl)
@@ -36,10 +38,11 @@ TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(BUILD)/a
 CORE_SOURCES   := $(wildcard core/*.c core/*/*.c)
 SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 UNIT_TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/core/test_*.c tests/server/test_*.c))
+PLAIN_TESTS     = $(filter-out $(BUILD)/tests/core/test_kernels,$(UNIT_TESTS))
 SERVICE_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/service/test_*.c))
 ALL_C          := $(wildcard core/*.[ch] core/*/*.[ch] server/*.[ch] server/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
-.PHONY: all run test test-c test-python test-peers asan lint format image help clean
+.PHONY: all run test test-c test-cpus test-neon test-no-avx test-python test-peers asan tsan lint format image help clean
 .DEFAULT_GOAL := all
 
 ## all: build the program, build/attend-server
@@ -68,17 +71,33 @@ $(BUILD)/%.o: %.c Makefile | packages-build
 	@echo "  CC  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The kernels for particular CPUs; the rest of the program runs on every one. On other architectures these files are
+# empty, and the flags unknown to the compiler.
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)),)
+AVX2_FLAGS   := -mavx2 -mfma
+AVX512_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+$(BUILD)/core/kernels/avx2.o: CFLAGS_ALL += $(AVX2_FLAGS)
+$(BUILD)/core/kernels/avx512.o: CFLAGS_ALL += $(AVX512_FLAGS)
+endif
+
 # Files that are copied into the program.
 $(BUILD)/server/assets.o: server/openapi.json
 
-$(UNIT_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
+$(PLAIN_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
 
+# The checks of the kernels are shared with a program for other CPUs.
+CHECKS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/kernels/checks*.c))
+$(BUILD)/tests/core/test_kernels: tests/core/test_kernels.c $(CHECKS) $(BUILD)/core.a | packages-test
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(CHECKS) $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
+
 FAULTS          := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/faults/*.c))
 SERVICE_HARNESS := $(BUILD)/tests/service/harness.o $(BUILD)/tests/service/clients.o
-$(SERVICE_TESTS): $(BUILD)/%: %.c $(SERVICE_HARNESS) $(BUILD)/core.a | packages-test $(BUILD)/attend-server $(FAULTS)
+$(SERVICE_TESTS): $(BUILD)/%: %.c $(SERVICE_HARNESS) $(BUILD)/core.a | packages-test $(SERVED) $(FAULTS)
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(SERVICE_HARNESS) $(BUILD)/core.a \
@@ -103,6 +122,44 @@ $(FAULTS): $(BUILD)/%.so: %.c | packages-build
 ## test: all tests that need small packages only
 test: test-c test-python
 	@tests/run --total $(BUILD)/totals
+
+# It is the service that has threads: its tests run as ever, against a service that is watched. The scheduler's own
+# tests are watched too, without Criterion (tests/tsan). Any report fails, even if no test noticed.
+TSAN_UNITS   := $(BUILD)/tsan/tests/server/test_scheduler $(BUILD)/tsan/tests/server/test_scheduler_loops
+TSAN_SERVICE := $(addprefix $(BUILD)/tsan-tests/tests/service/test_,batches ending fields requests robustness)
+## tsan: the scheduler's tests, and many of the service's, under ThreadSanitizer
+tsan: $(BUILD)/python/ready | packages-lint
+	@$(MAKE) BUILD=$(BUILD)/tsan CC=clang OPTIMISE=-O1 SANITISE=-fsanitize=thread CFLAGS=-Itests/tsan \
+	    $(BUILD)/tsan/attend-server $(TSAN_UNITS)
+	@$(MAKE) BUILD=$(BUILD)/tsan-tests SERVED=$(BUILD)/tsan/attend-server $(TSAN_SERVICE)
+	@rm -f $(BUILD)/tsan/totals $(BUILD)/tsan/report.*
+	@export TSAN_OPTIONS="log_path=$(abspath $(BUILD)/tsan/report)"; \
+	tests/run --add $(BUILD)/tsan/totals $(TSAN_UNITS) $(TSAN_SERVICE); failed=$$?; \
+	ATTEND_SERVER=$(abspath $(BUILD)/tsan/attend-server) tests/run --add $(BUILD)/tsan/totals --pytest \
+	    $(BUILD)/python/bin/python -m pytest -q -p no:cacheprovider tests/python/test_same_bits.py || failed=1; \
+	cat $(BUILD)/tsan/report.* 2>/dev/null && failed=1; tests/run --total $(BUILD)/tsan/totals && exit $$failed
+
+# The kernels for other CPUs than this one, on those that qemu plays.
+## test-cpus: the kernels for 64-bit ARM, and those for a CPU without AVX
+test-cpus: test-neon test-no-avx
+
+NEON_CC      := aarch64-linux-gnu-gcc
+NEON_SOURCES := $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c core/kernels/softmax.c,$(wildcard core/kernels/*.c))
+$(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h tests/kernels/*.h) | packages-cpus
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	$(Q)$(NEON_CC) -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -static -I. $(WARNINGS) $(WERROR) \
+	    -o $@ $(NEON_SOURCES) -lm
+
+test-neon: $(BUILD)/neon/run_checks
+	qemu-aarch64 $< "generic, neon"
+
+$(BUILD)/tests/kernels/run_checks: $(BUILD)/tests/kernels/run_checks.o $(CHECKS) $(BUILD)/core.a
+	@echo "  LD  $@"
+	$(Q)$(CC) -o $@ $^ $(LIBS_ALL)
+
+test-no-avx: $(BUILD)/tests/kernels/run_checks | packages-cpus
+	qemu-x86_64 -cpu Nehalem $< "generic, openblas"
 
 test-c: $(UNIT_TESTS) $(SERVICE_TESTS) $(BUILD)/attend-server
 	@rm -f $(BUILD)/totals
@@ -130,7 +187,8 @@ asan:
 lint: | packages-build packages-test packages-lint
 	@clang-format --dry-run -Werror $(ALL_C)
 	@for cc in gcc clang; do for file in $(filter %.c,$(ALL_C)); do \
-	    $$cc $(TEST_CFLAGS) -Werror -c -o /dev/null $$file || exit 1; done; echo "$$cc: no warnings"; done
+	    case $$file in */avx2.c) more="$(AVX2_FLAGS)";; */avx512.c) more="$(AVX512_FLAGS)";; *) more=;; esac; \
+	    $$cc $(TEST_CFLAGS) -Werror $$more -c -o /dev/null $$file || exit 1; done; echo "$$cc: no warnings"; done
 
 ## format: lay out the C sources
 format: | packages-lint
@@ -178,6 +236,24 @@ bench-wire: $(BUILD)/tests/bench/bench_wire $(BUILD)/tests/bench/bench_base64
 	@$(BUILD)/tests/bench/bench_wire
 	@$(BUILD)/tests/bench/bench_base64
 
+$(BUILD)/tests/bench/bench_batch: tests/bench/bench_batch.c $(BUILD)/server.a $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL)
+
+$(BUILD)/tests/bench/bench_kernels: tests/bench/bench_kernels.c $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL)
+
+## bench-kernels: projections on one thread, next to OpenBLAS and the machine's limits (ARGS="avx2 int8 1 16")
+bench-kernels: $(BUILD)/tests/bench/bench_kernels
+	@OPENBLAS_NUM_THREADS=1 $< $(ARGS)
+
+## bench-batch: what it is worth to compute 32 requests of one token together (ARGS="init:..." names other layers)
+bench-batch: $(BUILD)/tests/bench/bench_batch
+	@OPENBLAS_NUM_THREADS=1 $< $(ARGS)
+
 $(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_numbers.c $(BUILD)/tests/charconv.o $(BUILD)/server.a $(BUILD)/core.a
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
@@ -187,7 +263,7 @@ $(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_number
 test-exhaustive: $(BUILD)/tests/exhaustive/exhaustive_numbers
 	@$< $(ARGS)
 
-.PHONY: bench-wire test-exhaustive
+.PHONY: bench-wire bench-kernels bench-batch test-exhaustive
 
 # ---- Installing what is missing ------------------------------------------------------------------------------------
 
@@ -198,13 +274,15 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 	    $$as_root apt-get update -qq && \
 	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
 
-.PHONY: packages-build packages-test packages-lint packages-python packages-cxx
+.PHONY: packages-build packages-test packages-lint packages-python packages-cxx packages-cpus
 packages-build:
 	$(call need,command -v $(CC) && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
 packages-test: | packages-build
 	$(call need,pkg-config --exists criterion libcurl,libcriterion-dev libcurl4-openssl-dev)
 packages-lint:
 	$(call need,command -v clang && command -v clang-format,clang clang-format)
+packages-cpus: | packages-build
+	$(call need,command -v $(NEON_CC) && command -v qemu-aarch64 && command -v qemu-x86_64,gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 packages-cxx: | packages-build
 	$(call need,command -v g++,g++)
 packages-python:

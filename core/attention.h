@@ -11,6 +11,8 @@
 #define ATTN_ATTENTION_H
 
 #include "core/arena.h"
+#include "core/kernels/packed.h"
+#include "core/parallel.h"
 #include "core/status.h"
 
 #include <stdbool.h>
@@ -72,16 +74,18 @@ typedef struct {
     bool sinks; /* a learned score a head that takes part in the softmax, and has no value */
     attn_rope rope;
     attn_relative_bias relative_bias;
+    attn_precision precision; /* how the weights of the projections are kept in memory */
 } attn_config;
 
-/* Weights of one layer. Projections are y = x W^T + b, as torch keeps them. What the configuration does not
- * ask for is NULL; each bias can be. */
+/* Weights of one layer. Projections are y = x W^T + b, as torch has them, packed for the kernels that compute the
+ * layer. What the configuration does not ask for is NULL; each bias can be. */
 typedef struct {
     attn_config config;
-    const float *q_weight;        /* [H*D, E] */
-    const float *k_weight;        /* [Hkv*D, kdim] */
-    const float *v_weight;        /* [Hkv*D, vdim] */
-    const float *o_weight;        /* [E, H*D] */
+    const attn_kernels *kernels;  /* those that the projections are packed for */
+    attn_packed q_weight;         /* [H*D, E] */
+    attn_packed k_weight;         /* [Hkv*D, kdim] */
+    attn_packed v_weight;         /* [Hkv*D, vdim] */
+    attn_packed o_weight;         /* [E, H*D] */
     const float *q_bias;          /* [H*D] */
     const float *k_bias, *v_bias; /* [Hkv*D] */
     const float *o_bias;          /* [E] */
@@ -165,11 +169,21 @@ typedef struct {
     attn_view view;   /* of weights and scores; looked at only if one of them is wanted */
 } attn_output;
 
-/* Asked between blocks of work, about every millisecond. NULL: never stop. */
+/* Asked between blocks of work, about every millisecond, by any thread that computes. NULL: never stop. */
 typedef struct {
     bool (*should_stop)(void *context);
     void *context;
 } attn_control;
+
+/* One pass among several that are computed together. */
+typedef struct {
+    const attn_input *input;
+    const attn_output *output;
+    attn_arena *work;
+    const attn_control *control; /* may be NULL */
+    attn_status status;          /* out */
+    attn_error error;            /* out, if status is not ATTN_OK */
+} attn_job;
 
 /* S+: the keys of a request with the extra ones of the layer. */
 size_t attn_keys_with_extra(const attn_config *config, size_t S, bool omit_extra);
@@ -183,6 +197,11 @@ attn_view attn_view_all(const attn_config *config, const attn_input *input);
  * beyond float32; the contents of *output are then undefined. */
 attn_status attn_forward(const attn_layer *layer, const attn_input *input, const attn_output *output,
                          attn_arena *work, const attn_control *control, attn_error *error);
+
+/* Computes several passes of one layer, whose rows share one reading of the weights, without padding; free threads
+ * of `parallel` (NULL: none) help. Each job fails or succeeds by itself, as attn_forward would have it, with the
+ * same bits. Each job's own working memory comes from its arena, what they share from the first one's. */
+void attn_forward_batch(const attn_layer *layer, attn_job *jobs, size_t count, const attn_parallel *parallel);
 
 /* The same pass in double precision, in plain loops: slow, obvious, the oracle for tests and for the
  * self-check. Each array may be NULL. */

@@ -27,11 +27,14 @@
 #define EXTRA_CONNECTIONS 16 /* beyond --max-connections, so that a few are told so with a 503 */
 #define ACCEPTED_AT_ONCE  64 /* beyond those, so that the library accepts what is then closed */
 #define FIRST_RESERVE     ((size_t)256 * 1024) /* bytes of a body; more only as it comes */
+#define LOOK_EVERY        1000000u             /* nanoseconds, for a client that has left */
+#define SMALL_BODY        ((size_t)256 * 1024) /* bytes that take less than a millisecond to read */
 
 struct http_server {
     service *service;
     struct MHD_Daemon *daemon;
     connections *connections;
+    MHD_socket closed_listener; /* shut down, but not closed yet; or MHD_INVALID_SOCKET */
     atomic_size_t active;
     atomic_bool refusing; /* the end is near: a request that comes now is not handed to the workers */
     char url[ENDPOINT_URL_SIZE];
@@ -79,21 +82,39 @@ void http_answer_problem(http_exchange *x, const problem *p) {
     x->answer = (wire_buffer){.bytes = no_memory, .length = strlen(no_memory)};
 }
 
-bool http_should_stop(http_exchange *x) {
-    if (x->stopped.code != PROBLEM_NONE)
-        return true;
-    if (clock_now() >= x->deadline) {
-        problem_from_core(&x->stopped, ATTN_CANCELLED, NULL);
-        return true;
-    }
-    const connection_state state = connection_look(request_of(x)->connection);
-    if (state == CONNECTION_OPEN ||
-        (state == CONNECTION_HALF_CLOSED && !sched_crowded(x->service->scheduler)))
+/* Asks the system, but not more often than is worth it. */
+static bool nobody_waits(http_exchange *x, uint64_t now) {
+    if (now < x->next_look)
         return false;
-    problem_set(
-        &x->stopped, PROBLEM_UNAVAILABLE,
-        "the client closed its side of the connection before it had its answer, and other requests wait");
+    x->next_look = now + LOOK_EVERY;
+    const connection_state state = connection_look(request_of(x)->connection);
+    return state == CONNECTION_GONE ||
+           (state == CONNECTION_HALF_CLOSED && sched_crowded(x->service->scheduler));
+}
+
+bool http_should_stop(http_exchange *x) {
+    if (x->stopped != HTTP_GO_ON)
+        return true;
+    http_stop_reason before = HTTP_GO_ON;
+    const uint64_t now = clock_now();
+    const http_stop_reason reason = now >= x->deadline     ? HTTP_TOO_LATE
+                                    : nobody_waits(x, now) ? HTTP_NOBODY_WAITS
+                                                           : HTTP_GO_ON;
+    if (reason == HTTP_GO_ON)
+        return false;
+    atomic_compare_exchange_strong(&x->stopped, &before, reason); /* another thread may have been first */
     return true;
+}
+
+void http_answer_stopped(http_exchange *x) {
+    problem p;
+    if (x->stopped == HTTP_NOBODY_WAITS)
+        problem_set(
+            &p, PROBLEM_UNAVAILABLE,
+            "the client closed its side of the connection before it had its answer, and other requests wait");
+    else
+        problem_from_core(&p, ATTN_CANCELLED, NULL);
+    http_answer_problem(x, &p);
 }
 
 static bool add_header(struct MHD_Response *response, const char *name, const char *value) {
@@ -122,7 +143,7 @@ static enum MHD_Result send_answer(request *r) {
         add_header(response, "Content-Type", x->media_type == NULL ? "application/json" : x->media_type) &&
         add_header(response, "Content-Encoding", encoding_name(x->answer_encoding)) &&
         add_header(response, "Inference-Header-Content-Length", header_length) &&
-        add_header(response, "Vary", x->route != NULL && x->route->on_worker ? "Accept-Encoding" : "") &&
+        add_header(response, "Vary", x->route != NULL && x->route->work != NULL ? "Accept-Encoding" : "") &&
         add_header(response, "X-Request-Id", r->request_id) && add_header(response, "Allow", x->allow) &&
         add_header(response, "Server-Timing", x->timing) &&
         add_header(response, "Retry-After", busy ? "1" : "") &&
@@ -280,7 +301,7 @@ static void take_body(request *r, const char *bytes, size_t count) {
     http_exchange *x = &r->public;
     problem p;
     const size_t limit = r->server->service->options.max_body;
-    if (r->refused || x->route == NULL || !x->route->on_worker)
+    if (r->refused || x->route == NULL || x->route->work == NULL)
         return;
     if (count > limit - x->body.length)
         problem_set(&p, PROBLEM_TOO_LARGE, "the body is larger than the %zu bytes that --max-body allows",
@@ -300,19 +321,43 @@ static void resume(request *r) {
     MHD_resume_connection(r->mhd);
 }
 
-static void run_job(sched_job *job) {
-    request *r = (request *)(void *)((char *)job - offsetof(request, job));
-    r->public.route->handle(&r->public);
+static request *request_of_job(sched_job *job) {
+    return (request *)(void *)((char *)job - offsetof(request, job));
+}
+
+static bool prepare_job(sched_job *job) {
+    request *r = request_of_job(job);
+    http_exchange *x = &r->public;
+    if (!x->route->work->prepare(x)) {
+        resume(r);
+        return false;
+    }
+    job->deadline = x->deadline; /* the body may have lowered it */
+    job->group = x->group;
+    job->rows = x->rows;
+    return true;
+}
+
+static void compute_jobs(sched_job *const *jobs, size_t count) {
+    http_exchange *xs[SCHED_TOGETHER];
+    for (size_t i = 0; i < count; i++)
+        xs[i] = &request_of_job(jobs[i])->public;
+    xs[0]->route->work->compute(xs, count);
+}
+
+static void finish_job(sched_job *job) {
+    request *r = request_of_job(job);
+    r->public.route->work->finish(&r->public);
     resume(r);
 }
 
 static void expire_job(sched_job *job) {
-    request *r = (request *)(void *)((char *)job - offsetof(request, job));
-    problem p;
-    problem_from_core(&p, ATTN_CANCELLED, NULL);
-    http_answer_problem(&r->public, &p);
+    request *r = request_of_job(job);
+    http_answer_stopped(&r->public);
     resume(r);
 }
+
+static const sched_parts parts = {prepare_job, compute_jobs, finish_job, expire_job};
 
 /* The last byte has come. */
 static enum MHD_Result take_end(request *r) {
@@ -324,7 +369,7 @@ static enum MHD_Result take_end(request *r) {
         return send_answer(r);
     x->arrived = clock_now();
     x->deadline = x->arrived + x->time_allowed;
-    if (!x->route->on_worker) {
+    if (x->route->work == NULL) {
         x->route->handle(x);
         return send_answer(r);
     }
@@ -335,7 +380,9 @@ static enum MHD_Result take_end(request *r) {
     }
     /* Suspended before it is handed over: a worker may be done with it before this function returns. */
     r->stage = QUEUED;
-    r->job = (sched_job){.run = run_job, .expired = expire_job, .deadline = x->deadline};
+    r->job = (sched_job){.parts = &parts,
+                         .deadline = x->deadline,
+                         .is_small = x->body_encoding == ENCODING_IDENTITY && x->body.length <= SMALL_BODY};
     MHD_suspend_connection(r->mhd);
     if (sched_submit(x->service->scheduler, &r->job))
         return MHD_YES;
@@ -489,6 +536,7 @@ http_server *http_start(service *s, attn_error *error) {
     http_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
         server->service = s;
+        server->closed_listener = MHD_INVALID_SOCKET;
         endpoint_url(listener, server->url, sizeof server->url);
         fit_connections(&s->options);
         server->connections = new_connections(server);
@@ -521,7 +569,10 @@ void http_close_listener(http_server *server) {
             break;
         MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, size);
     }
-    close(listener);
+    /* From now on connections are refused, and another process may listen on the port. The library's thread
+     * may be using the descriptor, which must not become another's: it is closed at the end. */
+    shutdown(listener, SHUT_RDWR);
+    server->closed_listener = listener;
 }
 
 void http_refuse_requests(http_server *server) {
@@ -534,6 +585,8 @@ size_t http_active(http_server *server) {
 
 void http_stop(http_server *server) {
     MHD_stop_daemon(server->daemon);
+    if (server->closed_listener != MHD_INVALID_SOCKET)
+        close(server->closed_listener);
     connections_free(server->connections);
     free(server);
 }

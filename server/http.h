@@ -13,6 +13,7 @@
 #include "server/wire/format.h"
 #include "server/wire/picture.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,14 +29,27 @@ typedef enum {
     MEDIA_OWN,     /* the route decides by itself; neither header is looked at */
 } http_media;
 
+/* How a request that costs time is served: in three parts, each on some worker (scheduler.h). */
+typedef struct {
+    /* Reads the body. False: it is answered. True: it is to be computed, x->group and x->rows are set. */
+    bool (*prepare)(http_exchange *x);
+    /* Computes requests of one group, at most SCHED_TOGETHER. */
+    void (*compute)(http_exchange *const *xs, size_t count);
+    /* Writes the answer. */
+    void (*finish)(http_exchange *x);
+} http_work;
+
 /* One row of the table of endpoints (routes/routes.c). */
 typedef struct {
     const char *method; /* "GET" (serves HEAD too) or "POST" */
     const char *path;   /* a segment "{}" stands for any one segment, the route's argument */
     http_media media;
-    bool on_worker; /* costs time: waits in the queue and runs on a worker; else runs on the I/O thread */
-    void (*handle)(http_exchange *x);
+    void (*handle)(http_exchange *x); /* on the I/O thread; NULL if there is ... */
+    const http_work *work;            /* ... work for the workers */
 } http_route;
+
+/* Why the work on a request should stop. */
+typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_NOBODY_WAITS } http_stop_reason;
 
 struct http_exchange {
     service *service;
@@ -49,7 +63,11 @@ struct http_exchange {
     uint64_t time_allowed;           /* nanoseconds from then on */
     size_t expected_body;            /* bytes, of Content-Length; 0 if it is not known */
     uint64_t deadline;               /* when it must be answered */
-    problem stopped;                 /* why the work on it should stop, once that is known */
+    _Atomic http_stop_reason stopped;
+    _Atomic uint64_t next_look;      /* when the client is looked for again */
+    void *work;                      /* the route's own, from one part to the next */
+    const void *group;               /* what it can be computed together with */
+    size_t rows;                     /* how much there is to compute */
     const wire_format *in, *out;     /* of the request and of its answer, if the route takes tensors */
     picture_options picture;         /* of an answer that is one */
     content_encoding body_encoding;  /* of the body as it came */
@@ -64,17 +82,20 @@ struct http_exchange {
     size_t answer_header_length;               /* its Inference-Header-Content-Length, or 0 */
     content_encoding answer_encoding;          /* of the answer */
     const char *allow;                         /* the Allow header, or NULL */
-    char timing[200];                          /* the Server-Timing header, or "" */
+    char timing[256];                          /* the Server-Timing header, or "" */
     char model[sizeof((attn_model *)0)->name]; /* for the log */
 };
 
 /* The answer is this problem, as JSON. */
 void http_answer_problem(http_exchange *x, const problem *p);
 
-/* Should the work on this exchange stop? Its deadline has passed, or nobody waits for the answer: x->stopped
- * then says which, and the answer stays yes. A client that has only closed its sending side is served as long
- * as no other request waits for a worker. For the thread that has the exchange. */
+/* Should the work on this exchange stop? Its deadline has passed, or nobody waits for the answer; once it is
+ * yes, it stays yes. A client that has only closed its sending side is served as long as no other request
+ * waits for a worker. For all threads that work on the exchange. */
 bool http_should_stop(http_exchange *x);
+
+/* The answer is why the work was stopped. */
+void http_answer_stopped(http_exchange *x);
 
 typedef struct http_server http_server;
 

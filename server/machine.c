@@ -1,6 +1,7 @@
 #include "server/machine.h"
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,36 +28,123 @@ static double read_number(const char *path, double otherwise) {
     return end == line ? otherwise : number;
 }
 
-/* CPUs by the quota of the cgroup (version 2, then version 1); 0 if there is none. A container sees its own
- * cgroup at the root of the mount. */
-static double quota(void) {
-    char line[64];
+/* ---- Control groups ---- */
+
+/* Adds what stands in `folder` to *least: the lesser of the two. */
+typedef void take_limit(const char *folder, double *least);
+
+/* Where the process stands in the hierarchy of version 2 (controller NULL), or in that of a controller of
+ * version 1: the path in the line of /proc/self/cgroup (cgroups(7)), or "" if there is none. */
+static void find_group(const char *membership, const char *controller, char *path, int size) {
+    char line[4096];
+    FILE *file = fopen(membership, "re");
+    *path = '\0';
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        char *list = strchr(line, ':'), *where = list == NULL ? NULL : strchr(list + 1, ':');
+        if (where == NULL)
+            continue;
+        *where++ = *list++ = '\0';
+        where[strcspn(where, "\n")] = '\0';
+        bool found = controller == NULL && *list == '\0';
+        char *rest;
+        for (char *name = strtok_r(list, ",", &rest); controller != NULL && name != NULL;
+             name = strtok_r(NULL, ",", &rest))
+            found |= strcmp(name, controller) == 0;
+        if (found)
+            snprintf(path, (size_t)size, "%s", where);
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+/* Takes the limits of a group and of all above it: the least of them holds. In a container the path may be
+ * that of the host, of which only its own group is to be seen, at the root of the mount; what is not there
+ * has no limit. */
+static void take_limits(const char *mount, const char *path, take_limit *take, double *least) {
+    char folder[4096 + 64];
+    const int mount_length = (int)strlen(mount);
+    int length = snprintf(folder, sizeof folder, "%s%s", mount, path);
+    if (length >= (int)sizeof folder)
+        length = mount_length;
+    for (; length >= mount_length; length--)
+        if (length == mount_length || folder[length] == '\0' || folder[length] == '/') {
+            folder[length] = '\0';
+            take(folder, least);
+        }
+}
+
+static void take_lesser(double limit, double *least) {
+    if (limit > 0 && limit < *least)
+        *least = limit;
+}
+
+static void take_cpus_2(const char *folder, double *least) {
+    char path[4200], line[64];
     double used, period;
-    if (read_line("/sys/fs/cgroup/cpu.max", line, sizeof line))
-        return sscanf(line, "%lf %lf", &used, &period) == 2 && period > 0 ? used / period : 0;
-    used = read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", -1);
-    period = read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", 0);
-    return used > 0 && period > 0 ? used / period : 0;
+    snprintf(path, sizeof path, "%s/cpu.max", folder);
+    if (read_line(path, line, sizeof line) && sscanf(line, "%lf %lf", &used, &period) == 2 && period > 0)
+        take_lesser(used / period, least);
+}
+
+static void take_cpus_1(const char *folder, double *least) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
+    const double used = read_number(path, -1);
+    snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
+    const double period = read_number(path, 0);
+    if (period > 0)
+        take_lesser(used / period, least);
+}
+
+static void take_memory_2(const char *folder, double *least) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/memory.max", folder);
+    take_lesser(read_number(path, 0), least);
+}
+
+static void take_memory_1(const char *folder, double *least) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/memory.limit_in_bytes", folder);
+    take_lesser(read_number(path, 0), least);
+}
+
+static double least_limit(const char *root, const char *controller, take_limit *take_2, take_limit *take_1,
+                          double least) {
+    char membership[4096], mount[4096], path[4096];
+    snprintf(membership, sizeof membership, "%s/proc/self/cgroup", root);
+    snprintf(mount, sizeof mount, "%s/sys/fs/cgroup", root);
+    find_group(membership, NULL, path, sizeof path);
+    take_limits(mount, path, take_2, &least);
+    snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/%s", root, controller);
+    find_group(membership, controller, path, sizeof path);
+    take_limits(mount, path, take_1, &least);
+    return least;
+}
+
+/* ---- What there is ---- */
+
+size_t machine_cpus_of(const char *root, size_t affine) {
+    const double limit = least_limit(root, "cpu", take_cpus_2, take_cpus_1, (double)affine);
+    const size_t whole = (size_t)limit;
+    return whole + (limit > (double)whole ? 1 : 0);
+}
+
+size_t machine_memory_of(const char *root, size_t bytes) {
+    return (size_t)least_limit(root, "memory", take_memory_2, take_memory_1, (double)bytes);
 }
 
 size_t machine_cpus(void) {
-    size_t cpus = 1;
+    size_t affine = 1;
     cpu_set_t *set = CPU_ALLOC(8192);
     const size_t bytes = CPU_ALLOC_SIZE(8192);
-    if (set != NULL && sched_getaffinity(0, bytes, set) == 0)
-        cpus = (size_t)CPU_COUNT_S(bytes, set);
+    if (set != NULL && sched_getaffinity(0, bytes, set) == 0 && CPU_COUNT_S(bytes, set) > 0)
+        affine = (size_t)CPU_COUNT_S(bytes, set);
     CPU_FREE(set);
-    const double limit = quota();
-    if (limit > 0 && limit < (double)cpus)
-        cpus = (size_t)limit + (limit > (double)(size_t)limit ? 1 : 0);
-    return cpus == 0 ? 1 : cpus;
+    return machine_cpus_of("", affine);
 }
 
 size_t machine_memory(void) {
-    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double limit = read_number("/sys/fs/cgroup/memory.max", machine);
-    limit = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", limit);
-    return (size_t)(limit < machine && limit > 0 ? limit : machine);
+    return machine_memory_of("", (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE));
 }
 
 size_t machine_open_files(void) {

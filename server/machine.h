@@ -4,12 +4,19 @@
 
 #include <stddef.h>
 
-/* CPUs that the process may use: the lesser of its affinity mask and its cgroup's CPU quota, rounded up; at
- * least 1. */
+/* CPUs that the process may use: the lesser of its affinity mask and the CPU quota of its cgroup and of those
+ * above it, rounded up; at least 1. */
 size_t machine_cpus(void);
 
-/* Bytes of memory that the process may use: the lesser of the machine's and its cgroup's limit. */
+/* The same of a machine whose / is `root`, with so many CPUs in the affinity mask. */
+size_t machine_cpus_of(const char *root, size_t affine);
+
+/* Bytes of memory that the process may use: the lesser of the machine's and the limit of its cgroup and of
+ * those above it. */
 size_t machine_memory(void);
+
+/* The same of a machine whose / is `root`, with so many bytes. */
+size_t machine_memory_of(const char *root, size_t bytes);
 
 /* Raises the limit of open files as far as allowed and returns it. */
 size_t machine_open_files(void);

@@ -1,5 +1,5 @@
 /* main.c: start and stop, nothing else. */
-#include "core/kernels/matmul.h"
+#include "core/kernels/openblas.h"
 #include "core/model/describe.h"
 #include "core/self_check.h"
 #include "server/clock.h"
@@ -16,13 +16,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { EXIT_BAD_START = 2 };
 
-static void print_version(void) {
-    printf("attend-server %s\nlibmicrohttpd %s\njansson %s\n%s\nkernels %s\n", ATTEND_VERSION, http_library(),
-           jansson_version_str(), attn_matmul_library(), attn_matmul_name());
+static void print_version(const attn_kernels *kernels) {
+    printf("attend-server %s\nlibmicrohttpd %s\njansson %s\n%s\nkernels %s (this CPU has %s)\n",
+           ATTEND_VERSION, http_library(), jansson_version_str(), attn_openblas_library(), kernels->name,
+           attn_kernels_names());
 }
 
 static void print_models(const attn_registry *registry) {
@@ -34,21 +36,34 @@ static void print_models(const attn_registry *registry) {
 }
 
 static bool load_models(service *s, attn_error *error) {
+    s->registry.kernels = s->options.kernels;
     for (size_t i = 0; i < s->options.model_count; i++)
         if (attn_registry_load(&s->registry, s->options.models[i], error) != ATTN_OK)
             return false;
     return true;
 }
 
-/* The compute threads: an OpenBLAS that may not be called from several threads gets one. */
+/* Holds the kernels against plain loops, for the precisions that the models have. */
+static bool check_kernels(const service *s, attn_error *error) {
+    bool in_use[ATTN_PRECISIONS] = {false};
+    for (size_t i = 0; i < s->registry.count; i++)
+        in_use[s->registry.models[i].layer.config.precision] = true;
+    return !s->options.self_check || attn_self_check(s->options.kernels, in_use, error) == ATTN_OK;
+}
+
+static bool uses_openblas(const options *o) {
+    return strcmp(o->kernels->name, "openblas") == 0;
+}
+
+/* The compute threads: where OpenBLAS multiplies, and may not be called from several threads, one. */
 static size_t choose_threads(const options *o) {
     const size_t threads = o->threads != 0 ? o->threads : machine_cpus();
-    if (attn_matmul_init() || threads == 1)
+    if (!uses_openblas(o) || attn_openblas_init() || threads == 1)
         return threads;
     log_line(LOG_WARNING,
              "this OpenBLAS is a single-threaded build without locks (%s): serving with 1 thread, "
              "not %zu",
-             attn_matmul_library(), threads);
+             attn_openblas_library(), threads);
     return 1;
 }
 
@@ -132,7 +147,7 @@ static int run(service *s) {
     if (s->options.ignored_service_port)
         log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
     const size_t threads = choose_threads(&s->options);
-    if (!load_models(s, &error) || (s->options.self_check && attn_self_check(&error) != ATTN_OK)) {
+    if (!load_models(s, &error) || !check_kernels(s, &error)) {
         fprintf(stderr, "attend-server: %s\n", error.text);
         return EXIT_BAD_START;
     }
@@ -142,7 +157,9 @@ static int run(service *s) {
     }
     warn_of_old_library();
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
-    s->scheduler = catch_signals() ? sched_new(threads, s->options.max_queue, attn_matmul_warm_up) : NULL;
+    s->scheduler = catch_signals() ? sched_new(threads, s->options.max_queue,
+                                               uses_openblas(&s->options) ? attn_openblas_warm_up : NULL)
+                                   : NULL;
     http_server *server = s->scheduler == NULL ? NULL : http_start(s, &error);
     if (server == NULL) {
         fprintf(stderr, "attend-server: %s\n",
@@ -187,7 +204,7 @@ int main(int argc, char **argv) {
     if (s.options.help)
         options_print_help(stdout);
     else if (s.options.version)
-        print_version();
+        print_version(s.options.kernels);
     else if (s.options.probe)
         code = run_probe(&s.options);
     else

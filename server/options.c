@@ -12,7 +12,8 @@ typedef enum {
     OPTION_LIST,
     OPTION_NUMBER,
     OPTION_BYTES,
-    OPTION_CHOICE, /* one of the words of `argument`; the member becomes its place among them */
+    OPTION_KERNELS, /* a set of kernels that this CPU has */
+    OPTION_CHOICE,  /* one of the words of `argument`; the member becomes its place among them */
     OPTION_SWITCH,
     OPTION_COMMAND, /* a switch on the command line only: it asks for something else than serving */
 } option_type;
@@ -41,6 +42,8 @@ static const option table[] = {
      "ask the service on --host and --port for its health; exit code 0 if it is well"},
     {"threads", OPTION_NUMBER, AT(threads), NULL, 1, 1024, "N",
      "compute threads; default: the CPUs that the process may use"},
+    {"cpu", OPTION_KERNELS, AT(kernels), "auto", 0, 0, "KIND",
+     "the kernels: auto, generic, avx2, avx512, neon or openblas; auto takes the best that this CPU has"},
     {"max-body", OPTION_BYTES, AT(max_body), "64MiB", 1, (uint64_t)1 << 40, "BYTES",
      "largest request body; above it 413"},
     {"max-answer", OPTION_BYTES, AT(max_answer), "256MiB", 1, (uint64_t)1 << 40, "BYTES",
@@ -127,6 +130,14 @@ static bool read_choice(const option *row, const char *value, size_t *choice, co
     return complain(c, value, expected);
 }
 
+static bool find_kernels(const char *name, const attn_kernels **kernels, const complaint *c) {
+    char expected[256];
+    *kernels = attn_kernels_named(name);
+    snprintf(expected, sizeof expected, "auto or one of the kernels that this CPU has: %s",
+             attn_kernels_names());
+    return *kernels != NULL || complain(c, name, expected);
+}
+
 static bool add_model(options *o, const char *spec, const complaint *c) {
     if (*spec == '\0')
         return complain(c, spec, "a model, as in NAME=DIRECTORY or init:embed_dim=512,num_heads=8");
@@ -151,6 +162,8 @@ static bool set(options *o, const option *row, const char *value, const complain
     case OPTION_NUMBER:
     case OPTION_BYTES:
         return read_number(row, value, member, c);
+    case OPTION_KERNELS:
+        return find_kernels(value, member, c);
     case OPTION_CHOICE:
         return read_choice(row, value, member, c);
     case OPTION_SWITCH:

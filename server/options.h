@@ -2,6 +2,8 @@
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H
 
+#include "core/kernels/kernels.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -15,11 +17,12 @@ typedef struct {
     size_t port;
     char *models[OPTIONS_MAX_MODELS]; /* [NAME=]SPEC, owned */
     size_t model_count;
-    size_t threads;    /* 0: the CPUs that the process may use */
-    size_t max_body;   /* bytes */
-    size_t max_answer; /* bytes */
-    size_t max_memory; /* bytes; 0: half of what the machine or the cgroup has */
-    size_t max_queue;  /* requests */
+    size_t threads;              /* 0: the CPUs that the process may use */
+    const attn_kernels *kernels; /* --cpu */
+    size_t max_body;             /* bytes */
+    size_t max_answer;           /* bytes */
+    size_t max_memory;           /* bytes; 0: half of what the machine or the cgroup has */
+    size_t max_queue;            /* requests */
     size_t max_connections;
     size_t read_timeout;    /* milliseconds */
     size_t idle_timeout;    /* milliseconds */

@@ -3,17 +3,44 @@
 #include "server/clock.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
+#define LOOP_SLOTS ((size_t)64) /* the bits of loop.free_slots */
+
+/* A loop whose caller has not seen its end. It lies on the caller's stack. */
+typedef struct loop {
+    attn_round *round;
+    void *context;
+    size_t rounds;
+    atomic_size_t next_round;
+    uint64_t free_slots;  /* bit n: slot n */
+    size_t helpers;       /* workers in it beside the caller */
+    pthread_cond_t empty; /* the last helper has left */
+    struct loop *previous, *next;
+} loop;
+
 struct scheduler {
+    struct lender {
+        attn_parallel parallel; /* first, so that a pointer to it is one to the lender */
+        scheduler *scheduler;
+    } lender;
     pthread_mutex_t lock;
-    pthread_cond_t work;     /* a job waits, or the scheduler stops */
+    pthread_cond_t work;     /* there is something to do, or the scheduler stops */
     pthread_cond_t timer;    /* an earlier deadline than the timer knows, or the scheduler stops */
     pthread_cond_t prepared; /* one more worker is ready */
-    sched_job queue;         /* ring: queue.next is the oldest */
-    size_t waiting, max_queue;
-    size_t idle, ready; /* workers */
-    uint64_t wakes_at;  /* when the timer looks next */
+    struct {
+        sched_job jobs; /* ring: jobs.next is the oldest */
+        size_t count;
+    } waiting[SCHED_STAGES];
+    size_t ready_rows; /* of the jobs in stage SCHED_READY */
+    size_t max_queue;
+    loop loops;                   /* ring: loops.next is the oldest */
+    size_t asleep, called;        /* workers that wait for `work`, and those of them that have been woken */
+    size_t helping;               /* workers in a loop of another */
+    atomic_bool short_of_workers; /* more jobs wait than workers sleep: helpers leave their loops */
+    size_t started;               /* workers */
+    uint64_t wakes_at;            /* when the timer looks next */
     bool stopping;
     void (*prepare)(void);
     pthread_t timer_thread;
@@ -22,73 +49,286 @@ struct scheduler {
     pthread_t threads[];
 };
 
+/* Everything static below is called with the lock held, unless it says otherwise. */
+
+/* ---- Who waits, who sleeps ---- */
+
+static size_t jobs_waiting(const scheduler *s) {
+    size_t count = 0;
+    for (size_t i = 0; i < SCHED_STAGES; i++)
+        count += s->waiting[i].count;
+    return count;
+}
+
+static void look_around(scheduler *s) {
+    atomic_store(&s->short_of_workers, jobs_waiting(s) > s->asleep);
+}
+
+/* Cut, so that a sum of some does not overflow. */
+static size_t counted_rows(const sched_job *job) {
+    return job->rows < SCHED_ROWS ? job->rows : SCHED_ROWS;
+}
+
+static void link_job(scheduler *s, sched_job *job) {
+    sched_job *ring = &s->waiting[job->stage].jobs;
+    job->next = ring;
+    job->previous = ring->previous;
+    job->previous->next = job;
+    ring->previous = job;
+    s->waiting[job->stage].count++;
+    if (job->stage == SCHED_READY)
+        s->ready_rows += counted_rows(job);
+    if (job->deadline < s->wakes_at) {
+        s->wakes_at = job->deadline;
+        pthread_cond_signal(&s->timer);
+    }
+    look_around(s);
+}
+
 static void unlink_job(scheduler *s, sched_job *job) {
     job->previous->next = job->next;
     job->next->previous = job->previous;
-    s->waiting--;
+    s->waiting[job->stage].count--;
+    if (job->stage == SCHED_READY)
+        s->ready_rows -= counted_rows(job);
+    look_around(s);
 }
 
-static void *worker(void *argument) {
+/* The oldest job in this stage, or NULL. */
+static sched_job *oldest(scheduler *s, size_t stage) {
+    return s->waiting[stage].count == 0 ? NULL : s->waiting[stage].jobs.next;
+}
+
+/* The oldest loop that has a round and a slot left, or NULL. */
+static loop *open_loop(scheduler *s) {
+    for (loop *l = s->loops.next; l != &s->loops; l = l->next)
+        if (l->free_slots != 0 && atomic_load(&l->next_round) < l->rounds)
+            return l;
+    return NULL;
+}
+
+static void wake(scheduler *s, size_t count) {
+    for (; count > 0 && s->called < s->asleep; count--) {
+        s->called++;
+        pthread_cond_signal(&s->work);
+    }
+}
+
+static void sleep_until_called(scheduler *s) {
+    s->asleep++;
+    look_around(s);
+    pthread_cond_wait(&s->work, &s->lock);
+    s->asleep--;
+    s->called -= s->called > 0;
+    look_around(s);
+}
+
+/* Whoever has taken something wakes others for what is left, so that one who hands over much need not wake
+ * many. Up to two for a loop: each of them wakes two more. */
+static void leave_the_rest(scheduler *s) {
+    if (s->called == s->asleep)
+        return;
+    const loop *l = open_loop(s);
+    if (jobs_waiting(s) > s->called)
+        wake(s, 1);
+    else if (l != NULL)
+        wake(s, (l->free_slots & (l->free_slots - 1)) == 0 ? 1 : 2);
+}
+
+/* ---- Loops ---- */
+
+/* Takes rounds until none is left, or until *stop. Without the lock. */
+static void take_rounds(loop *l, size_t slot, const atomic_bool *stop) {
+    while (stop == NULL || !atomic_load_explicit(stop, memory_order_relaxed)) {
+        const size_t n = atomic_fetch_add(&l->next_round, 1);
+        if (n >= l->rounds)
+            return;
+        l->round(l->context, n, slot);
+    }
+}
+
+static void help(scheduler *s, loop *l) {
+    const size_t slot = (size_t)__builtin_ctzll(l->free_slots);
+    l->free_slots &= ~((uint64_t)1 << slot);
+    l->helpers++;
+    s->helping++;
+    leave_the_rest(s);
+    pthread_mutex_unlock(&s->lock);
+    take_rounds(l, slot, &s->short_of_workers);
+    pthread_mutex_lock(&s->lock);
+    s->helping--;
+    l->free_slots |= (uint64_t)1 << slot;
+    if (--l->helpers == 0)
+        pthread_cond_signal(&l->empty);
+}
+
+/* attn_parallel's `run`; without the lock. */
+static void run_loop(const attn_parallel *parallel, size_t rounds, attn_round *round, void *context) {
+    scheduler *s = ((const struct lender *)(const void *)parallel)->scheduler;
+    const size_t slots = rounds < parallel->slots ? rounds : parallel->slots;
+    /* All slots but the first, which is the caller's. */
+    loop l = {.round = round, .context = context, .rounds = rounds};
+    for (size_t slot = 1; slot < slots; slot++)
+        l.free_slots |= (uint64_t)1 << slot;
+    pthread_cond_init(&l.empty, NULL);
+    pthread_mutex_lock(&s->lock);
+    l.next = &s->loops;
+    l.previous = s->loops.previous;
+    l.previous->next = s->loops.previous = &l;
+    leave_the_rest(s);
+    pthread_mutex_unlock(&s->lock);
+    take_rounds(&l, 0, NULL);
+    pthread_mutex_lock(&s->lock);
+    l.previous->next = l.next;
+    l.next->previous = l.previous;
+    while (l.helpers > 0)
+        pthread_cond_wait(&l.empty, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    pthread_cond_destroy(&l.empty);
+}
+
+/* ---- Jobs ---- */
+
+static void prepare_job(scheduler *s, sched_job *job) {
+    unlink_job(s, job);
+    leave_the_rest(s);
+    pthread_mutex_unlock(&s->lock);
+    const bool is_ready = job->parts->prepare(job);
+    pthread_mutex_lock(&s->lock);
+    if (is_ready) {
+        job->stage = SCHED_READY;
+        link_job(s, job);
+    }
+}
+
+/* Takes the oldest job that is ready, and those that can be computed with it. */
+static size_t take_group(scheduler *s, sched_job *jobs[SCHED_TOGETHER]) {
+    const void *group = oldest(s, SCHED_READY)->group;
+    size_t count = 0, rows = 0;
+    sched_job *next = oldest(s, SCHED_READY);
+    for (sched_job *job = next; job != &s->waiting[SCHED_READY].jobs && count < SCHED_TOGETHER; job = next) {
+        next = job->next;
+        if (job->group != group || (count > 0 && (rows > SCHED_ROWS || job->rows > SCHED_ROWS - rows)))
+            continue;
+        unlink_job(s, job);
+        jobs[count++] = job;
+        rows += job->rows;
+    }
+    return count;
+}
+
+static void compute_jobs(scheduler *s) {
+    sched_job *jobs[SCHED_TOGETHER];
+    const size_t count = take_group(s, jobs);
+    leave_the_rest(s);
+    pthread_mutex_unlock(&s->lock);
+    jobs[0]->parts->compute(jobs, count);
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < count; i++) {
+        jobs[i]->stage = SCHED_COMPUTED;
+        link_job(s, jobs[i]);
+    }
+}
+
+static void finish_job(scheduler *s, sched_job *job) {
+    unlink_job(s, job);
+    leave_the_rest(s);
+    pthread_mutex_unlock(&s->lock);
+    job->parts->finish(job);
+    pthread_mutex_lock(&s->lock);
+}
+
+/* Should a worker prepare one more job before it computes those that are ready? */
+static bool prepares_first(scheduler *s) {
+    const sched_job *job = oldest(s, SCHED_QUEUED);
+    const size_t ready = s->waiting[SCHED_READY].count;
+    return job != NULL &&
+           (ready == 0 || (job->is_small && ready < SCHED_TOGETHER && s->ready_rows < SCHED_ROWS));
+}
+
+/* Does one thing that is to be done, the lock given up meanwhile; false if there is nothing. */
+static bool work(scheduler *s) {
+    loop *l;
+    if (oldest(s, SCHED_COMPUTED) != NULL)
+        finish_job(s, oldest(s, SCHED_COMPUTED));
+    else if (prepares_first(s))
+        prepare_job(s, oldest(s, SCHED_QUEUED));
+    else if (oldest(s, SCHED_READY) != NULL)
+        compute_jobs(s);
+    else if ((l = open_loop(s)) != NULL)
+        help(s, l);
+    else
+        return false;
+    return true;
+}
+
+/* ---- Threads ---- */
+
+static void *run_worker(void *argument) {
     scheduler *s = argument;
     if (s->prepare != NULL)
         s->prepare();
     pthread_mutex_lock(&s->lock);
-    s->ready++;
+    s->started++;
     pthread_cond_signal(&s->prepared);
     for (;;) {
-        s->idle++;
-        while (s->waiting == 0 && !s->stopping)
-            pthread_cond_wait(&s->work, &s->lock);
-        s->idle--;
-        if (s->waiting == 0)
+        if (work(s))
+            continue;
+        if (s->stopping)
             break;
-        sched_job *job = s->queue.next;
-        unlink_job(s, job);
-        pthread_mutex_unlock(&s->lock);
-        job->run(job);
-        pthread_mutex_lock(&s->lock);
+        sleep_until_called(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
-/* Takes the first job whose deadline has passed out of the queue, or sets *earliest to the next deadline and
- * returns NULL. Called with the lock held. */
-static sched_job *take_expired(scheduler *s, uint64_t now, uint64_t *earliest) {
-    *earliest = CLOCK_NEVER;
-    for (sched_job *job = s->queue.next; job != &s->queue; job = job->next) {
-        if (job->deadline <= now) {
-            unlink_job(s, job);
-            return job;
+/* Takes the first job whose deadline has passed out of where it waits. If there is none, returns NULL and
+ * sets s->wakes_at to the next deadline. */
+static sched_job *take_expired(scheduler *s, uint64_t now) {
+    uint64_t earliest = CLOCK_NEVER;
+    for (size_t i = 0; i < SCHED_STAGES; i++)
+        for (sched_job *job = s->waiting[i].jobs.next; job != &s->waiting[i].jobs; job = job->next) {
+            if (job->deadline <= now) {
+                unlink_job(s, job);
+                return job;
+            }
+            if (job->deadline < earliest)
+                earliest = job->deadline;
         }
-        if (job->deadline < *earliest)
-            *earliest = job->deadline;
-    }
+    s->wakes_at = earliest;
     return NULL;
 }
 
-static void *timer(void *argument) {
+static void wait_for_deadline(scheduler *s) {
+    const struct timespec until = {.tv_sec = (time_t)(s->wakes_at / 1000000000u),
+                                   .tv_nsec = (long)(s->wakes_at % 1000000000u)};
+    if (s->wakes_at == CLOCK_NEVER)
+        pthread_cond_wait(&s->timer, &s->lock);
+    else
+        pthread_cond_timedwait(&s->timer, &s->lock, &until);
+}
+
+static void *run_timer(void *argument) {
     scheduler *s = argument;
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
-        sched_job *job = take_expired(s, clock_now(), &s->wakes_at);
-        if (job != NULL) {
+        const uint64_t now = clock_now();
+        sched_job *job;
+        if (now < s->wakes_at) {
+            wait_for_deadline(s);
+        } else if ((job = take_expired(s, now)) != NULL) {
             pthread_mutex_unlock(&s->lock);
-            job->expired(job);
+            job->parts->expire(job);
             pthread_mutex_lock(&s->lock);
-        } else if (s->wakes_at == CLOCK_NEVER) {
-            pthread_cond_wait(&s->timer, &s->lock);
-        } else {
-            const struct timespec until = {.tv_sec = (time_t)(s->wakes_at / 1000000000u),
-                                           .tv_nsec = (long)(s->wakes_at % 1000000000u)};
-            pthread_cond_timedwait(&s->timer, &s->lock, &until);
         }
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
-static void init(scheduler *s, size_t max_queue, void (*prepare)(void)) {
+/* ---- Start and stop ---- */
+
+static void init(scheduler *s, size_t threads, size_t max_queue, void (*prepare)(void)) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -97,7 +337,12 @@ static void init(scheduler *s, size_t max_queue, void (*prepare)(void)) {
     pthread_cond_init(&s->timer, &monotonic);
     pthread_cond_init(&s->prepared, NULL);
     pthread_condattr_destroy(&monotonic);
-    s->queue.previous = s->queue.next = &s->queue;
+    for (size_t i = 0; i < SCHED_STAGES; i++)
+        s->waiting[i].jobs.previous = s->waiting[i].jobs.next = &s->waiting[i].jobs;
+    s->loops.previous = s->loops.next = &s->loops;
+    s->lender.parallel =
+        (attn_parallel){.slots = threads < LOOP_SLOTS ? threads : LOOP_SLOTS, .run = run_loop};
+    s->lender.scheduler = s;
     s->max_queue = max_queue;
     s->wakes_at = CLOCK_NEVER;
     s->prepare = prepare;
@@ -107,17 +352,17 @@ scheduler *sched_new(size_t threads, size_t max_queue, void (*prepare)(void)) {
     scheduler *s = calloc(1, sizeof *s + threads * sizeof s->threads[0]);
     if (s == NULL)
         return NULL;
-    init(s, max_queue, prepare);
-    s->has_timer = pthread_create(&s->timer_thread, NULL, timer, s) == 0;
+    init(s, threads, max_queue, prepare);
+    s->has_timer = pthread_create(&s->timer_thread, NULL, run_timer, s) == 0;
     while (s->has_timer && s->thread_count < threads &&
-           pthread_create(&s->threads[s->thread_count], NULL, worker, s) == 0)
+           pthread_create(&s->threads[s->thread_count], NULL, run_worker, s) == 0)
         s->thread_count++;
     if (s->thread_count < threads) {
         sched_free(s);
         return NULL;
     }
     pthread_mutex_lock(&s->lock);
-    while (s->ready < threads)
+    while (s->started < threads)
         pthread_cond_wait(&s->prepared, &s->lock);
     pthread_mutex_unlock(&s->lock);
     return s;
@@ -125,16 +370,12 @@ scheduler *sched_new(size_t threads, size_t max_queue, void (*prepare)(void)) {
 
 bool sched_submit(scheduler *s, sched_job *job) {
     pthread_mutex_lock(&s->lock);
-    const bool room = s->waiting < s->max_queue + s->idle;
+    const size_t waiting = s->waiting[SCHED_QUEUED].count + s->waiting[SCHED_READY].count;
+    const bool room = waiting < s->max_queue + s->asleep + s->helping;
     if (room) {
-        job->next = &s->queue;
-        job->previous = s->queue.previous;
-        job->previous->next = job;
-        s->queue.previous = job;
-        s->waiting++;
-        pthread_cond_signal(&s->work);
-        if (job->deadline < s->wakes_at)
-            pthread_cond_signal(&s->timer);
+        job->stage = SCHED_QUEUED;
+        link_job(s, job);
+        wake(s, 1);
     }
     pthread_mutex_unlock(&s->lock);
     return room;
@@ -142,9 +383,13 @@ bool sched_submit(scheduler *s, sched_job *job) {
 
 bool sched_crowded(scheduler *s) {
     pthread_mutex_lock(&s->lock);
-    const bool crowded = s->waiting > s->idle;
+    const bool crowded = s->waiting[SCHED_QUEUED].count > s->asleep + s->helping;
     pthread_mutex_unlock(&s->lock);
     return crowded;
+}
+
+const attn_parallel *sched_parallel(const scheduler *s) {
+    return s->lender.parallel.slots == 1 ? NULL : &s->lender.parallel;
 }
 
 void sched_free(scheduler *s) {

@@ -1,33 +1,74 @@
 /* scheduler.h: the queue between the I/O threads and the workers; the only place where they meet.
  *
- * A bounded queue, first come first served. Each worker takes one job at a time. A job that is still waiting
- * when its deadline passes is taken out at that moment, even while every worker is busy. */
+ * The workers are the only threads that compute. A job has three parts, each of which is done by any worker:
+ * it is prepared by itself, computed together with the others of its group that are prepared already, and
+ * finished by itself. Nothing waits for company: a worker that could compute does, unless small jobs still
+ * wait to be prepared. A worker without a job of its own helps those that compute, by taking rounds of their
+ * loops.
+ *
+ * Jobs wait in a bounded queue, first come first served. One that is still waiting when its deadline passes,
+ * before whatever part, is taken out at that moment, even while every worker is busy. */
 #ifndef SERVER_SCHEDULER_H
 #define SERVER_SCHEDULER_H
+
+#include "core/parallel.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Embedded in whatever the job is about; owned by its submitter, who fills in the first three members. */
-typedef struct sched_job {
-    void (*run)(struct sched_job *job);     /* on a worker; may free the job */
-    void (*expired)(struct sched_job *job); /* on the timer's thread, instead of run; may free the job */
-    uint64_t deadline;                      /* on clock_now's clock, or CLOCK_NEVER */
-    struct sched_job *previous, *next;      /* the scheduler's own */
-} sched_job;
+#define SCHED_TOGETHER ((size_t)64) /* the most jobs that are computed together ... */
+#define SCHED_ROWS                                                                                           \
+    ((size_t)512) /* ... and the most rows, unless one job alone has more: so many rows gain next            \
+                   * to nothing from still more, and the first would wait for the last */
+
+typedef struct sched_job sched_job;
+
+/* What is done with a kind of jobs. */
+typedef struct {
+    /* True: it is ready to be computed, its group and rows are set. False: it is over, and may be freed. */
+    bool (*prepare)(sched_job *job);
+    /* Computes jobs of one group, at most SCHED_TOGETHER. */
+    void (*compute)(sched_job *const *jobs, size_t count);
+    /* Ends it; may free it. */
+    void (*finish)(sched_job *job);
+    /* Ends it after its deadline, on the timer's thread, instead of its next part; may free it. */
+    void (*expire)(sched_job *job);
+} sched_parts;
+
+/* Embedded in whatever the job is about; owned by its submitter, who fills in the first members. */
+struct sched_job {
+    const sched_parts *parts;
+    uint64_t deadline; /* on clock_now's clock, or CLOCK_NEVER; `prepare` may change it */
+    bool is_small;     /* little work to prepare: what is ready may wait for it */
+    const void *group; /* those with the same group have the same `compute` */
+    size_t rows;       /* how much there is to compute */
+    enum {
+        SCHED_QUEUED,
+        SCHED_READY,
+        SCHED_COMPUTED,
+        SCHED_STAGES
+    } stage; /* the scheduler's own, as the rest */
+    sched_job *previous, *next;
+};
 
 typedef struct scheduler scheduler;
 
 /* Starts `threads` workers and waits until each has called `prepare` (may be NULL). At most `max_queue` jobs
- * wait beyond those that a free worker will take at once. NULL if a thread or memory could not be had. */
+ * wait to be computed beyond those that a free worker will take at once. NULL if a thread or memory could not
+ * be had. */
 scheduler *sched_new(size_t threads, size_t max_queue, void (*prepare)(void));
 
 /* Hands a job over. False if the queue is full: then nothing of it will be called. */
 bool sched_submit(scheduler *s, sched_job *job);
 
-/* Do more jobs wait than there are workers free to take them? */
+/* Do more jobs wait to be prepared than there are workers free to take them? */
 bool sched_crowded(scheduler *s);
+
+/* Lends the workers that have nothing else to do, to be used from a job's `compute`; NULL if there is only
+ * one. They leave a loop, between two rounds, when a job waits for them. A slot is below the number of rounds
+ * too. */
+const attn_parallel *sched_parallel(const scheduler *s);
 
 /* Lets all jobs run to their end, then stops the threads and frees the scheduler. NULL is allowed. */
 void sched_free(scheduler *s);

@@ -1,86 +1,153 @@
-/* pass.h: what the stages of one forward pass share. Only files of this folder include it.
+/* pass.h: what the stages of a forward pass share. Only files of this folder include it.
  *
- * The projected tensors keep their heads side by side in a row, [B, L, H, D] = [B, L, H*D], so a head is a
- * matrix whose rows are H*D apart, and nothing is ever transposed. */
+ * Several passes of one layer are computed side by side: each stage is done for all of them before the next,
+ * so that they share one reading of the weights and one loop over the threads. */
 #ifndef ATTN_PASS_H
 #define ATTN_PASS_H
 
 #include "core/attention.h"
 
-#include "core/attention/collect.h"
 #include "core/attention/positions.h"
+#include "core/kernels/linear.h"
 
-/* Rows that are worked on between two looks at the caller's should_stop. They depend on the shapes of this
- * request alone, never on threads or company: OpenBLAS chooses its inner loop, and so the bits, by the
- * shapes. */
-#define PROJECTION_ROWS ((size_t)256)
-#define SCORE_ROWS      ((size_t)64)
-#define SCORE_NUMBERS   ((size_t)1 << 18) /* in a block of scores, unless one row alone has more */
-#define MIX_KEYS        ((size_t)256)     /* keys that are mixed in float32; blocks are added in double */
-#define EXTRA_MOST      2                 /* extra keys of a layer: bias_k, then the zero key */
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Queries that are taken side by side, one in each lane of the vectors: a multiple of every set's lanes. */
+#define TILE_QUERIES ((size_t)32)
+
+/* Keys of a block. Blocks begin at multiples of it, whatever a query may see of them. */
+#define TILE_KEYS ATTN_DEPTH
+
+/* What some numbers of a mask do. An empty block would be all of it. */
+enum {
+    MASK_ALL = 1,   /* everything is excluded */
+    MASK_PLAIN = 2, /* every number is zero */
+    MASK_LARGE = 4, /* a sum with one of the numbers may be beyond float32 */
+};
+
+/* What the numbers of two glances do together. */
+static inline unsigned attn_both_glances(unsigned a, unsigned b) {
+    return (a & b & (MASK_ALL | MASK_PLAIN)) | ((a | b) & MASK_LARGE);
+}
 
 typedef struct {
     const attn_layer *layer;
+    const attn_kernels *kernels;
     const attn_input *input;
     const attn_output *output;
     const attn_control *control;
     attn_arena *work;
-    attn_error *error;
-    size_t q_width, kv_width; /* H*D, Hkv*D */
-    size_t extra;             /* extra keys: S+ - S */
-    float *q;                 /* [B, L, H*D] */
-    float *k, *v;             /* [B, S, Hkv*D] */
-    float *extra_k, *extra_v; /* [extra, Hkv*D] */
-    float *head_output;       /* [B, L, H*D]: what the heads say, side by side */
-    uint32_t *buckets;        /* [L + S - 1]: the relative bias's bucket of each distance, or NULL */
-    size_t block_rows;        /* most rows of a block */
-    float *scores;            /* [block rows, columns of a block], then the weights */
-    float *raw;   /* [block rows, S+]: all scores before the masks, or NULL if they are not wanted */
-    float *mixed; /* [block rows, D]: the values of some keys, mixed */
-    double *sums; /* [block rows, D] */
-    attn_collector collector;
-    bool
-        *spoiled; /* [B, S, Hkv]: where a value is beyond float32, and was replaced by zeros; NULL: nowhere */
+    size_t value_width; /* D rounded up to whole vectors */
+    size_t extra;       /* extra keys: S+ - S */
+    size_t blocks;      /* of S keys */
+
+    float *q;       /* [B, L, H*D] */
+    float *k;       /* [B, Hkv, S, D] */
+    float *v;       /* [B, Hkv, S, value_width]; what is beyond D is zero */
+    float *extra_k; /* [Hkv, extra, D] */
+    float *extra_v; /* [Hkv, extra, value_width] */
+    float *heads;   /* [B, L, H*D]: what the heads say, side by side. It is q, unless q is still wanted */
+    _Atomic uint32_t *k_sizes; /* [B, Hkv, blocks]: attn_largest of the keys of a block */
+    uint32_t extra_k_size;     /* of all extra keys */
+    bool *spoiled; /* [B, Hkv, S]: where a value is beyond float32, and was replaced by zeros; NULL:
+                    * nowhere */
+    float *biases; /* [H, bias_row]: what the distance of query i and key j adds to their score, at
+                    * S - 1 + i - j; NULL: nothing */
+    size_t bias_row;
+    double largest_bias;      /* of their sizes */
+    uint8_t *padding_glances; /* [B, blocks], or NULL: there is no such mask */
+    uint8_t *mask_glances;    /* [mask_B, mask_H, mask_tiles, blocks], each of TILE_QUERIES rows, or NULL */
+    size_t mask_tiles;
+    float *cosines[2], *sines[2]; /* [L or S, dims/2]: the angles of q and of k */
+    float *max;        /* [B, H, L]: the final maximum and sum of each row, if the weights are wanted, */
+    double *sum;       /*   or NULL */
+    size_t first_task; /* among those of all passes */
+    /* How the attention is cut into tasks: blocks of task_rows queries by runs of task_heads heads. */
+    size_t query_blocks, task_rows, task_heads;
+
+    /* How the pass failed, if it did: where in the order of its work, and why. Of several failures the first
+     * in that order counts, whichever thread came first. */
+    pthread_mutex_t failing;
+    atomic_size_t failed_at; /* SIZE_MAX: it did not */
+    attn_status status;
+    attn_error error;
+    atomic_bool beyond; /* found by a projection: a number beyond float32 */
 } attn_pass;
 
-/* Some query rows of one head, and the keys that at least one of them may see by its position. The columns of
- * the block are those keys, and then the extra ones. */
 typedef struct {
-    size_t b, h;
-    size_t first, rows;
-    attn_range keys;
-    size_t columns;
-} attn_block;
+    const attn_layer *layer;
+    const attn_parallel *parallel;
+    attn_job *jobs;    /* [count] */
+    attn_pass *passes; /* [count] */
+    size_t count;
+    attn_linear_part *parts; /* [count] */
+    char *scratch;           /* [slots, slot_bytes] */
+    size_t slot_bytes;
+} attn_batch;
 
 static inline size_t attn_kv_head(const attn_pass *pass, size_t h) {
     const attn_config *config = &pass->layer->config;
     return h / (config->num_heads / config->num_kv_heads);
 }
 
+static inline size_t attn_round_up(size_t n, size_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
+/* ---- forward.c ---- */
+
 /* A new array of [count, width] numbers in the working memory; NULL if there is no room. */
 float *attn_pass_array(attn_pass *pass, size_t count, size_t width);
 
-/* Does the caller want to stop? */
-bool attn_pass_stopped(const attn_pass *pass);
+/* Records that the pass fails at place `at` of the order of its work (0: as a whole), unless it failed before
+ * it. Returns `status`. */
+attn_status attn_pass_fail(attn_pass *pass, size_t at, attn_status status, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+attn_status attn_pass_no_memory(attn_pass *pass);
 
-attn_status attn_pass_no_memory(const attn_pass *pass);
-attn_status attn_pass_cancelled(const attn_pass *pass);
+static inline bool attn_pass_failed(const attn_pass *pass) {
+    return atomic_load_explicit(&pass->failed_at, memory_order_relaxed) != SIZE_MAX;
+}
 
-/* project.c: q, k, v and the extra keys of the pass, from its input: projected, normed, rotated. */
-attn_status attn_project_inputs(attn_pass *pass);
+/* Is what stands at place `at` not needed any more, because the pass failed before it or the caller wants to
+ * stop? */
+bool attn_pass_ends(attn_pass *pass, size_t at);
 
-/* project.c: the output, from pass->head_output. */
-attn_status attn_project_output(attn_pass *pass);
+/* Are the weights, or what is made of them, wanted beside the output? */
+bool attn_pass_wants_weights(const attn_pass *pass);
+
+/* ---- The stages ---- */
+
+/* project.c: bytes that attn_project_inputs and attn_project_output need for a slot; SIZE_MAX on overflow.
+ * The batch has its jobs and room for its parts; its passes are zero. */
+size_t attn_project_scratch(attn_batch *batch);
+
+/* project.c: the arrays for q, k and v; false without memory. */
+bool attn_project_allocate(attn_pass *pass);
+
+/* project.c: q, k and v of all passes from their inputs: projected, normed, rotated. */
+void attn_project_inputs(attn_batch *batch);
+
+/* project.c: the outputs of all passes from their heads. */
+void attn_project_output(attn_batch *batch);
 
 /* score.c: prepares what depends on distances only. */
 attn_status attn_score_prepare(attn_pass *pass);
 
-/* score.c: the block's scores before the masks into pass->scores, and those of all keys into pass->raw if
- * they are wanted. */
-void attn_score_block(const attn_pass *pass, const attn_block *block);
+/* mask.c: looks the masks through, once for all heads. */
+attn_status attn_mask_prepare(attn_batch *batch, attn_pass *pass);
 
-/* score.c: masks row `n` of the block: what it may not see becomes minus infinity. Fails with ATTN_BAD_VALUE
- * if a score that counts is beyond float32. */
-attn_status attn_score_mask_row(const attn_pass *pass, const attn_block *block, size_t n);
+/* attend.c: bytes that attn_attend needs for a slot; SIZE_MAX on overflow. */
+size_t attn_attend_scratch(const attn_layer *layer);
+
+/* attend.c: the heads of all passes from their q, k and v. */
+void attn_attend(attn_batch *batch);
+
+/* maps.c: weights, scores and statistics of a pass, from its q, k, maxima and sums. */
+void attn_maps(attn_batch *batch, attn_pass *pass);
+
+/* hand_out.c: q, k, v and the heads as the caller wants them. */
+attn_status attn_hand_out(attn_pass *pass);
 
 #endif

@@ -1,27 +1,109 @@
-/* project.c: the linear parts of the pass: from the input to q, k and v, and from the heads to the output. */
+/* project.c: the linear parts of the pass: from the inputs to q, k and v, and from the heads to the outputs.
+ */
+#include "core/attention/finite.h"
 #include "core/attention/pass.h"
 #include "core/attention/rope.h"
-#include "core/kernels/matmul.h"
-#include "core/kernels/softmax.h"
+#include "core/size.h"
 
 #include <math.h>
 #include <string.h>
 
-/* y [rows, width] = x [rows, depth] weight[width, depth]^T + bias[width] */
-static attn_status project(const attn_pass *pass, size_t rows, const float *x, size_t depth,
-                           const float *weight, const float *bias, size_t width, float *y) {
-    for (size_t first = 0; first < rows; first += PROJECTION_ROWS) {
-        if (attn_pass_stopped(pass))
-            return attn_pass_cancelled(pass);
-        const size_t count = rows - first < PROJECTION_ROWS ? rows - first : PROJECTION_ROWS;
-        float *block = y + first * width;
-        for (size_t i = 0; bias != NULL && i < count; i++)
-            memcpy(block + i * width, bias, width * sizeof *bias);
-        attn_matmul_transposed(count, width, depth, 1, x + first * depth, depth, weight, depth,
-                               bias != NULL ? 1 : 0, block, width);
+#define ANGLE_ROWS ((size_t)64) /* positions whose angles are made in one task */
+
+/* Which of the inputs is projected. */
+typedef enum { QUERY, KEY, VALUE } projected;
+
+typedef struct {
+    attn_batch *batch;
+    projected which;
+} projection;
+
+/* ---- The arrays ---- */
+
+/* bias_k and bias_v, then zeros, as torch appends them. */
+static void make_extra(attn_pass *pass) {
+    const attn_config *c = &pass->layer->config;
+    const size_t D = c->head_dim, Dv = pass->value_width, count = c->num_kv_heads * pass->extra;
+    memset(pass->extra_k, 0, count * D * sizeof(float));
+    memset(pass->extra_v, 0, count * Dv * sizeof(float));
+    for (size_t h = 0; h < c->num_kv_heads && pass->extra != 0 && c->add_bias_kv; h++) {
+        memcpy(pass->extra_k + h * pass->extra * D, pass->layer->bias_k + h * D, D * sizeof(float));
+        memcpy(pass->extra_v + h * pass->extra * Dv, pass->layer->bias_v + h * D, D * sizeof(float));
     }
-    return ATTN_OK;
+    pass->extra_k_size = attn_largest(pass->extra_k, count * D);
 }
+
+bool attn_project_allocate(attn_pass *pass) {
+    const attn_config *c = &pass->layer->config;
+    const attn_input *in = pass->input;
+    const size_t D = c->head_dim, Dv = pass->value_width, Hkv = c->num_kv_heads;
+    size_t queries, keys, blocks;
+    if (!attn_multiply(in->B, in->L, &queries) ||
+        !attn_multiply_all((size_t[]){in->B, Hkv, in->S}, 3, &keys) ||
+        !attn_multiply_all((size_t[]){in->B, Hkv, pass->blocks}, 3, &blocks) ||
+        (pass->q = attn_pass_array(pass, queries, c->num_heads * D)) == NULL ||
+        (pass->k = attn_pass_array(pass, keys, D)) == NULL ||
+        (pass->v = attn_pass_array(pass, keys, Dv)) == NULL ||
+        (pass->extra_k = attn_pass_array(pass, Hkv * pass->extra, D)) == NULL ||
+        (pass->extra_v = attn_pass_array(pass, Hkv * pass->extra, Dv)) == NULL ||
+        (pass->k_sizes = attn_arena_array(pass->work, blocks, sizeof *pass->k_sizes)) == NULL)
+        return false;
+    for (size_t n = 0; n < blocks; n++)
+        atomic_init(&pass->k_sizes[n], 0);
+    make_extra(pass);
+    return true;
+}
+
+/* ---- Angles ---- */
+
+/* Rounds of ANGLE_ROWS positions, those of q and then those of k. */
+typedef struct {
+    attn_pass *pass;
+    const float *frequencies;
+    size_t query_rounds;
+} angle_loop;
+
+static size_t angle_rounds(size_t rows) {
+    return rows / ANGLE_ROWS + (rows % ANGLE_ROWS != 0);
+}
+
+static void make_angles(void *context, size_t round, size_t slot) {
+    const angle_loop *loop = context;
+    attn_pass *pass = loop->pass;
+    const attn_input *in = pass->input;
+    const attn_rope *rope = &pass->layer->config.rope;
+    const size_t pairs = rope->dims / 2, of_k = round >= loop->query_rounds;
+    const size_t first = (of_k ? round - loop->query_rounds : round) * ANGLE_ROWS;
+    const size_t rows = of_k ? in->S : in->L, end = rows - first < ANGLE_ROWS ? rows : first + ANGLE_ROWS;
+    (void)slot; /* nothing of its own is needed */
+    if (attn_pass_ends(pass, 1))
+        return;
+    for (size_t n = first; n < end; n++)
+        attn_rope_angles(rope, loop->frequencies, (of_k ? in->key_offset : in->query_offset) + n,
+                         pass->cosines[of_k] + n * pairs, pass->sines[of_k] + n * pairs);
+}
+
+/* The sines and cosines of all positions of a pass, before its rows are projected in any order. */
+static void prepare_angles(attn_batch *batch, attn_pass *pass) {
+    const attn_input *in = pass->input;
+    const attn_rope *rope = &pass->layer->config.rope;
+    const uint64_t query_end = in->query_offset + in->L, key_end = in->key_offset + in->S;
+    const size_t pairs = rope->dims / 2;
+    float *frequencies = attn_pass_array(pass, pairs, 1);
+    if (frequencies == NULL || (pass->cosines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
+        (pass->sines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
+        (pass->cosines[1] = attn_pass_array(pass, in->S, pairs)) == NULL ||
+        (pass->sines[1] = attn_pass_array(pass, in->S, pairs)) == NULL) {
+        attn_pass_no_memory(pass);
+    } else {
+        attn_rope_frequencies(pass->layer, query_end > key_end ? query_end : key_end, frequencies);
+        angle_loop loop = {pass, frequencies, angle_rounds(in->L)};
+        attn_parallel_run(batch->parallel, loop.query_rounds + angle_rounds(in->S), make_angles, &loop);
+    }
+    attn_arena_release(pass->work, frequencies);
+}
+
+/* ---- What becomes of the rows ---- */
 
 /* x [D] becomes x / rms(x) * weight (Zhang, Sennrich, "Root Mean Square Layer Normalization", 2019). */
 static void norm_head(float *x, size_t D, const float *weight, double eps) {
@@ -33,134 +115,187 @@ static void norm_head(float *x, size_t D, const float *weight, double eps) {
         x[d] = weight[d] * (x[d] * factor);
 }
 
-/* The sines and cosines of consecutive positions. */
-typedef struct {
-    uint64_t first;
-    size_t count;
-    float *cosines, *sines; /* [count, dims/2] */
-} angles;
-
-static attn_status make_angles(attn_pass *pass, const float *frequencies, uint64_t first, size_t count,
-                               angles *a) {
-    const attn_rope *rope = &pass->layer->config.rope;
-    const size_t pairs = rope->dims / 2;
-    *a = (angles){first, count, attn_pass_array(pass, count, pairs), attn_pass_array(pass, count, pairs)};
-    if (a->cosines == NULL || a->sines == NULL)
-        return attn_pass_no_memory(pass);
-    for (size_t n = 0; n < count; n++) {
-        if (n % PROJECTION_ROWS == 0 && attn_pass_stopped(pass))
-            return attn_pass_cancelled(pass);
-        attn_rope_angles(rope, frequencies, first + n, a->cosines + n * pairs, a->sines + n * pairs);
-    }
-    return ATTN_OK;
-}
-
-/* Rotates x [B, rows, heads, D]; row n has the n-th of the angles. */
-static attn_status rotate(const attn_pass *pass, float *x, size_t rows, size_t heads, const angles *a) {
-    const attn_rope *rope = &pass->layer->config.rope;
-    const size_t D = pass->layer->config.head_dim, pairs = rope->dims / 2;
-    for (size_t n = 0; n < pass->input->B * rows; n++) {
-        if (n % PROJECTION_ROWS == 0 && attn_pass_stopped(pass))
-            return attn_pass_cancelled(pass);
-        for (size_t h = 0; h < heads; h++)
-            attn_rope_rotate(rope, a->cosines + n % rows * pairs, a->sines + n % rows * pairs,
-                             x + (n * heads + h) * D);
-    }
-    return ATTN_OK;
-}
-
-/* Rotates q and k by their positions. Where both begin at the same one, the angles are made once. */
-static attn_status rotate_inputs(attn_pass *pass) {
-    const attn_config *config = &pass->layer->config;
-    const attn_input *in = pass->input;
-    const uint64_t query_end = in->query_offset + in->L, key_end = in->key_offset + in->S;
-    const bool shared = in->query_offset == in->key_offset;
-    const size_t longer = in->L > in->S ? in->L : in->S;
-    angles of_q = {0}, of_k = {0};
-    float *frequencies = attn_pass_array(pass, config->rope.dims / 2, 1);
-    attn_status status = frequencies == NULL ? attn_pass_no_memory(pass) : ATTN_OK;
-    if (status == ATTN_OK) {
-        attn_rope_frequencies(pass->layer, query_end > key_end ? query_end : key_end, frequencies);
-        status = make_angles(pass, frequencies, in->query_offset, shared ? longer : in->L, &of_q);
-    }
-    if (status == ATTN_OK && !shared)
-        status = make_angles(pass, frequencies, in->key_offset, in->S, &of_k);
-    if (status == ATTN_OK)
-        status = rotate(pass, pass->q, in->L, config->num_heads, &of_q);
-    if (status == ATTN_OK)
-        status = rotate(pass, pass->k, in->S, config->num_kv_heads, shared ? &of_q : &of_k);
-    float *const used[] = {frequencies, of_q.cosines, of_q.sines, of_k.cosines, of_k.sines};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        attn_arena_release(pass->work, used[i]);
-    return status;
-}
-
-/* bias_k and bias_v, then zeros, as torch appends them. */
-static void make_extra(attn_pass *pass) {
-    const size_t bytes = pass->kv_width * sizeof(float);
-    memset(pass->extra_k, 0, pass->extra * bytes);
-    memset(pass->extra_v, 0, pass->extra * bytes);
-    if (pass->extra == 0 || !pass->layer->config.add_bias_kv)
-        return;
-    memcpy(pass->extra_k, pass->layer->bias_k, bytes);
-    memcpy(pass->extra_v, pass->layer->bias_v, bytes);
-}
-
-static void norm_inputs(attn_pass *pass) {
+/* Norms and rotates the heads [columns] of row n, which is of q or of k. */
+static void finish_heads(const attn_pass *pass, projected which, size_t n, size_t columns, float *y) {
     const attn_layer *layer = pass->layer;
     const attn_config *c = &layer->config;
-    const size_t queries = pass->input->B * pass->input->L, keys = pass->input->B * pass->input->S;
-    for (size_t n = 0; n < queries * c->num_heads; n++)
-        norm_head(pass->q + n * c->head_dim, c->head_dim, layer->q_norm, c->qk_norm_eps);
-    for (size_t n = 0; n < keys * c->num_kv_heads; n++)
-        norm_head(pass->k + n * c->head_dim, c->head_dim, layer->k_norm, c->qk_norm_eps);
+    const size_t position = n % (which == QUERY ? pass->input->L : pass->input->S), pairs = c->rope.dims / 2;
+    for (size_t column = 0; column < columns; column += c->head_dim) {
+        if (c->qk_norm)
+            norm_head(y + column, c->head_dim, which == QUERY ? layer->q_norm : layer->k_norm,
+                      c->qk_norm_eps);
+        if (c->rope.style != ATTN_ROPE_NONE)
+            attn_rope_rotate(&c->rope, pass->cosines[which] + position * pairs,
+                             pass->sines[which] + position * pairs, y + column);
+    }
+}
+
+/* The largest number of a block of keys grows to `size`. */
+static void grow(_Atomic uint32_t *largest, uint32_t size) {
+    uint32_t before = atomic_load_explicit(largest, memory_order_relaxed);
+    while (size > before && !atomic_compare_exchange_weak_explicit(
+                                largest, &before, size, memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
+/* Heads [columns] of row n, from head h on, go to k or v. */
+static void store_heads(attn_pass *pass, projected which, size_t n, size_t h, size_t columns,
+                        const float *y) {
+    const attn_config *c = &pass->layer->config;
+    const size_t D = c->head_dim, S = pass->input->S, b = n / S, j = n % S;
+    const size_t width = which == KEY ? D : pass->value_width;
+    for (size_t column = 0; column < columns; column += D, h++) {
+        const size_t head = b * c->num_kv_heads + h;
+        float *to = (which == KEY ? pass->k : pass->v) + (head * S + j) * width;
+        const uint32_t size = attn_largest(y + column, D);
+        memcpy(to, y + column, D * sizeof *to);
+        memset(to + D, 0, (width - D) * sizeof *to);
+        if (which == KEY)
+            grow(&pass->k_sizes[head * pass->blocks + j / TILE_KEYS], size);
+        else if (size >= ATTN_INFINITE)
+            atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+    }
+}
+
+static void deliver_input(void *context, size_t part, size_t row, size_t rows, size_t column, size_t columns,
+                          float *y, size_t y_row) {
+    const projection *p = context;
+    attn_pass *pass = &p->batch->passes[part];
+    const size_t D = pass->layer->config.head_dim, q_width = pass->layer->config.num_heads * D;
+    for (size_t n = 0; n < rows; n++, y += y_row) {
+        if (p->which != VALUE)
+            finish_heads(pass, p->which, row + n, columns, y);
+        if (p->which == QUERY)
+            memcpy(pass->q + (row + n) * q_width + column, y, columns * sizeof *y);
+        else
+            store_heads(pass, p->which, row + n, column / D, columns, y);
+    }
+}
+
+static void deliver_output(void *context, size_t part, size_t row, size_t rows, size_t column, size_t columns,
+                           float *y, size_t y_row) {
+    const projection *p = context;
+    attn_pass *pass = &p->batch->passes[part];
+    const size_t E = pass->layer->config.embed_dim;
+    for (size_t n = 0; n < rows; n++) {
+        memcpy(pass->output->output + (row + n) * E + column, y + n * y_row, columns * sizeof *y);
+        if (!attn_all_finite(y + n * y_row, columns))
+            atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+    }
+}
+
+static bool stopped(void *context, size_t part) {
+    const projection *p = context;
+    return attn_pass_ends(&p->batch->passes[part], SIZE_MAX);
+}
+
+/* ---- The stages ---- */
+
+static attn_linear input_projection(const attn_batch *batch, projection *p) {
+    const attn_layer *w = batch->layer;
+    const attn_packed *const weights[] = {&w->q_weight, &w->k_weight, &w->v_weight};
+    const float *const biases[] = {w->q_bias, w->k_bias, w->v_bias};
+    return (attn_linear){.weight = weights[p->which],
+                         .bias = biases[p->which],
+                         .parts = batch->parts,
+                         .part_count = batch->count,
+                         .unit = w->config.head_dim,
+                         .deliver = deliver_input,
+                         .stopped = stopped,
+                         .context = p};
+}
+
+static attn_linear output_projection(const attn_batch *batch, projection *p) {
+    return (attn_linear){.weight = &batch->layer->o_weight,
+                         .bias = batch->layer->o_bias,
+                         .parts = batch->parts,
+                         .part_count = batch->count,
+                         .unit = 1,
+                         .deliver = deliver_output,
+                         .stopped = stopped,
+                         .context = p};
+}
+
+/* The rows of all passes. Those of a pass that failed stay among them, and are left out when their turn
+ * comes: so how many there are, and with it how much memory they take, does not change. */
+static void set_parts(attn_batch *batch, projected which) {
+    for (size_t n = 0; n < batch->count; n++) {
+        const attn_input *in = batch->jobs[n].input;
+        const float *const inputs[] = {in->query, in->key, in->value};
+        const size_t width = which == QUERY ? in->L : in->S;
+        size_t rows = 0;
+        if (in->head_output != NULL || !attn_multiply(in->B, width, &rows))
+            rows = 0; /* such a pass gets no memory */
+        batch->parts[n] = (attn_linear_part){inputs[which], rows};
+    }
+}
+
+static void set_output_parts(attn_batch *batch) {
+    for (size_t n = 0; n < batch->count; n++) {
+        const attn_input *in = batch->jobs[n].input;
+        size_t rows = 0;
+        if (!attn_multiply(in->B, in->L, &rows))
+            rows = 0;
+        batch->parts[n] = (attn_linear_part){batch->passes[n].heads, rows};
+    }
+}
+
+size_t attn_project_scratch(attn_batch *batch) {
+    projection p = {.which = QUERY};
+    set_output_parts(batch);
+    const attn_linear output = output_projection(batch, &p);
+    size_t most = attn_linear_scratch(&output);
+    for (; p.which <= VALUE; p.which++) {
+        set_parts(batch, p.which);
+        const attn_linear input = input_projection(batch, &p);
+        const size_t bytes = attn_linear_scratch(&input);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 /* A value beyond float32 must not leak where its weight is zero, as 0 * infinity. Its head becomes zeros,
  * which is remembered: where its weight is not zero, the result is beyond float32 too. */
-static attn_status replace_spoiled(attn_pass *pass) {
+static void replace_spoiled(attn_pass *pass) {
     const size_t D = pass->layer->config.head_dim;
     const size_t heads = pass->input->B * pass->input->S * pass->layer->config.num_kv_heads;
-    if (attn_all_finite(pass->v, heads * D))
-        return ATTN_OK;
-    if ((pass->spoiled = attn_arena_array(pass->work, heads, sizeof *pass->spoiled)) == NULL)
-        return attn_pass_no_memory(pass);
-    for (size_t n = 0; n < heads; n++) {
-        pass->spoiled[n] = !attn_all_finite(pass->v + n * D, D);
-        if (pass->spoiled[n])
-            memset(pass->v + n * D, 0, D * sizeof *pass->v);
+    if (attn_pass_failed(pass) || !atomic_load(&pass->beyond))
+        return;
+    atomic_store(&pass->beyond, false);
+    if ((pass->spoiled = attn_arena_array(pass->work, heads, sizeof *pass->spoiled)) == NULL) {
+        attn_pass_no_memory(pass);
+        return;
     }
-    return ATTN_OK;
+    for (size_t n = 0; n < heads; n++) {
+        float *v = pass->v + n * pass->value_width;
+        pass->spoiled[n] = !attn_all_finite(v, D);
+        if (pass->spoiled[n])
+            memset(v, 0, D * sizeof *v);
+    }
 }
 
-attn_status attn_project_inputs(attn_pass *pass) {
-    const attn_layer *w = pass->layer;
-    const attn_config *c = &w->config;
-    const attn_input *in = pass->input;
-    const size_t queries = in->B * in->L, keys = in->B * in->S;
-    attn_status status =
-        project(pass, queries, in->query, c->embed_dim, w->q_weight, w->q_bias, pass->q_width, pass->q);
-    if (status == ATTN_OK)
-        status = project(pass, keys, in->key, c->kdim, w->k_weight, w->k_bias, pass->kv_width, pass->k);
-    if (status == ATTN_OK)
-        status = project(pass, keys, in->value, c->vdim, w->v_weight, w->v_bias, pass->kv_width, pass->v);
-    if (status != ATTN_OK)
-        return status;
-    if (c->qk_norm)
-        norm_inputs(pass);
-    if (c->rope.style != ATTN_ROPE_NONE)
-        status = rotate_inputs(pass);
-    make_extra(pass);
-    return status == ATTN_OK ? replace_spoiled(pass) : status;
+void attn_project_inputs(attn_batch *batch) {
+    projection p = {.batch = batch};
+    for (size_t n = 0; n < batch->count; n++)
+        if (batch->layer->config.rope.style != ATTN_ROPE_NONE && !attn_pass_failed(&batch->passes[n]) &&
+            batch->passes[n].input->head_output == NULL)
+            prepare_angles(batch, &batch->passes[n]);
+    for (p.which = QUERY; p.which <= VALUE; p.which++) {
+        set_parts(batch, p.which);
+        const attn_linear linear = input_projection(batch, &p);
+        attn_linear_run(&linear, batch->parallel, batch->scratch);
+    }
+    for (size_t n = 0; n < batch->count; n++)
+        replace_spoiled(&batch->passes[n]);
 }
 
-attn_status attn_project_output(attn_pass *pass) {
-    const attn_layer *w = pass->layer;
-    const size_t E = w->config.embed_dim, queries = pass->input->B * pass->input->L;
-    const attn_status status = project(pass, queries, pass->head_output, pass->q_width, w->o_weight,
-                                       w->o_bias, E, pass->output->output);
-    if (status == ATTN_OK && !attn_all_finite(pass->output->output, queries * E))
-        return attn_fail(pass->error, ATTN_BAD_VALUE,
-                         "the output is beyond float32: the inputs are too large for this model's weights");
-    return status;
+void attn_project_output(attn_batch *batch) {
+    projection p = {.batch = batch};
+    const attn_linear linear = output_projection(batch, &p);
+    set_output_parts(batch);
+    attn_linear_run(&linear, batch->parallel, batch->scratch);
+    for (size_t n = 0; n < batch->count; n++)
+        if (!attn_pass_failed(&batch->passes[n]) && atomic_load(&batch->passes[n].beyond))
+            attn_pass_fail(&batch->passes[n], 1, ATTN_BAD_VALUE,
+                           "the output is beyond float32: the inputs are too large for this model's weights");
 }

@@ -1,7 +1,8 @@
 /* reference.c: the forward pass in plain double-precision loops, straight from the formula. It shares no line
- * with forward.c, so that the two can be held against each other; only the definitions that the frameworks
- * give in float32 arithmetic, the rotation's frequencies and the buckets of distances, are taken from where
- * they are. */
+ * with the pass that serves, so that the two can be held against each other; only the definitions that the
+ * frameworks give in float32 arithmetic, the rotation's frequencies and the buckets of distances, are taken
+ * from where they are, and the weights as they are packed: a narrow precision is part of the model, not of
+ * the pass. */
 #include "core/attention.h"
 
 #include "core/attention/positions.h"
@@ -15,22 +16,32 @@ typedef struct {
     const attn_layer *layer;
     const attn_input *in;
     size_t E, H, Hkv, D;
-    size_t keys;    /* S+ */
-    double *q;      /* [B, L, H, D] */
-    double *k, *v;  /* [B, S+, Hkv, D] */
-    double *scores; /* [S+]: of one query */
-    double *w;      /* [S+] */
-    double *heads;  /* [H, D] */
+    size_t keys;        /* S+ */
+    double *q;          /* [B, L, H, D] */
+    double *k, *v;      /* [B, S+, Hkv, D] */
+    double *scores;     /* [S+]: of one query */
+    double *w;          /* [S+] */
+    double *heads;      /* [H, D] */
+    double *weights[4]; /* of q, k, v and the output, unpacked */
     const attn_reference_output *out;
 } reference;
 
+/* The numbers of a weight [width, depth]; NULL without memory. */
+static double *unpack(const attn_packed *weight) {
+    double *numbers = calloc(weight->width * weight->depth + 1, sizeof *numbers);
+    for (size_t n = 0; numbers != NULL && n < weight->width; n++)
+        for (size_t c = 0; c < weight->depth; c++)
+            numbers[n * weight->depth + c] = (double)attn_packed_at(weight, n, c);
+    return numbers;
+}
+
 /* y [width] = x [depth] weight[width, depth]^T + bias[width] */
-static void project_row(const float *x, size_t depth, const float *weight, const float *bias, size_t width,
+static void project_row(const float *x, size_t depth, const double *weight, const float *bias, size_t width,
                         double *y) {
     for (size_t n = 0; n < width; n++) {
         y[n] = bias == NULL ? 0 : (double)bias[n];
         for (size_t c = 0; c < depth; c++)
-            y[n] += (double)x[c] * (double)weight[n * depth + c];
+            y[n] += (double)x[c] * weight[n * depth + c];
     }
 }
 
@@ -75,7 +86,7 @@ static void project_all(const reference *r, float *frequencies) {
         attn_rope_frequencies(w, q_end > k_end ? q_end : k_end, frequencies);
     for (size_t n = 0; n < in->B * in->L; n++) {
         double *q = r->q + n * r->H * r->D;
-        project_row(in->query + n * r->E, r->E, w->q_weight, w->q_bias, r->H * r->D, q);
+        project_row(in->query + n * r->E, r->E, r->weights[0], w->q_bias, r->H * r->D, q);
         finish_heads(r, r->H, w->q_norm, frequencies, in->query_offset + n % in->L, q);
     }
     for (size_t b = 0; b < in->B; b++) {
@@ -83,8 +94,8 @@ static void project_all(const reference *r, float *frequencies) {
             double *k = r->k + (b * r->keys + j) * kv, *v = r->v + (b * r->keys + j) * kv;
             const size_t n = b * in->S + j;
             if (j < in->S) {
-                project_row(in->key + n * c->kdim, c->kdim, w->k_weight, w->k_bias, kv, k);
-                project_row(in->value + n * c->vdim, c->vdim, w->v_weight, w->v_bias, kv, v);
+                project_row(in->key + n * c->kdim, c->kdim, r->weights[1], w->k_bias, kv, k);
+                project_row(in->value + n * c->vdim, c->vdim, r->weights[2], w->v_bias, kv, v);
                 finish_heads(r, r->Hkv, w->k_norm, frequencies, in->key_offset + j, k);
             }
             for (size_t d = 0; j == in->S && c->add_bias_kv && d < kv; d++) {
@@ -185,7 +196,7 @@ static void attend_query(const reference *r, size_t b, size_t i) {
         double *o = r->out->output + (b * L + i) * r->E + e;
         *o = w->o_bias == NULL ? 0 : (double)w->o_bias[e];
         for (size_t c = 0; c < width; c++)
-            *o += r->heads[c] * (double)w->o_weight[e * width + c];
+            *o += r->heads[c] * r->weights[3][e * width + c];
     }
 }
 
@@ -201,15 +212,21 @@ attn_status attn_reference(const attn_layer *layer, const attn_input *in, const 
     r.scores = calloc(r.keys + 1, sizeof(double));
     r.w = calloc(r.keys + 1, sizeof(double));
     r.heads = calloc(r.H * r.D, sizeof(double));
+    const attn_packed *const packed[] = {&layer->q_weight, &layer->k_weight, &layer->v_weight,
+                                         &layer->o_weight};
+    for (size_t n = 0; n < 4; n++)
+        r.weights[n] = unpack(packed[n]);
     float *frequencies = calloc(c->rope.dims / 2 + 1, sizeof *frequencies);
     const bool complete = r.q != NULL && r.k != NULL && r.v != NULL && r.scores != NULL && r.w != NULL &&
-                          r.heads != NULL && frequencies != NULL;
+                          r.heads != NULL && frequencies != NULL && r.weights[0] != NULL &&
+                          r.weights[1] != NULL && r.weights[2] != NULL && r.weights[3] != NULL;
     if (complete)
         project_all(&r, frequencies);
     for (size_t b = 0; complete && b < in->B; b++)
         for (size_t i = 0; i < in->L; i++)
             attend_query(&r, b, i);
-    void *const used[] = {r.q, r.k, r.v, r.scores, r.w, r.heads, frequencies};
+    void *const used[] = {r.q,         r.k,          r.v,          r.scores,     r.w,         r.heads,
+                          frequencies, r.weights[0], r.weights[1], r.weights[2], r.weights[3]};
     for (size_t n = 0; n < sizeof used / sizeof used[0]; n++)
         free(used[n]);
     return complete ? ATTN_OK : ATTN_NO_MEMORY;

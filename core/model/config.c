@@ -238,17 +238,17 @@ static attn_status check_arrays(const char *where, const json_t *object, attn_co
     return status;
 }
 
-static attn_status check_precision(const char *where, const json_t *object, attn_error *error) {
-    static const char *const names[] = {"float32", "bfloat16", "int8"};
-    size_t number = 0;
+static attn_status take_precision(const char *where, const json_t *object, attn_config *config,
+                                  attn_error *error) {
+    const char *names[ATTN_PRECISIONS];
+    size_t number = ATTN_FLOAT32;
     if (!is_given(object, "precision"))
         return ATTN_OK;
+    for (int i = 0; i < ATTN_PRECISIONS; i++)
+        names[i] = attn_precision_name((attn_precision)i);
     const attn_status status = attn_json_choice(where, "precision", json_object_get(object, "precision"),
-                                                names, sizeof names / sizeof names[0], &number, error);
-    if (status == ATTN_OK && number != 0)
-        return attn_fail(error, ATTN_BAD_MODEL,
-                         "%s: \"precision\": only \"float32\" is served by this version, found \"%s\"", where,
-                         names[number]);
+                                                names, ATTN_PRECISIONS, &number, error);
+    config->precision = (attn_precision)number;
     return status;
 }
 
@@ -257,7 +257,7 @@ attn_status attn_config_from_json(const char *where, const json_t *object, attn_
     attn_config result = {.bias = true};
     attn_status status = attn_json_take(where, object, keys, KEYS, &result, error);
     if (status == ATTN_OK)
-        status = check_precision(where, object, error);
+        status = take_precision(where, object, &result, error);
     if (status == ATTN_OK)
         status = attn_config_complete(where, &result, error);
     if (status == ATTN_OK)

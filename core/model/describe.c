@@ -1,5 +1,6 @@
 #include "core/model/describe.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,5 +60,9 @@ void attn_model_describe(const attn_model *model, char *text, size_t size) {
             c->relative_bias.max_distance);
     if (c->dropout > 0)
         add(&l, ", dropout %g", c->dropout);
+    if (c->precision != ATTN_FLOAT32)
+        add(&l, ", %s", attn_precision_name(c->precision));
+    if (c->precision != ATTN_FLOAT32 && !isnan(model->precision_error))
+        add(&l, " (output error %.2g %%)", 100 * model->precision_error);
     add(&l, ", %s layout, %zu bytes", model->layout, model->bytes);
 }

@@ -120,6 +120,7 @@ static size_t list_sources(const present *p, size_t layer, bool biases, attn_sou
 
 static attn_status load_layer(const loading *l, const present *p, size_t layer, attn_model *model,
                               attn_error *error) {
+    const attn_tensors *tensors = l->checkpoint->tensors;
     attn_source sources[2 * ATTN_PART_TENSORS];
     char names[2 * ATTN_PART_TENSORS][TENSOR_NAME_MAX];
     float *arrays[ATTN_SLOTS];
@@ -132,12 +133,13 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
         if (sources[i].first >= ATTN_Q_BIAS && sources[i].first <= ATTN_O_BIAS)
             config.bias = true;
     model->layout = l->keys.family->model_type;
-    status = attn_sources_load(l->checkpoint->tensors, sources, count, &config, model, arrays, error);
+    status = attn_sources_load(tensors, sources, count, &config, model, arrays, error);
     if (status != ATTN_OK)
         return status;
     status = attn_family_fill(&l->keys, layer, &config, arrays, error);
-    if (status != ATTN_OK)
-        free(model->storage);
+    if (status == ATTN_OK)
+        return attn_weights_pack(attn_tensors_shown(tensors), arrays, model, error);
+    attn_weights_discard(arrays, model);
     return status;
 }
 
@@ -146,6 +148,7 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
 static attn_status add_layer(const loading *l, const present *p, size_t layer, const char *name, bool is_one,
                              attn_registry *loaded, attn_error *error) {
     attn_model *model = &loaded->models[loaded->count];
+    model->layer.kernels = loaded->kernels;
     const attn_status status = load_layer(l, p, layer, model, error);
     if (status != ATTN_OK)
         return status;

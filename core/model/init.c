@@ -4,6 +4,7 @@
 #include "core/model/rope_config.h"
 #include "core/model/shown.h"
 #include "core/model/weights.h"
+#include "core/splitmix64.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -80,6 +81,16 @@ static const char *take_positive(const char *text, void *field) {
     return NULL;
 }
 
+static const char *take_precision(const char *text, void *field) {
+    int precision = 0;
+    while (precision < ATTN_PRECISIONS && strcmp(text, attn_precision_name((attn_precision)precision)) != 0)
+        precision++;
+    if (precision == ATTN_PRECISIONS)
+        return "float32, bfloat16 or int8";
+    *(attn_precision *)field = (attn_precision)precision;
+    return NULL;
+}
+
 static const struct {
     const char *name;
     const char *(*take)(const char *text, void *field);
@@ -100,6 +111,7 @@ static const struct {
     {"sliding_window", take_window, offsetof(recipe, config.sliding_window)},
     {"rope_theta", take_positive, offsetof(recipe, config.rope.theta)},
     {"qk_norm", take_positive, offsetof(recipe, config.qk_norm_eps)},
+    {"precision", take_precision, offsetof(recipe, config.precision)},
     {"seed", take_seed, offsetof(recipe, seed)},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
@@ -160,18 +172,11 @@ static attn_status parse(const char *where, const char *text, recipe *r, attn_er
 
 /* Drawing. */
 
-static uint64_t splitmix64(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15U;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebU;
-    return z ^ z >> 31;
-}
-
 /* Fills an array of `count` numbers; `fans` is the sum of both fans of the matrix that it is (part of). */
 static void draw(uint64_t *state, float *array, size_t count, size_t fans) {
     const double a = sqrt(6.0 / (double)fans);
     for (size_t i = 0; i < count; i++) {
-        const double u = (double)(splitmix64(state) >> 40) * 0x1p-24;
+        const double u = (double)(attn_splitmix64(state) >> 40) * 0x1p-24;
         array[i] = (float)((2 * u - 1) * a);
     }
 }
@@ -225,5 +230,5 @@ attn_status attn_init_make(const char *text, attn_model *model, attn_error *erro
     model->layout = "init";
     draw_all(&r, arrays);
     fill_all(&r.config, arrays);
-    return ATTN_OK;
+    return attn_weights_pack(where, arrays, model, error);
 }

@@ -2,7 +2,6 @@
 
 #include "core/model/shown.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define ONES_MAX ((size_t)2)
@@ -177,6 +176,6 @@ attn_status attn_sources_load(const attn_tensors *tensors, const attn_source *so
     if (status == ATTN_OK)
         *model = loaded;
     else
-        free(loaded.storage);
+        attn_weights_discard(arrays, &loaded);
     return status;
 }

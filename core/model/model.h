@@ -14,16 +14,19 @@
 typedef struct {
     char name[ATTN_MODEL_NAME_MAX + 32]; /* NAME; for layer n of a checkpoint NAME.n, of one with an encoder
                                           * and a decoder NAME.encoder.n, NAME.decoder.n and NAME.cross.n */
-    const char *layout; /* where the weights came from: "torch", "init", "patterns", "bert", ... */
-    attn_layer layer;   /* its pointers lead into `storage` */
-    size_t bytes;       /* that the weights take in memory */
-    void *storage;      /* owned by the model */
+    const char *layout;     /* where the weights came from: "torch", "init", "patterns", "bert", ... */
+    attn_layer layer;       /* owns its packed weights; its other pointers lead into `storage` */
+    size_t bytes;           /* that the weights take in memory */
+    double precision_error; /* what the layer's precision does to the output (precision.h); 0 for float32, NaN
+                             * if the probe is beyond float32 */
+    void *storage;          /* owned by the model */
 } attn_model;
 
 /* The models of one service, in the order in which they were asked for. */
 typedef struct {
     attn_model *models;
     size_t count;
+    const attn_kernels *kernels; /* that all models are packed for; NULL: the best of this CPU */
 } attn_registry;
 
 /* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
@@ -37,7 +40,7 @@ attn_status attn_registry_load(attn_registry *registry, const char *named_spec, 
 /* The model called `name`, or NULL. */
 const attn_model *attn_registry_find(const attn_registry *registry, const char *name);
 
-/* Frees all models; the registry is then empty. */
+/* Frees all models; the registry is then empty, and stays with its kernels. */
 void attn_registry_free(attn_registry *registry);
 
 #endif

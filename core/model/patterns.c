@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define WHERE "builtin:patterns"
+
 enum { H = 8, D = 64, CODE = 60, LONGEST = 2048 };
 
 /* Where a vector has what. */
@@ -119,8 +121,7 @@ attn_status attn_patterns_make(attn_model *model, attn_error *error) {
     bool wanted[ATTN_SLOTS];
     float *arrays[ATTN_SLOTS];
     attn_slots_wanted(&config, wanted);
-    const attn_status status =
-        attn_weights_allocate("builtin:patterns", &config, wanted, model, arrays, error);
+    const attn_status status = attn_weights_allocate(WHERE, &config, wanted, model, arrays, error);
     if (status != ATTN_OK)
         return status;
     model->layout = "patterns";
@@ -132,7 +133,7 @@ attn_status attn_patterns_make(attn_model *model, attn_error *error) {
         set_value((float(*)[E])arrays[ATTN_V_WEIGHT] + h * D);
     }
     set_output((float(*)[H * D]) arrays[ATTN_O_WEIGHT]);
-    return ATTN_OK;
+    return attn_weights_pack(WHERE, arrays, model, error);
 }
 
 /* The description. The texts say in words what the numbers beside them say to a program. */

@@ -26,6 +26,7 @@ static attn_status room_for_one(const char *name, attn_registry *loaded, attn_er
     loaded->models = calloc(1, sizeof *loaded->models);
     if (loaded->models == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "no memory for model \"%s\"", name);
+    loaded->models[0].layer.kernels = loaded->kernels;
     snprintf(loaded->models[0].name, sizeof loaded->models[0].name, "%s", name);
     return ATTN_OK;
 }
@@ -255,7 +256,9 @@ static attn_status append(attn_registry *registry, attn_registry *loaded, attn_e
 }
 
 attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error) {
-    attn_registry loaded = {.models = NULL};
+    attn_registry loaded = {.kernels = registry->kernels};
+    if (loaded.kernels == NULL)
+        loaded.kernels = attn_kernels_named("auto");
     attn_status status = load(named_spec, &loaded, error);
     if (status == ATTN_OK)
         status = append(registry, &loaded, error);
@@ -272,7 +275,7 @@ const attn_model *attn_registry_find(const attn_registry *registry, const char *
 
 void attn_registry_free(attn_registry *registry) {
     for (size_t i = 0; i < registry->count; i++)
-        free(registry->models[i].storage);
+        attn_weights_free(&registry->models[i]);
     free(registry->models);
-    *registry = (attn_registry){.models = NULL};
+    *registry = (attn_registry){.kernels = registry->kernels};
 }

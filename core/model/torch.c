@@ -4,7 +4,6 @@
 #include "core/model/layout.h"
 #include "core/model/shown.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* The tensors, under torch's names; the last four have no counterpart there.
@@ -117,9 +116,12 @@ static attn_status load_with(const attn_tensors *tensors, const char *where, con
         return status;
     status = attn_config_fill(where, config_json, config, arrays, error);
     if (status != ATTN_OK) {
-        free(loaded.storage);
+        attn_weights_discard(arrays, &loaded);
         return status;
     }
+    status = attn_weights_pack(attn_tensors_shown(tensors), arrays, &loaded, error);
+    if (status != ATTN_OK)
+        return status;
     *model = loaded;
     model->layout = "torch";
     return ATTN_OK;

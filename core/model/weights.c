@@ -1,5 +1,6 @@
 #include "core/model/weights.h"
 
+#include "core/model/precision.h"
 #include "core/size.h"
 
 #include <stdlib.h>
@@ -72,20 +73,24 @@ void attn_slots_wanted(const attn_config *config, bool wanted[ATTN_SLOTS]) {
     wanted[ATTN_ROPE_SHORT] = wanted[ATTN_ROPE_LONG] = longrope;
 }
 
-/* Where each array begins in the block, and how long that is; *bytes counts only the arrays. */
+/* The bytes of an array; false on overflow. */
+static bool size_of(const attn_config *config, attn_slot slot, size_t *bytes) {
+    const size_t factors[] = {attn_slot_rows(config, slot), attn_slot_columns(config, slot), sizeof(float)};
+    return attn_multiply_all(factors, 3, bytes);
+}
+
+/* Where each array but the projections' begins in the block, and how long that is. */
 static bool place_arrays(const attn_config *config, const bool wanted[ATTN_SLOTS], size_t offsets[ATTN_SLOTS],
-                         size_t *block, size_t *bytes) {
-    *block = *bytes = 0;
-    for (int slot = 0; slot < ATTN_SLOTS; slot++) {
-        const size_t factors[] = {attn_slot_rows(config, (attn_slot)slot),
-                                  attn_slot_columns(config, (attn_slot)slot), sizeof(float)};
+                         size_t *block) {
+    *block = 0;
+    for (int slot = ATTN_Q_BIAS; slot < ATTN_SLOTS; slot++) {
         size_t array, padded;
         if (!wanted[slot])
             continue;
-        if (!attn_multiply_all(factors, 3, &array) || !attn_add(array, ALIGNMENT - 1, &padded))
+        if (!size_of(config, (attn_slot)slot, &array) || !attn_add(array, ALIGNMENT - 1, &padded))
             return false;
         offsets[slot] = *block;
-        if (!attn_add(*block, padded & ~(ALIGNMENT - 1), block) || !attn_add(*bytes, array, bytes))
+        if (!attn_add(*block, padded & ~(ALIGNMENT - 1), block))
             return false;
     }
     return true;
@@ -93,10 +98,6 @@ static bool place_arrays(const attn_config *config, const bool wanted[ATTN_SLOTS
 
 /* Where attn_layer points to each array. */
 static const size_t members[ATTN_SLOTS] = {
-    [ATTN_Q_WEIGHT] = offsetof(attn_layer, q_weight),
-    [ATTN_K_WEIGHT] = offsetof(attn_layer, k_weight),
-    [ATTN_V_WEIGHT] = offsetof(attn_layer, v_weight),
-    [ATTN_O_WEIGHT] = offsetof(attn_layer, o_weight),
     [ATTN_Q_BIAS] = offsetof(attn_layer, q_bias),
     [ATTN_K_BIAS] = offsetof(attn_layer, k_bias),
     [ATTN_V_BIAS] = offsetof(attn_layer, v_bias),
@@ -113,22 +114,97 @@ static const size_t members[ATTN_SLOTS] = {
     [ATTN_ROPE_LONG] = offsetof(attn_layer, rope_long),
 };
 
+/* The packed weight of a projection. */
+static attn_packed *packed_of(attn_layer *layer, int slot) {
+    attn_packed *const weights[] = {&layer->q_weight, &layer->k_weight, &layer->v_weight, &layer->o_weight};
+    return weights[slot];
+}
+
+static attn_status no_memory(const char *where, const attn_config *config, attn_error *error) {
+    return attn_fail(error, ATTN_NO_MEMORY,
+                     "%s: no memory for the weights of embed_dim %zu, kdim %zu, vdim %zu", where,
+                     config->embed_dim, config->kdim, config->vdim);
+}
+
+static bool allocate_projections(const attn_config *config, float *arrays[ATTN_SLOTS]) {
+    size_t bytes;
+    for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
+        if (!size_of(config, (attn_slot)slot, &bytes) || (arrays[slot] = malloc(bytes)) == NULL)
+            return false;
+    return true;
+}
+
 attn_status attn_weights_allocate(const char *where, const attn_config *config, const bool wanted[ATTN_SLOTS],
                                   attn_model *model, float *arrays[ATTN_SLOTS], attn_error *error) {
-    size_t offsets[ATTN_SLOTS], block, bytes;
-    char *storage = NULL;
-    if (place_arrays(config, wanted, offsets, &block, &bytes))
-        storage = aligned_alloc(ALIGNMENT, block);
-    if (storage == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY,
-                         "%s: no memory for the weights of embed_dim %zu, kdim %zu, vdim %zu", where,
-                         config->embed_dim, config->kdim, config->vdim);
-    model->storage = storage;
-    model->bytes = bytes;
-    model->layer = (attn_layer){.config = *config};
-    for (int slot = 0; slot < ATTN_SLOTS; slot++) {
-        arrays[slot] = wanted[slot] ? (float *)(void *)(storage + offsets[slot]) : NULL;
+    size_t offsets[ATTN_SLOTS], block;
+    for (int slot = 0; slot < ATTN_SLOTS; slot++)
+        arrays[slot] = NULL;
+    model->layer = (attn_layer){.config = *config, .kernels = model->layer.kernels};
+    model->storage = NULL;
+    if (!place_arrays(config, wanted, offsets, &block) ||
+        (model->storage = aligned_alloc(ALIGNMENT, block + ALIGNMENT)) == NULL ||
+        !allocate_projections(config, arrays)) {
+        attn_weights_discard(arrays, model);
+        return no_memory(where, config, error);
+    }
+    model->bytes = block;
+    for (int slot = ATTN_Q_BIAS; slot < ATTN_SLOTS; slot++) {
+        if (wanted[slot])
+            arrays[slot] = (float *)(void *)((char *)model->storage + offsets[slot]);
         memcpy((char *)&model->layer + members[slot], &arrays[slot], sizeof arrays[slot]);
     }
     return ATTN_OK;
+}
+
+/* Packs the projections, and, if `wide` is not NULL, its projections in float32 besides. */
+static bool pack_all(float *arrays[ATTN_SLOTS], attn_model *model, attn_layer *wide) {
+    attn_layer *layer = &model->layer;
+    const attn_config *config = &layer->config;
+    for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++) {
+        const size_t rows = attn_slot_rows(config, (attn_slot)slot),
+                     columns = attn_slot_columns(config, (attn_slot)slot);
+        attn_packed *packed = packed_of(layer, slot);
+        if (!attn_pack(packed, layer->kernels, config->precision, rows, columns, arrays[slot]) ||
+            (wide != NULL &&
+             !attn_pack(packed_of(wide, slot), layer->kernels, ATTN_FLOAT32, rows, columns, arrays[slot])))
+            return false;
+        model->bytes += packed->bytes;
+        free(arrays[slot]);
+        arrays[slot] = NULL;
+    }
+    return true;
+}
+
+static void free_packed(attn_layer *layer) {
+    for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
+        attn_packed_free(packed_of(layer, slot));
+}
+
+attn_status attn_weights_pack(const char *where, float *arrays[ATTN_SLOTS], attn_model *model,
+                              attn_error *error) {
+    attn_layer wide = model->layer;
+    const bool is_narrow = model->layer.config.precision != ATTN_FLOAT32;
+    attn_status status = ATTN_OK;
+    model->precision_error = 0;
+    if (!pack_all(arrays, model, is_narrow ? &wide : NULL))
+        status = ATTN_NO_MEMORY;
+    else if (is_narrow)
+        status = attn_precision_error(&model->layer, &wide, &model->precision_error);
+    free_packed(&wide);
+    if (status == ATTN_OK)
+        return ATTN_OK;
+    attn_weights_discard(arrays, model);
+    return no_memory(where, &model->layer.config, error);
+}
+
+void attn_weights_discard(float *arrays[ATTN_SLOTS], attn_model *model) {
+    for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
+        free(arrays[slot]);
+    attn_weights_free(model);
+}
+
+void attn_weights_free(attn_model *model) {
+    free_packed(&model->layer);
+    free(model->storage);
+    model->storage = NULL;
 }

@@ -1,10 +1,11 @@
-/* weights.h: the arrays of a layer, in one block of memory. */
+/* weights.h: the arrays of a layer: the weights of the four projections, which are packed once they are read,
+ * and all others, in one block of memory. */
 #ifndef ATTN_WEIGHTS_H
 #define ATTN_WEIGHTS_H
 
 #include "core/model/model.h"
 
-/* In this order the arrays lie in memory, and so torch stacks those that it keeps as one. */
+/* In this order torch stacks those that it keeps as one. */
 typedef enum {
     ATTN_Q_WEIGHT,      /* [H*D, E] */
     ATTN_K_WEIGHT,      /* [Hkv*D, kdim] */
@@ -34,10 +35,25 @@ size_t attn_slot_columns(const attn_config *config, attn_slot slot);
 /* Which arrays a layer with this configuration has; with config->bias, all four biases of the projections. */
 void attn_slots_wanted(const attn_config *config, bool wanted[ATTN_SLOTS]);
 
-/* Allocates one block for the wanted arrays of a layer, uninitialised, each aligned to 64 bytes, and sets
- * model->layer, model->bytes and model->storage, which the caller frees with free(). arrays[slot] is where to
- * write, NULL for those not wanted. `where` names the model in the sentence. Fails with ATTN_NO_MEMORY. */
+/* Allocates the wanted arrays of a layer, uninitialised. Sets model->layer but for its kernels, model->bytes
+ * and model->storage. arrays[slot] is where to write, NULL for those not wanted: the weights of the
+ * projections each in a block of its own, which lives until attn_weights_pack; the others, aligned to 64
+ * bytes, in model->storage. `where` names the model in the sentence. Fails with ATTN_NO_MEMORY. The caller
+ * goes on to attn_weights_pack or attn_weights_discard. */
 attn_status attn_weights_allocate(const char *where, const attn_config *config, const bool wanted[ATTN_SLOTS],
                                   attn_model *model, float *arrays[ATTN_SLOTS], attn_error *error);
+
+/* Ends the loading of a layer whose arrays have been written: packs the weights of the projections for
+ * model->layer.kernels in the precision of the configuration and frees each array as soon as it is packed, so
+ * that next to nothing is held twice; sets model->precision_error. Fails with ATTN_NO_MEMORY, and has then
+ * freed all. The caller frees with attn_weights_free. */
+attn_status attn_weights_pack(const char *where, float *arrays[ATTN_SLOTS], attn_model *model,
+                              attn_error *error);
+
+/* Frees all that attn_weights_allocate has allocated. */
+void attn_weights_discard(float *arrays[ATTN_SLOTS], attn_model *model);
+
+/* Frees the weights of a loaded model. */
+void attn_weights_free(attn_model *model);
 
 #endif

@@ -37,15 +37,23 @@ static bool plan_picture(http_exchange *x, const attn_model *model, attend_reque
     return false;
 }
 
-void handle_attend(http_exchange *x) {
-    computation c;
+static const attn_model *read_request(computation *c) {
+    http_exchange *x = c->x;
     const char *name;
-    if (!compute_begin(&c, x) || !read_body(x, &c.request) || !choose_name(x, &c.request, &name))
-        return;
-    const attn_model *model = compute_model(&c, name, x->argument != NULL ? "" : "model");
-    if (model == NULL || !plan_picture(x, model, &c.request) || !compute_run(&c, model, x->in->borrows))
-        return;
-    x->answer = (wire_buffer){.arena = x->arena, .control = &c.control};
-    x->media_type = x->out->media_type;
-    compute_end(&c, x->out->write(&c.request, &c.call, &x->answer));
+    if (!read_body(x, &c->request) || !choose_name(x, &c->request, &name))
+        return NULL;
+    const attn_model *model = compute_model(c, name, x->argument != NULL ? "" : "model");
+    c->keeps_body = x->in->borrows;
+    return model != NULL && plan_picture(x, model, &c->request) ? model : NULL;
 }
+
+static bool write_answer(computation *c) {
+    c->x->media_type = c->x->out->media_type;
+    return c->x->out->write(&c->request, &c->call, &c->x->answer);
+}
+
+static bool prepare(http_exchange *x) {
+    return compute_prepare(x, read_request, write_answer);
+}
+
+const http_work attend_work = {prepare, compute_together, compute_finish};

@@ -1,6 +1,5 @@
 #include "server/routes/compute.h"
 
-#include "core/kernels/matmul.h"
 #include "server/clock.h"
 #include "server/routes/routes.h"
 
@@ -16,19 +15,11 @@ static bool should_stop(void *context) {
 
 /* Answers with why the work was stopped, or else with `p`. */
 static bool fail(computation *c, const problem *p) {
-    http_answer_problem(c->x, http_should_stop(c->x) ? &c->x->stopped : p);
+    if (http_should_stop(c->x))
+        http_answer_stopped(c->x);
+    else
+        http_answer_problem(c->x, p);
     return false;
-}
-
-bool compute_begin(computation *c, http_exchange *x) {
-    problem p = {.code = PROBLEM_NONE};
-    *c = (computation){.x = x, .control = {should_stop, x}, .began = clock_now()};
-    if (http_should_stop(x))
-        return fail(c, &p);
-    if (x->body_encoding != ENCODING_IDENTITY &&
-        !compress_inflate(&x->body, x->body_encoding, x->service->options.max_body, &c->control, &p))
-        return fail(c, &p);
-    return true;
 }
 
 const attn_model *compute_model(computation *c, const char *name, const char *path) {
@@ -39,11 +30,38 @@ const attn_model *compute_model(computation *c, const char *name, const char *pa
     return model;
 }
 
-bool compute_run(computation *c, const attn_model *model, bool keeps_body) {
-    http_exchange *x = c->x;
-    attn_error error;
+/* Memory from the request's arena. NULL with the answer given. */
+static void *allocate(http_exchange *x, size_t bytes) {
     problem p;
-    if (!keeps_body) {
+    void *memory = attn_arena_alloc(x->arena, bytes);
+    if (memory == NULL) {
+        problem_from_core(&p, attn_arena_failure(x->arena), NULL);
+        http_answer_problem(x, &p);
+    }
+    return memory;
+}
+
+void *compute_keep(computation *c, size_t bytes) {
+    return c->kept = allocate(c->x, bytes);
+}
+
+static bool inflate(computation *c) {
+    http_exchange *x = c->x;
+    problem p;
+    return x->body_encoding == ENCODING_IDENTITY ||
+           compress_inflate(&x->body, x->body_encoding, x->service->options.max_body, &c->control, &p) ||
+           fail(c, &p);
+}
+
+/* How many rows the largest of its projections has. */
+static size_t count_rows(const attn_input *input) {
+    return input->B * (input->S > input->L ? input->S : input->L);
+}
+
+static bool resolve(computation *c, const attn_model *model) {
+    http_exchange *x = c->x;
+    problem p;
+    if (!c->keeps_body) {
         attn_arena_release(x->arena, x->body.bytes);
         x->body = (wire_buffer){.arena = x->arena};
     }
@@ -51,20 +69,80 @@ bool compute_run(computation *c, const attn_model *model, bool keeps_body) {
     if (request_resolve(&c->request, model, x->service->options.max_answer, x->arena, &c->call, &p) !=
         PROBLEM_NONE)
         return fail(c, &p);
-    c->parsed = clock_now();
-    const attn_status status =
-        attn_forward(&model->layer, &c->call.input, &c->call.output, x->arena, &c->control, &error);
-    c->computed = clock_now();
-    return status == ATTN_OK || (problem_from_core(&p, status, &error), fail(c, &p));
+    x->group = model;
+    x->rows = count_rows(&c->call.input);
+    return true;
+}
+
+bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write) {
+    computation *c = allocate(x, sizeof *c);
+    if (c == NULL)
+        return false;
+    *c = (computation){.x = x, .write = write, .control = {should_stop, x}, .began = clock_now()};
+    x->work = c;
+    if (http_should_stop(x)) {
+        http_answer_stopped(x);
+        return false;
+    }
+    const attn_model *model = inflate(c) ? read(c) : NULL;
+    const bool prepared = model != NULL && resolve(c, model);
+    c->prepared = clock_now();
+    return prepared;
+}
+
+void compute_together(http_exchange *const *xs, size_t count) {
+    attn_job jobs[SCHED_TOGETHER];
+    const uint64_t started = clock_now();
+    for (size_t i = 0; i < count; i++) {
+        const computation *c = xs[i]->work;
+        jobs[i].input = &c->call.input;
+        jobs[i].output = &c->call.output;
+        jobs[i].work = xs[i]->arena;
+        jobs[i].control = &c->control;
+    }
+    const computation *first = xs[0]->work;
+    attn_forward_batch(&first->call.model->layer, jobs, count, sched_parallel(xs[0]->service->scheduler));
+    const uint64_t computed = clock_now();
+    for (size_t i = 0; i < count; i++) {
+        computation *c = xs[i]->work;
+        c->started = started;
+        c->computed = computed;
+        c->together = count;
+        c->status = jobs[i].status;
+        if (c->status != ATTN_OK)
+            c->error = jobs[i].error;
+    }
 }
 
 static double milliseconds(uint64_t from, uint64_t to) {
     return (double)(to - from) / 1e6;
 }
 
-void compute_end(computation *c, bool written) {
-    http_exchange *x = c->x;
+/* Where the time went; `queue` is all waiting for a worker, before each of the three parts. */
+static void tell_timing(const computation *c) {
+    const attn_layer *layer = &c->call.model->layer;
+    const attn_precision precision = layer->config.precision;
+    const uint64_t waited = c->began - c->x->arrived + c->started - c->prepared + c->resumed - c->computed;
+    snprintf(c->x->timing, sizeof c->x->timing,
+             "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f;desc=\"%s%s%s\";batch=%zu, encode;dur=%.3f",
+             milliseconds(c->began, c->prepared), milliseconds(0, waited),
+             milliseconds(c->started, c->computed), layer->kernels->name,
+             precision == ATTN_FLOAT32 ? "" : " ",
+             precision == ATTN_FLOAT32 ? "" : attn_precision_name(precision), c->together,
+             milliseconds(c->resumed, clock_now()));
+}
+
+void compute_finish(http_exchange *x) {
+    computation *c = x->work;
     problem p;
+    c->resumed = clock_now();
+    if (c->status != ATTN_OK) {
+        problem_from_core(&p, c->status, &c->error);
+        fail(c, &p);
+        return;
+    }
+    x->answer = (wire_buffer){.arena = x->arena, .control = &c->control};
+    bool written = c->write(c);
     /* A picture is compressed already. */
     const bool compresses = x->takes_encoding != ENCODING_IDENTITY && c->request.picture == NULL &&
                             (x->body_encoding != ENCODING_IDENTITY || x->answer.length >= COMPRESS_FROM);
@@ -80,9 +158,5 @@ void compute_end(computation *c, bool written) {
         return;
     }
     x->status = 200;
-    snprintf(x->timing, sizeof x->timing,
-             "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f;desc=\"%s\", encode;dur=%.3f",
-             milliseconds(c->began, c->parsed), milliseconds(x->arrived, c->began),
-             milliseconds(c->parsed, c->computed), attn_matmul_name(),
-             milliseconds(c->computed, clock_now()));
+    tell_timing(c);
 }

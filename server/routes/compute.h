@@ -1,9 +1,10 @@
-/* compute.h: the way of one attention request through a worker, the same for every route and wire format:
+/* compute.h: the way of one attention request through the workers, the same for every route and wire format.
+ * A route brings how its requests are read and its answers written, and is otherwise made of the parts below:
  *
- *     if (compute_begin(&c, x) && ...read into c.request... && compute_run(&c, model))
- *         compute_end(&c, ...write to x->answer...);
- *
- * A function that returns false has answered the request with what is wrong. */
+ *     static bool prepare(http_exchange *x) {
+ *         return compute_prepare(x, read_request, write_answer);
+ *     }
+ *     const http_work my_work = {prepare, compute_together, compute_finish}; */
 #ifndef ROUTES_COMPUTE_H
 #define ROUTES_COMPUTE_H
 
@@ -13,26 +14,45 @@
 
 #include <stdint.h>
 
-typedef struct {
+typedef struct computation computation;
+
+/* Reads the body into c->request, and sets c->keeps_body. Returns the model, or NULL with the answer given.
+ */
+typedef const attn_model *compute_read(computation *c);
+
+/* Writes c->call to x->answer. False: memory ran out, or the answer's control said stop. */
+typedef bool compute_write(computation *c);
+
+/* What is known of a request between its parts; in its arena. */
+struct computation {
     http_exchange *x;
+    compute_write *write;
     attn_control control; /* says when the deadline has passed or the client has left */
     attend_request request;
     attend_call call;
-    uint64_t began, parsed, computed; /* for Server-Timing */
-} computation;
-
-/* Begins: inflates the body, if it is compressed. */
-bool compute_begin(computation *c, http_exchange *x);
+    void *kept;         /* the route's own */
+    bool keeps_body;    /* the request has pointers into the body, which is released otherwise */
+    size_t together;    /* requests that were computed together, this one included */
+    attn_status status; /* of the computing ... */
+    attn_error error;   /* ... if it is not ATTN_OK */
+    uint64_t began, prepared, started, computed, resumed; /* for Server-Timing */
+};
 
 /* The model called `name`, or the default for NULL. NULL with the answer given: 404, with `path` as the place
  * where the name stood. */
 const attn_model *compute_model(computation *c, const char *name, const char *path);
 
-/* Checks the request against the model, and computes it. The body is released before, unless `keeps_body`. */
-bool compute_run(computation *c, const attn_model *model, bool keeps_body);
+/* Memory for c->kept. NULL with the answer given. */
+void *compute_keep(computation *c, size_t bytes);
 
-/* The answer has been `written` to x->answer (false: memory ran out, or the control said stop): compresses it
- * where the caller takes that, and sets the status and Server-Timing. */
-void compute_end(computation *c, bool written);
+/* http_work's `prepare`: inflates the body if it is compressed, reads it, and checks it against the model. */
+bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write);
+
+/* http_work's `compute`: one pass for all of these requests, which are for the same model. */
+void compute_together(http_exchange *const *xs, size_t count);
+
+/* http_work's `finish`: writes the answer, compresses it where the caller takes that, and sets the status and
+ * Server-Timing. */
+void compute_finish(http_exchange *x);
 
 #endif

@@ -3,6 +3,7 @@
 #include "server/routes/routes.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,13 +114,20 @@ static json_t *merge(json_t *object, json_t *more) {
     return object;
 }
 
+/* Null: the weights are as they were read, or the probe is beyond float32. */
+static json_t *describe_error(const attn_model *model) {
+    const bool is_measured = model->layer.config.precision != ATTN_FLOAT32 && !isnan(model->precision_error);
+    return is_measured ? number((float)model->precision_error) : json_null();
+}
+
 static json_t *describe(const attn_model *model) {
     const attn_config *c = &model->layer.config;
-    json_t *shape = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I}", "name", model->name,
+    json_t *shape = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:s, s:I}", "name", model->name,
                               "embed_dim", (json_int_t)c->embed_dim, "kdim", (json_int_t)c->kdim, "vdim",
                               (json_int_t)c->vdim, "num_heads", (json_int_t)c->num_heads, "num_kv_heads",
                               (json_int_t)c->num_kv_heads, "head_dim", (json_int_t)c->head_dim, "precision",
-                              "float32", "layout", model->layout, "bytes", (json_int_t)model->bytes);
+                              attn_precision_name(c->precision), "precision_error", describe_error(model),
+                              "layout", model->layout, "bytes", (json_int_t)model->bytes);
     return merge(shape, describe_options(&model->layer));
 }
 

@@ -133,21 +133,28 @@ static void lower_deadline(http_exchange *x, const request_whole *timeout) {
         x->deadline = x->arrived + nanoseconds;
 }
 
-void handle_oip_infer(http_exchange *x) {
-    computation c;
-    oip_options protocol;
-    if (!compute_begin(&c, x))
-        return;
-    const attn_model *model = compute_model(&c, x->argument, "");
-    if (model == NULL || !read_body(x, &c.request, &protocol))
-        return;
-    lower_deadline(x, &protocol.timeout);
-    if (!compute_run(&c, model, protocol.borrows))
-        return;
-    x->answer = (wire_buffer){.arena = x->arena, .control = &c.control};
+static const attn_model *read_request(computation *c) {
+    http_exchange *x = c->x;
+    const attn_model *model = compute_model(c, x->argument, "");
+    oip_options *protocol = model == NULL ? NULL : compute_keep(c, sizeof *protocol);
+    if (protocol == NULL || !read_body(x, &c->request, protocol))
+        return NULL;
+    lower_deadline(x, &protocol->timeout);
+    c->keeps_body = protocol->borrows;
+    return model;
+}
+
+static bool write_answer(computation *c) {
+    http_exchange *x = c->x;
     const bool written =
-        oip_write_answer(&c.request, &c.call, &protocol, &x->answer, &x->answer_header_length);
+        oip_write_answer(&c->request, &c->call, c->kept, &x->answer, &x->answer_header_length);
     if (x->answer_header_length > 0)
         x->media_type = "application/octet-stream";
-    compute_end(&c, written);
+    return written;
 }
+
+static bool prepare(http_exchange *x) {
+    return compute_prepare(x, read_request, write_answer);
+}
+
+const http_work oip_work = {prepare, compute_together, compute_finish};

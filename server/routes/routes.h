@@ -12,7 +12,9 @@
 const http_route *route_find(const char *method, const char *path, char argument[HTTP_SEGMENT_SIZE],
                              const char **allowed);
 
-void handle_attend(http_exchange *x);  /* attend.c: POST /attend, POST /attend/{model} */
+extern const http_work attend_work; /* attend.c: POST /attend, POST /attend/{model} */
+extern const http_work oip_work;    /* oip.c: POST /v2/models/{name}/infer */
+
 void handle_models(http_exchange *x);  /* models.c: GET /models */
 void handle_model(http_exchange *x);   /* models.c: GET /models/{name} */
 void handle_healthz(http_exchange *x); /* health.c: GET /healthz */
@@ -24,7 +26,6 @@ void handle_oip_ready(http_exchange *x);       /* oip.c: GET /v2/health/ready */
 void handle_oip_server(http_exchange *x);      /* oip.c: GET /v2 */
 void handle_oip_model(http_exchange *x);       /* oip.c: GET /v2/models/{name} */
 void handle_oip_model_ready(http_exchange *x); /* oip.c: GET /v2/models/{name}/ready */
-void handle_oip_infer(http_exchange *x);       /* oip.c: POST /v2/models/{name}/infer */
 
 /* models.c: the answer is this document, whose reference is taken over; NULL means that memory ran out. */
 void answer_document(http_exchange *x, json_t *document);

@@ -9,6 +9,34 @@
 #include <math.h>
 #include <string.h>
 
+/* What layers are packed for; NULL: the best of this CPU. */
+static const attn_kernels *kernels_under_test;
+
+/* The next set of kernels that this CPU has, from *names on, which is what attn_kernels_names says; NULL
+ * after the last. */
+static inline const attn_kernels *next_kernels(const char **names) {
+    char name[32];
+    *names += strspn(*names, ", ");
+    const size_t length = strcspn(*names, ", ");
+    snprintf(name, sizeof name, "%.*s", (int)length, *names);
+    *names += length;
+    return length == 0 ? NULL : attn_kernels_named(name);
+}
+
+/* A test that runs once for each set of kernels that this CPU has. */
+#define TEST_OF_KERNELS(suite, test)                                                                         \
+    static void suite##_##test(void);                                                                        \
+    Test(suite, test) {                                                                                      \
+        char list[256];                                                                                      \
+        const char *names = list;                                                                            \
+        snprintf(list, sizeof list, "%s", attn_kernels_names());                                             \
+        while ((kernels_under_test = next_kernels(&names)) != NULL) {                                        \
+            fprintf(stderr, "%s: kernels %s\n", #test, kernels_under_test->name);                            \
+            suite##_##test();                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    static void suite##_##test(void)
+
 /* A layer and an input with everything that they point to. */
 typedef struct {
     attn_layer layer;
@@ -22,6 +50,17 @@ static inline float *numbers(setup *s, size_t count, float scale, uint64_t *seed
     for (size_t i = 0; i < count; i++)
         array[i] = scale * random_float(seed);
     return s->numbers[s->count++] = array;
+}
+
+/* Packs random numbers as a weight [width, depth] of the layer, in the place of what may be there. */
+static inline void weigh(setup *s, attn_packed *packed, size_t width, size_t depth, float scale,
+                         uint64_t *seed) {
+    attn_layer *w = &s->layer;
+    if (w->kernels == NULL)
+        w->kernels = kernels_under_test != NULL ? kernels_under_test : attn_kernels_named("auto");
+    attn_packed_free(packed);
+    cr_assert(attn_pack(packed, w->kernels, w->config.precision, width, depth,
+                        numbers(s, width * depth, scale, seed)));
 }
 
 static inline float *mask_numbers(setup *s, size_t count, uint64_t *seed) {
@@ -42,10 +81,10 @@ static inline void fill_setup(setup *s, uint64_t *seed) {
     const attn_config *c = &w->config;
     const size_t E = c->embed_dim, q = c->num_heads * c->head_dim, kv = c->num_kv_heads * c->head_dim;
     const float a = (float)sqrt(3.0 / (double)E);
-    w->q_weight = numbers(s, q * E, a, seed);
-    w->k_weight = numbers(s, kv * c->kdim, a, seed);
-    w->v_weight = numbers(s, kv * c->vdim, a, seed);
-    w->o_weight = numbers(s, E * q, a, seed);
+    weigh(s, &w->q_weight, q, E, a, seed);
+    weigh(s, &w->k_weight, kv, c->kdim, a, seed);
+    weigh(s, &w->v_weight, kv, c->vdim, a, seed);
+    weigh(s, &w->o_weight, E, q, a, seed);
     if (c->bias) {
         w->q_bias = numbers(s, q, 0.5f, seed);
         w->k_bias = numbers(s, kv, 0.5f, seed);
@@ -118,42 +157,48 @@ static inline void add_random_rope(attn_config *c, uint64_t *seed) {
     };
 }
 
-/* A layer with any of the options, several at once, and an input with any masks and offsets. */
-static inline setup make_any_setup(uint64_t *seed) {
-    const size_t Hkv = 1 + random_below(seed, 3), D = 1 + random_below(seed, 12);
+/* A layer with any of the options, several at once, and an input with any masks and offsets: heads of up to
+ * `most_D` numbers, and fewer than `most` queries and keys. */
+static inline setup make_setup_within(size_t most_D, size_t most, uint64_t *seed) {
+    const size_t Hkv = 1 + random_below(seed, 3), D = 1 + random_below(seed, most_D);
     const size_t H = Hkv * (1 + random_below(seed, 3));
-    const bool even = random_below(seed, 2) == 0; /* E = H * D */
+    const bool even = D <= 12 && random_below(seed, 2) == 0; /* E = H * D */
     setup s = {.layer.config = {.embed_dim = even ? H * D : 1 + random_below(seed, 40),
                                 .num_heads = H,
                                 .num_kv_heads = Hkv,
                                 .head_dim = D},
                .input = {.B = random_below(seed, 3), .mask_B = 1, .mask_H = 1}};
     attn_config *c = &s.layer.config;
-    s.input.L = random_below(seed, 30);
-    s.input.S = random_below(seed, 30);
+    s.input.L = random_below(seed, most);
+    s.input.S = random_below(seed, most);
     c->kdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : c->embed_dim;
     c->vdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : c->embed_dim;
     c->bias = random_below(seed, 2) == 0;
     c->add_bias_kv = random_below(seed, 3) == 0;
     c->add_zero_attn = random_below(seed, 3) == 0;
     c->causal = random_below(seed, 3) == 0;
-    c->sliding_window = random_below(seed, 3) == 0 ? 1 + random_below(seed, 12) : 0;
+    c->sliding_window = random_below(seed, 3) == 0 ? 1 + random_below(seed, 2 * most / 5) : 0;
     c->softcap = random_below(seed, 3) == 0 ? 1 + 5 * (double)random_below(seed, 3) : 0;
     c->scale_given = random_below(seed, 3) == 0;
     c->alibi = random_below(seed, 4) == 0;
     c->qk_norm = random_below(seed, 4) == 0;
     c->qk_norm_eps = 0.01; /* a head near zero would make of a rounding error a large one */
     c->sinks = random_below(seed, 3) == 0;
+    c->precision = (attn_precision)random_below(seed, ATTN_PRECISIONS);
     if (random_below(seed, 3) == 0 && D >= 2)
         add_random_rope(c, seed);
     if (random_below(seed, 4) == 0)
         c->relative_bias = (attn_relative_bias){8, 20, random_below(seed, 2) == 0};
     fill_setup(&s, seed);
     add_random_masks(&s, seed);
-    s.input.query_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 40);
-    s.input.key_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 40);
+    s.input.query_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 4 * most / 3);
+    s.input.key_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 4 * most / 3);
     s.input.omit_extra = random_below(seed, 4) == 0;
     return s;
+}
+
+static inline setup make_any_setup(uint64_t *seed) {
+    return make_setup_within(12, 30, seed);
 }
 
 static inline size_t keys_of(const setup *s) {
@@ -163,6 +208,10 @@ static inline size_t keys_of(const setup *s) {
 static inline void free_setup(setup *s) {
     for (size_t i = 0; i < s->count; i++)
         free(s->numbers[i]);
+    attn_packed_free(&s->layer.q_weight);
+    attn_packed_free(&s->layer.k_weight);
+    attn_packed_free(&s->layer.v_weight);
+    attn_packed_free(&s->layer.o_weight);
 }
 
 /* Runs the pass; out->view is filled in, unless its rows are. */

@@ -63,6 +63,38 @@ static inline void holds(const float *array, size_t first, size_t count) {
                      test_value(first + i));
 }
 
+/* Element i of the weight, row by row. */
+static inline float element(const attn_packed *weight, size_t i) {
+    return attn_packed_at(weight, i / weight->depth, i % weight->depth);
+}
+
+/* Expects the weight to hold, row by row, the numbers of the file from number `first` on. */
+static inline void weighs(const attn_packed *weight, size_t first, size_t count) {
+    cr_assert_eq(weight->width * weight->depth, count);
+    for (size_t i = 0; i < count; i++) {
+        const float found = element(weight, i);
+        cr_assert_eq(found, test_value(first + i), "element %zu: %g, expected %g", i, (double)found,
+                     test_value(first + i));
+    }
+}
+
+static inline bool same_weights(const attn_packed *one, const attn_packed *other) {
+    return one->width == other->width && one->depth == other->depth && one->bytes == other->bytes &&
+           memcmp(one->numbers, other->numbers, one->bytes) == 0;
+}
+
+/* What the weights of a model take: the packed ones, and each of the other arrays, of so many numbers,
+ * rounded up to 64 bytes; 0 ends them. */
+static inline void takes(const attn_model *model, const size_t *others) {
+    const attn_layer *layer = &model->layer;
+    size_t bytes =
+        layer->q_weight.bytes + layer->k_weight.bytes + layer->v_weight.bytes + layer->o_weight.bytes;
+    for (; *others != 0; others++)
+        bytes += (*others * sizeof(float) + 63) / 64 * 64;
+    cr_expect_eq(model->bytes, bytes, "%zu bytes, expected %zu", model->bytes, bytes);
+}
+#define TAKES(model, ...) takes(model, (const size_t[]){__VA_ARGS__, 0})
+
 /* Writes FOLDER/NAME/config.json and model.safetensors. */
 static inline void write_model(const char *name, const char *config, const char *tensors) {
     char path[256];

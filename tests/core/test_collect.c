@@ -175,7 +175,7 @@ static void check_map(const setup *s, const attn_view *v, bool are_weights, cons
     }
 }
 
-Test(collect, a_view_is_the_part_of_the_whole_that_was_asked_for) {
+TEST_OF_KERNELS(collect, a_view_is_the_part_of_the_whole_that_was_asked_for) {
     uint64_t seed = test_seed("a_view_is_the_part_of_the_whole_that_was_asked_for");
     for (int n = 0; n < 1500; n++) {
         setup s = make_any_setup(&seed);
@@ -202,7 +202,7 @@ Test(collect, a_view_is_the_part_of_the_whole_that_was_asked_for) {
 }
 
 /* Bins and means across the blocks in which the rows are computed. */
-Test(collect, a_view_does_not_notice_blocks) {
+TEST_OF_KERNELS(collect, a_view_does_not_notice_blocks) {
     uint64_t seed = test_seed("a_view_does_not_notice_blocks");
     for (int n = 0; n < 30; n++) {
         setup s = make_setup(6, 3, 1 + random_below(&seed, 2), 150 + random_below(&seed, 100),
@@ -225,7 +225,7 @@ Test(collect, a_view_does_not_notice_blocks) {
 }
 
 /* Two rows of a map of 16,384 x 16,384, whose whole would take a gigabyte. */
-Test(collect, two_rows_of_a_large_map_do_not_cost_the_map) {
+TEST_OF_KERNELS(collect, two_rows_of_a_large_map_do_not_cost_the_map) {
     uint64_t seed = test_seed("two_rows_of_a_large_map_do_not_cost_the_map");
     const size_t L = 16384;
     setup s = make_setup(2, 1, 1, L, L, &seed);
@@ -276,7 +276,7 @@ static void check_row(const setup *s, const attn_output *o, size_t b, size_t h, 
     cr_assert_float_eq((double)o->entropy[place], entropy, 1e-6);
 }
 
-Test(collect, statistics_are_those_of_the_weights) {
+TEST_OF_KERNELS(collect, statistics_are_those_of_the_weights) {
     uint64_t seed = test_seed("statistics_are_those_of_the_weights");
     for (int n = 0; n < 500; n++) {
         setup s = make_any_setup(&seed);
@@ -298,7 +298,7 @@ Test(collect, statistics_are_those_of_the_weights) {
 
 /* q . k with the layer's scale is the score, when nothing else is added; and the weights mix the v that is
  * returned. So what is returned is what enters the product: normed, rotated, with the extra keys. */
-Test(collect, q_k_and_v_are_what_enters_the_product) {
+TEST_OF_KERNELS(collect, q_k_and_v_are_what_enters_the_product) {
     uint64_t seed = test_seed("q_k_and_v_are_what_enters_the_product");
     for (int n = 0; n < 300; n++) {
         setup s = make_any_setup(&seed);
@@ -335,7 +335,7 @@ Test(collect, q_k_and_v_are_what_enters_the_product) {
 
 /* ---- What must hold to the bit ---- */
 
-Test(collect, asking_for_more_changes_nothing) {
+TEST_OF_KERNELS(collect, asking_for_more_changes_nothing) {
     uint64_t seed = test_seed("asking_for_more_changes_nothing");
     for (int n = 0; n < 500; n++) {
         setup s = make_any_setup(&seed);
@@ -362,7 +362,7 @@ Test(collect, asking_for_more_changes_nothing) {
 }
 
 /* The heads of a pass, brought back, give its output. */
-Test(collect, head_output_can_be_sent_back) {
+TEST_OF_KERNELS(collect, head_output_can_be_sent_back) {
     uint64_t seed = test_seed("head_output_can_be_sent_back");
     for (int n = 0; n < 200; n++) {
         setup s = make_any_setup(&seed);
@@ -384,7 +384,7 @@ Test(collect, head_output_can_be_sent_back) {
 
 /* Two halves of the keys, merged by their log-sum-exps, are the whole (Dao et al., "FlashAttention", 2022,
  * section 3.1, the same merge): one of the halves leaves out the extra keys and the sinks. */
-Test(collect, halves_of_the_keys_merge_into_the_whole) {
+TEST_OF_KERNELS(collect, halves_of_the_keys_merge_into_the_whole) {
     uint64_t seed = test_seed("halves_of_the_keys_merge_into_the_whole");
     for (int n = 0; n < 300; n++) {
         setup s = make_any_setup(&seed);

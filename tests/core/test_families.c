@@ -23,16 +23,16 @@ Test(families, transposed) {
                 "transformer.h.0.attn.c_proj.weight[4,4] transformer.h.0.attn.c_proj.bias[4] other[3]");
     loaded("%s/g");
     const attn_layer *layer = &find("g.0")->layer;
-    const float *const stacked[] = {layer->q_weight, layer->k_weight, layer->v_weight};
+    const attn_packed *const stacked[] = {&layer->q_weight, &layer->k_weight, &layer->v_weight};
     for (size_t i = 0; i < 3; i++)
         for (size_t row = 0; row < 4; row++)
             for (size_t column = 0; column < 4; column++)
-                expect(stacked[i][row * 4 + column], test_value(column * 12 + i * 4 + row), "c_attn", row,
-                       column);
+                expect(attn_packed_at(stacked[i], row, column), test_value(column * 12 + i * 4 + row),
+                       "c_attn", row, column);
     for (size_t row = 0; row < 4; row++)
         for (size_t column = 0; column < 4; column++)
-            expect(layer->o_weight[row * 4 + column], test_value(60 + column * 4 + row), "c_proj", row,
-                   column);
+            expect(element(&layer->o_weight, row * 4 + column), test_value(60 + column * 4 + row), "c_proj",
+                   row, column);
     holds(layer->q_bias, 48, 4);
     holds(layer->k_bias, 52, 4);
     holds(layer->v_bias, 56, 4);
@@ -63,9 +63,10 @@ Test(families, transposed_and_wide) {
     const attn_layer *layer = &find("g.0")->layer;
     for (size_t row = 0; row < E; row++)
         for (size_t column = 0; column < E; column++) {
-            expect(layer->k_weight[row * E + column], (double)(column * 3 * E + E + row), "k", row, column);
-            expect(layer->o_weight[row * E + column], (double)(3 * E * E + column * E + row), "o", row,
+            expect(element(&layer->k_weight, row * E + column), (double)(column * 3 * E + E + row), "k", row,
                    column);
+            expect(element(&layer->o_weight, row * E + column), (double)(3 * E * E + column * E + row), "o",
+                   row, column);
         }
 }
 
@@ -77,7 +78,7 @@ Test(families, by_head) {
                 "layers.0.attention.dense.weight[8,8] layers.0.attention.dense.bias[8]");
     loaded("%s/n");
     const attn_layer *layer = &find("n.0")->layer;
-    const float *const weights[] = {layer->q_weight, layer->k_weight, layer->v_weight};
+    const attn_packed *const weights[] = {&layer->q_weight, &layer->k_weight, &layer->v_weight};
     const float *const biases[] = {layer->q_bias, layer->k_bias, layer->v_bias};
     for (size_t head = 0; head < 2; head++)
         for (size_t i = 0; i < 3; i++)
@@ -85,8 +86,8 @@ Test(families, by_head) {
                 const size_t row = head * 4 + n, in_file = (head * 3 + i) * 4 + n;
                 expect(biases[i][row], test_value(192 + in_file), "bias", row, 0);
                 for (size_t column = 0; column < 8; column++)
-                    expect(weights[i][row * 8 + column], test_value(in_file * 8 + column), "weight", row,
-                           column);
+                    expect(attn_packed_at(weights[i], row, column), test_value(in_file * 8 + column),
+                           "weight", row, column);
             }
     cr_expect(layer->config.rope.style == ATTN_ROPE_HALF && layer->config.rope.dims == 2);
     cr_expect_eq(layer->config.rope.theta, 500);
@@ -99,10 +100,10 @@ Test(families, stacked_with_fewer_keys_than_queries) {
                 "model.layers.0.self_attn.qkv_proj.weight[16,8] model.layers.0.self_attn.o_proj.weight[8,8]");
     loaded("%s/p");
     const attn_layer *layer = &find("p.0")->layer;
-    holds(layer->q_weight, 0, 64);
-    holds(layer->k_weight, 64, 32);
-    holds(layer->v_weight, 96, 32);
-    holds(layer->o_weight, 128, 64);
+    weighs(&layer->q_weight, 0, 64);
+    weighs(&layer->k_weight, 64, 32);
+    weighs(&layer->v_weight, 96, 32);
+    weighs(&layer->o_weight, 128, 64);
     cr_expect(layer->q_bias == NULL && layer->o_bias == NULL && !layer->config.bias);
     cr_expect(layer->config.sliding_window == 0 && layer->config.rope.theta == 1e4);
 }
@@ -191,7 +192,7 @@ Test(families, gemma3_inside_another_model) {
         expect(layer->q_norm[i], 1 + test_value(432 + 8 + i), "q_norm", i, 0);
         expect(layer->k_norm[i], 1 + test_value(432 + 12 + i), "k_norm", i, 0);
     }
-    holds(layer->v_weight, 144 + 72, 24);
+    weighs(&layer->v_weight, 144 + 72, 24);
     cr_expect(layer->config.qk_norm && layer->config.qk_norm_eps == 0.5 && layer->config.scale_given);
     cr_expect(layer->scale[0] == 0.125F && layer->scale[1] == 0.125F);
     /* Layer 1 sees all and has the large theta, stretched; the two beside it have neither. */
@@ -254,19 +255,19 @@ Test(families, encoder_decoder) {
         cr_expect_str_eq(registry.models[i].name, names[i]);
     const attn_layer *second = &find("t.encoder.1")->layer, *decoder = &find("t.decoder.0")->layer,
                      *cross = &find("t.cross.0")->layer;
-    holds(second->q_weight, 96, 24);
+    weighs(&second->q_weight, 96, 24);
     holds(second->relative_bias, 192, 64); /* the one table of the encoder */
-    holds(decoder->o_weight, 256 + 72, 24);
+    weighs(&decoder->o_weight, 256 + 72, 24);
     holds(decoder->relative_bias, 256 + 96, 64);
-    holds(cross->k_weight, 256 + 160 + 24, 24);
+    weighs(&cross->k_weight, 256 + 160 + 24, 24);
     cr_expect(cross->relative_bias == NULL && cross->config.relative_bias.buckets == 0);
     cr_expect(second->config.relative_bias.bidirectional && !decoder->config.relative_bias.bidirectional);
     cr_expect(decoder->config.causal && !second->config.causal && !cross->config.causal);
     cr_expect(cross->scale[0] == 1 && cross->scale[1] == 1 && cross->config.head_dim == 3);
     loaded("x=%s/t#cross.0");
     loaded("e=%s/t#encoder.1");
-    holds(find("e")->layer.q_weight, 96, 24);
-    holds(find("x")->layer.k_weight, 256 + 160 + 24, 24);
+    weighs(&find("e")->layer.q_weight, 96, 24);
+    weighs(&find("x")->layer.k_weight, 256 + 160 + 24, 24);
     REFUSED("x1=%s/t#cross.1", "layer cross.1 was asked for, the checkpoint has encoder.0 to encoder.1, "
                                "decoder.0 to decoder.0, cross.0 to cross.0");
 }
@@ -301,7 +302,7 @@ Test(families, whisper_has_no_bias_on_keys) {
     holds(encoder->v_bias, 68, 4);
     holds(encoder->o_bias, 72, 4);
     cr_expect(encoder->k_bias == NULL && encoder->config.bias);
-    holds(cross->q_weight, 152, 16);
+    weighs(&cross->q_weight, 152, 16);
     cr_expect(encoder->config.num_heads == 4 && cross->config.num_heads == 2);
     cr_expect(config_of("w.decoder.0")->causal && !cross->config.causal);
 }
@@ -382,6 +383,6 @@ Test(families, prefixes) {
     static const char *const specs[] = {"%s/a", "%s/b", "%s/c"}, *const names[] = {"a.2", "b.2", "c.2"};
     for (size_t i = 0; i < 3; i++) {
         loaded(specs[i]);
-        holds(find(names[i])->layer.q_weight, 288, 48);
+        weighs(&find(names[i])->layer.q_weight, 288, 48);
     }
 }

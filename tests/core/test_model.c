@@ -22,19 +22,19 @@ Test(init, demo_is_the_default_and_joint) {
               c.dropout == 0);
     cr_expect_eq(demo->bytes, (4 * 512 * 512 + 4 * 512) * sizeof(float));
     cr_expect_str_eq(demo->layout, "init");
-    cr_expect_eq(layer->q_weight[0], 0x1.53ec82p-5f);             /* w(0, 1, 2048) */
-    cr_expect_eq(layer->q_weight[1], -0x1.e5c6p-8f);              /* w(0, 2, 2048) */
-    cr_expect_eq(layer->k_weight[0], -0x1.4bcccap-5f);            /* w(0, 1 + 512*512, 2048) */
-    cr_expect_eq(layer->v_weight[512 * 512 - 1], 0x1.c7b4ep-8f);  /* w(0, 3*512*512, 2048) */
-    cr_expect_eq(layer->o_weight[0], 0x1.204e4cp-4f);             /* w(0, 3*512*512 + 1, 1024) */
-    cr_expect_eq(layer->o_weight[512 * 512 - 1], 0x1.507dd6p-5f); /* w(0, 4*512*512, 1024) */
+    cr_expect_eq(element(&layer->q_weight, 0), 0x1.53ec82p-5f);             /* w(0, 1, 2048) */
+    cr_expect_eq(element(&layer->q_weight, 1), -0x1.e5c6p-8f);              /* w(0, 2, 2048) */
+    cr_expect_eq(element(&layer->k_weight, 0), -0x1.4bcccap-5f);            /* w(0, 1 + 512*512, 2048) */
+    cr_expect_eq(element(&layer->v_weight, 512 * 512 - 1), 0x1.c7b4ep-8f);  /* w(0, 3*512*512, 2048) */
+    cr_expect_eq(element(&layer->o_weight, 0), 0x1.204e4cp-4f);             /* w(0, 3*512*512 + 1, 1024) */
+    cr_expect_eq(element(&layer->o_weight, 512 * 512 - 1), 0x1.507dd6p-5f); /* w(0, 4*512*512, 1024) */
     for (size_t i = 0; i < 512; i++)
         cr_assert(layer->q_bias[i] == 0 && layer->k_bias[i] == 0 && layer->v_bias[i] == 0 &&
                   layer->o_bias[i] == 0);
     for (int i = 0; i < 2; i++) {
         const attn_layer *other = &find(i == 0 ? "init" : "same")->layer;
-        cr_expect_eq(memcmp(layer->k_weight, other->k_weight, 512 * 512 * sizeof(float)), 0);
-        cr_expect_eq(memcmp(layer->o_weight, other->o_weight, 512 * 512 * sizeof(float)), 0);
+        cr_expect(same_weights(&layer->k_weight, &other->k_weight));
+        cr_expect(same_weights(&layer->o_weight, &other->o_weight));
     }
 }
 
@@ -45,15 +45,15 @@ Test(init, other_widths_are_drawn_separately) {
     const attn_config c = layer->config;
     cr_expect(c.embed_dim == 4 && c.num_heads == 2 && c.kdim == 3 && c.vdim == 5 && !c.bias &&
               c.dropout == 0.25f);
-    cr_expect_eq(model->bytes, (16 + 12 + 20 + 16) * sizeof(float));
-    cr_expect_eq(layer->q_weight[0], 0x1.5d5a3ep-1f);   /* w(2**64-1, 1, 8) */
-    cr_expect_eq(layer->q_weight[15], 0x1.374c8cp-2f);  /* w(2**64-1, 16, 8) */
-    cr_expect_eq(layer->k_weight[0], -0x1.5bac86p-3f);  /* w(2**64-1, 17, 7) */
-    cr_expect_eq(layer->k_weight[11], -0x1.8e986cp-4f); /* w(2**64-1, 28, 7) */
-    cr_expect_eq(layer->v_weight[0], 0x1.ad0c38p-2f);   /* w(2**64-1, 29, 9) */
-    cr_expect_eq(layer->v_weight[19], 0x1.207e52p-1f);  /* w(2**64-1, 48, 9) */
-    cr_expect_eq(layer->o_weight[0], 0x1.fe926p-2f);    /* w(2**64-1, 49, 8) */
-    cr_expect_eq(layer->o_weight[15], 0x1.9991ap-1f);   /* w(2**64-1, 64, 8) */
+    TAKES(model, 0);
+    cr_expect_eq(element(&layer->q_weight, 0), 0x1.5d5a3ep-1f);   /* w(2**64-1, 1, 8) */
+    cr_expect_eq(element(&layer->q_weight, 15), 0x1.374c8cp-2f);  /* w(2**64-1, 16, 8) */
+    cr_expect_eq(element(&layer->k_weight, 0), -0x1.5bac86p-3f);  /* w(2**64-1, 17, 7) */
+    cr_expect_eq(element(&layer->k_weight, 11), -0x1.8e986cp-4f); /* w(2**64-1, 28, 7) */
+    cr_expect_eq(element(&layer->v_weight, 0), 0x1.ad0c38p-2f);   /* w(2**64-1, 29, 9) */
+    cr_expect_eq(element(&layer->v_weight, 19), 0x1.207e52p-1f);  /* w(2**64-1, 48, 9) */
+    cr_expect_eq(element(&layer->o_weight, 0), 0x1.fe926p-2f);    /* w(2**64-1, 49, 8) */
+    cr_expect_eq(element(&layer->o_weight, 15), 0x1.9991ap-1f);   /* w(2**64-1, 64, 8) */
     cr_expect(!layer->q_bias && !layer->k_bias && !layer->v_bias && !layer->o_bias);
 }
 
@@ -62,15 +62,15 @@ Test(init, shared_keys_are_part_of_the_joint_matrix) {
     const attn_model *model = find("g");
     const attn_layer *layer = &model->layer;
     cr_expect(layer->config.num_kv_heads == 2 && layer->config.head_dim == 3 && layer->config.add_bias_kv);
-    cr_expect_eq(model->bytes, (24 * 6 + 6 + 6 + 6 * 12) * sizeof(float));
-    cr_expect_eq(layer->q_weight[0], -0x1.939df6p-4f);  /* w(7, 1, 30) */
-    cr_expect_eq(layer->q_weight[71], -0x1.b30134p-2f); /* w(7, 72, 30) */
-    cr_expect_eq(layer->k_weight[0], 0x1.8cabp-6f);     /* w(7, 73, 30) */
-    cr_expect_eq(layer->v_weight[35], 0x1.b73e44p-4f);  /* w(7, 144, 30) */
-    cr_expect_eq(layer->bias_k[0], 0x1.076588p-2f);     /* w(7, 145, 7) */
-    cr_expect_eq(layer->bias_v[5], 0x1.450cbep-1f);     /* w(7, 156, 7) */
-    cr_expect_eq(layer->o_weight[0], -0x1.2c05aap-2f);  /* w(7, 157, 18) */
-    cr_expect_eq(layer->o_weight[71], 0x1.e83aaep-2f);  /* w(7, 228, 18) */
+    TAKES(model, 6, 6);
+    cr_expect_eq(element(&layer->q_weight, 0), -0x1.939df6p-4f);  /* w(7, 1, 30) */
+    cr_expect_eq(element(&layer->q_weight, 71), -0x1.b30134p-2f); /* w(7, 72, 30) */
+    cr_expect_eq(element(&layer->k_weight, 0), 0x1.8cabp-6f);     /* w(7, 73, 30) */
+    cr_expect_eq(element(&layer->v_weight, 35), 0x1.b73e44p-4f);  /* w(7, 144, 30) */
+    cr_expect_eq(layer->bias_k[0], 0x1.076588p-2f);               /* w(7, 145, 7) */
+    cr_expect_eq(layer->bias_v[5], 0x1.450cbep-1f);               /* w(7, 156, 7) */
+    cr_expect_eq(element(&layer->o_weight, 0), -0x1.2c05aap-2f);  /* w(7, 157, 18) */
+    cr_expect_eq(element(&layer->o_weight, 71), 0x1.e83aaep-2f);  /* w(7, 228, 18) */
     cr_expect(!layer->q_bias && !layer->o_bias);
 }
 
@@ -89,8 +89,8 @@ Test(init, options) {
         cr_expect(layer->q_norm[i] == 1 && layer->k_norm[i] == 1);
     cr_expect(!layer->bias_k && !layer->sinks && !layer->scale);
     /* None of these draws: the bits are those of the layer without. */
-    cr_expect_eq(memcmp(plain->v_weight, layer->v_weight, 64 * sizeof(float)), 0);
-    cr_expect_eq(memcmp(plain->o_weight, layer->o_weight, 64 * sizeof(float)), 0);
+    cr_expect(same_weights(&plain->v_weight, &layer->v_weight));
+    cr_expect(same_weights(&plain->o_weight, &layer->o_weight));
     cr_expect(!plain->config.qk_norm && !plain->q_norm && plain->config.rope.style == ATTN_ROPE_NONE);
 }
 
@@ -162,10 +162,11 @@ static void check_bert_layer(const char *name, size_t n) {
     const size_t first = 5 + 80 * n;
     cr_expect_str_eq(model->layout, "bert");
     cr_expect(layer->config.embed_dim == 4 && layer->config.num_heads == 2 && layer->config.bias);
-    const float *const weights[] = {layer->q_weight, layer->k_weight, layer->v_weight, layer->o_weight};
+    const attn_packed *const weights[] = {&layer->q_weight, &layer->k_weight, &layer->v_weight,
+                                          &layer->o_weight};
     const float *const biases[] = {layer->q_bias, layer->k_bias, layer->v_bias, layer->o_bias};
     for (size_t i = 0; i < 4; i++) {
-        holds(weights[i], first + 16 * i, 16);
+        weighs(weights[i], first + 16 * i, 16);
         holds(biases[i], first + 64 + 4 * i, 4);
     }
 }

@@ -26,7 +26,7 @@ Test(dropout, philox_gives_the_published_numbers) {
 
 /* In training, a pass's weights are those of the same pass without, each times its factor; and so are the
  * heads that they mix. */
-Test(dropout, multiplies_the_weights_by_its_factors) {
+TEST_OF_KERNELS(dropout, multiplies_the_weights_by_its_factors) {
     uint64_t seed = test_seed("multiplies_the_weights_by_its_factors");
     size_t dropped = 0, all = 0;
     for (int n = 0; n < 50; n++) {

@@ -11,14 +11,14 @@ Test(torch, joint_projection_of_mixed_types) {
     const attn_model *model = find("m");
     const attn_layer *layer = &model->layer;
     cr_expect_str_eq(model->layout, "torch");
-    cr_expect_eq(model->bytes, (15 * 5 + 15 + 5 * 5 + 5) * sizeof(float));
+    TAKES(model, 5, 5, 5, 5);
     cr_expect(layer->config.kdim == 5 && layer->config.vdim == 5 && layer->config.bias);
     cr_expect_eq(layer->config.dropout, 0.5f);
     holds(layer->o_bias, 0, 5);
-    holds(layer->q_weight, 5, 25);
-    holds(layer->k_weight, 30, 25);
-    holds(layer->v_weight, 55, 25);
-    holds(layer->o_weight, 80, 25);
+    weighs(&layer->q_weight, 5, 25);
+    weighs(&layer->k_weight, 30, 25);
+    weighs(&layer->v_weight, 55, 25);
+    weighs(&layer->o_weight, 80, 25);
     holds(layer->q_bias, 105, 5);
     holds(layer->k_bias, 110, 5);
     holds(layer->v_bias, 115, 5);
@@ -29,10 +29,10 @@ Test(torch, separate_projections) {
                 "v_proj_weight[4,6] k_proj_weight[4,3] q_proj_weight[4,4] out_proj.weight[4,4]");
     loaded("%s/m");
     const attn_layer *layer = &find("m")->layer;
-    holds(layer->v_weight, 0, 24);
-    holds(layer->k_weight, 24, 12);
-    holds(layer->q_weight, 36, 16);
-    holds(layer->o_weight, 52, 16);
+    weighs(&layer->v_weight, 0, 24);
+    weighs(&layer->k_weight, 24, 12);
+    weighs(&layer->q_weight, 36, 16);
+    weighs(&layer->o_weight, 52, 16);
     cr_expect(!layer->config.bias && !layer->q_bias && !layer->k_bias && !layer->v_bias && !layer->o_bias);
 }
 
@@ -41,7 +41,7 @@ Test(torch, separate_projections_of_one_width) {
                 "q_proj_weight[2,2] k_proj_weight[2,2] v_proj_weight[2,2] out_proj.weight[2,2] "
                 "in_proj_bias[6] out_proj.bias[2]");
     loaded("%s/m");
-    holds(find("m")->layer.v_weight, 8, 4);
+    weighs(&find("m")->layer.v_weight, 8, 4);
     holds(find("m")->layer.k_bias, 18, 2);
 }
 
@@ -59,21 +59,21 @@ Test(torch, heads_that_share_keys) {
     loaded("%s/apart");
     const attn_layer *joint = &find("joint")->layer, *apart = &find("apart")->layer;
     cr_expect(joint->config.num_kv_heads == 1 && joint->config.head_dim == 3);
-    cr_expect_eq(find("joint")->bytes, (12 * 5 + 12 + 5 * 6 + 5) * sizeof(float));
-    holds(joint->q_weight, 0, 30);
-    holds(joint->k_weight, 30, 15);
-    holds(joint->v_weight, 45, 15);
+    TAKES(find("joint"), 6, 3, 3, 5);
+    weighs(&joint->q_weight, 0, 30);
+    weighs(&joint->k_weight, 30, 15);
+    weighs(&joint->v_weight, 45, 15);
     holds(joint->q_bias, 60, 6);
     holds(joint->k_bias, 66, 3);
     holds(joint->v_bias, 69, 3);
-    holds(joint->o_weight, 72, 30);
+    weighs(&joint->o_weight, 72, 30);
     holds(joint->o_bias, 102, 5);
-    holds(apart->q_weight, 0, 30);
-    holds(apart->k_weight, 30, 6);
-    holds(apart->v_weight, 36, 3);
+    weighs(&apart->q_weight, 0, 30);
+    weighs(&apart->k_weight, 30, 6);
+    weighs(&apart->v_weight, 36, 3);
     holds(apart->k_bias, 45, 3);
     holds(apart->v_bias, 48, 3);
-    holds(apart->o_weight, 51, 30);
+    weighs(&apart->o_weight, 51, 30);
 }
 
 Test(torch, the_extra_key) {
@@ -88,7 +88,7 @@ Test(torch, the_extra_key) {
     cr_expect(torch->config.add_bias_kv && torch->config.add_zero_attn && !flat->config.add_zero_attn);
     holds(torch->bias_k, 60, 4);
     holds(torch->bias_v, 64, 4);
-    holds(torch->o_weight, 68, 16);
+    weighs(&torch->o_weight, 68, 16);
     holds(flat->bias_v, 80, 4);
     holds(flat->bias_k, 84, 4);
 }
@@ -128,7 +128,7 @@ Test(torch, a_file_that_carries_its_configuration) {
     st_describe(&writer, "in_proj_weight[6,2] out_proj.weight[2,2]");
     st_end(&writer, in_folder(folder, "alone.safetensors"));
     loaded("%s/alone.safetensors");
-    holds(find("alone")->layer.k_weight, 4, 4);
+    weighs(&find("alone")->layer.k_weight, 4, 4);
     cr_expect_eq(find("alone")->layer.config.num_heads, 2);
     cr_expect_str_eq(find("alone")->layout, "torch");
 

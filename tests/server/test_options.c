@@ -38,6 +38,7 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert_eq(o.drain_seconds, 5);
     cr_assert_eq(o.level, LOG_INFO);
     cr_assert(o.self_check);
+    cr_assert_eq(o.kernels, attn_kernels_named("auto"));
     cr_assert(!o.check && !o.help && !o.version);
     options_free(&o);
 }
@@ -46,6 +47,7 @@ Test(options, a_flag_wins_over_the_environment) {
     options o;
     setenv("ATTEND_PORT", "1111", 1);
     setenv("ATTEND_MAX_BODY", "2KiB", 1);
+    setenv("ATTEND_CPU", "generic", 1);
     setenv("ATTEND_MODEL", "a=init:seed=1 b=init:seed=2", 1);
     setenv("ATTEND_CHECK", "1", 1);
     setenv("ATTEND_NO_SUCH_THING", "1", 1);
@@ -53,6 +55,7 @@ Test(options, a_flag_wins_over_the_environment) {
     cr_assert(read_line(&o, "--port 2222"), "%s", sentence);
     cr_assert_eq(o.port, 2222);
     cr_assert_eq(o.max_body, 2048);
+    cr_assert_str_eq(o.kernels->name, "generic");
     cr_assert_eq(o.model_count, 2);
     cr_assert_str_eq(o.models[1], "b=init:seed=2");
     cr_assert(o.check);
@@ -87,6 +90,8 @@ static const char *const bad_lines[][3] = {
     {"--max-queue 1KiB", "--max-queue", "1KiB"},
     {"--log-level loud", "--log-level", "warning"},
     {"--self-check yes", "--self-check", "off|on"},
+    {"--cpu z80", "--cpu: 'z80'", "this CPU has: generic"},
+    {"--cpu=", "--cpu", "this CPU has"},
     {"--no-such-flag", "--no-such-flag", "--help"},
     {"extra", "extra", "--help"},
     {"--check=1", "--check", "takes no value"},
@@ -106,5 +111,10 @@ Test(options, a_bad_value_gets_one_sentence) {
     setenv("ATTEND_MAX_QUEUE", "many", 1);
     cr_assert_not(read_line(&o, ""));
     cr_assert_not_null(strstr(sentence, "ATTEND_MAX_QUEUE"), "%s", sentence);
+    options_free(&o);
+    unsetenv("ATTEND_MAX_QUEUE");
+    setenv("ATTEND_CPU", "z80", 1);
+    cr_assert_not(read_line(&o, ""));
+    cr_assert_not_null(strstr(sentence, "ATTEND_CPU: 'z80'"), "%s", sentence);
     options_free(&o);
 }

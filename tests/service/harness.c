@@ -96,16 +96,25 @@ int server_stop(server *s) {
     return server_wait(s);
 }
 
-size_t server_descriptors(const server *s) {
+/* Entries of this folder of the process's in /proc. */
+static size_t count_entries(const server *s, const char *name) {
     char path[64];
     size_t count = 0;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)s->pid);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)s->pid, name);
     DIR *folder = opendir(path);
     cr_assert_not_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        count += entry->d_name[0] != '.';
     closedir(folder);
     return count;
+}
+
+size_t server_descriptors(const server *s) {
+    return count_entries(s, "fd");
+}
+
+size_t server_threads(const server *s) {
+    return count_entries(s, "task");
 }
 
 bool server_settles(const server *s, size_t count) {

@@ -40,6 +40,9 @@ int server_wait(server *s);
 /* Descriptors that the process has open. */
 size_t server_descriptors(const server *s);
 
+/* Threads of the process. */
+size_t server_threads(const server *s);
+
 /* Waits, with a limit that only a leak reaches, until the server has no more than `count` descriptors open.
  */
 bool server_settles(const server *s, size_t count);

@@ -15,7 +15,7 @@
 #define SANITISED false
 #endif
 
-#define SMALL "small=init:embed_dim=8,num_heads=2,seed=5"
+#define SMALL "small=init:embed_dim=8,num_heads=2,seed=5,precision=int8"
 
 typedef struct {
     const char *path, *body;

@@ -1,11 +1,13 @@
 /* How the service ends: it drains, and nothing that it has taken on is lost. */
 #include "tests/service/clients.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Sends `signal_number` once `count` requests are on their way; all must get their answers, and the exit code
@@ -80,6 +82,42 @@ Test(ending, requests_at_the_last_moment_do_no_harm) {
             close(kept[i]);
         cr_assert_eq(code, 0, "round %d: %d", round, code);
     }
+}
+
+static bool is_refused(const server *s) {
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)s->port),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const bool refused = connect(fd, (const struct sockaddr *)&address, sizeof address) != 0;
+    close(fd);
+    return refused;
+}
+
+/* The next one may start before the last has sent all its answers. */
+Test(ending, while_draining_another_can_listen_on_the_port) {
+    server s = server_start("--model", SMALL, NULL);
+    const int fd = raw_connect(&s);
+    const size_t half = strlen(ATTEND) - 5;
+    raw_send(fd, ATTEND, half);
+    usleep(50000); /* until it is read */
+    kill(s.pid, SIGINT);
+    for (int i = 0; i < 1000 && !is_refused(&s); i++)
+        usleep(1000);
+    cr_assert(is_refused(&s));
+    char port[16];
+    snprintf(port, sizeof port, "%d", s.port);
+    server next = server_start("--model", SMALL, "--port", port, NULL);
+    cr_assert_eq(next.port, s.port);
+    cr_assert(answers(&next));
+    raw_text(fd, &ATTEND[half]);
+    char *got = raw_read(fd, NULL);
+    cr_assert_not_null(strstr(got, "200 OK"), "%s", got);
+    free(got);
+    close(fd);
+    cr_assert_eq(server_wait(&s), 0);
+    cr_assert(answers(&next));
+    cr_assert_eq(server_stop(&next), 0);
 }
 
 Test(ending, a_second_signal_ends_it_at_once) {

@@ -30,7 +30,7 @@ static const char *const options[] = {
     "name",     "embed_dim",   "kdim",          "vdim",          "num_heads", "num_kv_heads",
     "head_dim", "precision",   "layout",        "bytes",         "bias",      "dropout",
     "causal",   "add_bias_kv", "add_zero_attn", "scale",         "softcap",   "sliding_window",
-    "rope",     "qk_norm",     "alibi_slopes",  "relative_bias", "sinks",
+    "rope",     "qk_norm",     "alibi_slopes",  "relative_bias", "sinks",     "precision_error",
 };
 
 Test(models, have_all_options) {
@@ -39,12 +39,13 @@ Test(models, have_all_options) {
     write_layer(folder, "rotated", ROTATED, &seed);
     write_layer(folder, "sloped", SLOPED, &seed);
     server s = server_start("--model", in_folder(folder, "rotated"), "--model", in_folder(folder, "sloped"),
-                            "--model", "plain=init:embed_dim=8,num_heads=2,bias=false,dropout=0.1", NULL);
+                            "--model", "plain=init:embed_dim=8,num_heads=2,bias=false,dropout=0.1", "--model",
+                            "narrow=init:embed_dim=64,num_heads=2,precision=int8", NULL);
     json_t *answered = get(&s, "/models", 200), *models = json_object_get(answered, "models");
     const json_t *rotated = json_array_get(models, 0), *sloped = json_array_get(models, 1);
-    const json_t *plain = json_array_get(models, 2);
-    cr_assert_eq(json_array_size(models), 3);
-    for (size_t i = 0; i < 3; i++) {
+    const json_t *plain = json_array_get(models, 2), *narrow = json_array_get(models, 3);
+    cr_assert_eq(json_array_size(models), 4);
+    for (size_t i = 0; i < 4; i++) {
         for (size_t n = 0; n < sizeof options / sizeof options[0]; n++)
             cr_expect_not_null(json_object_get(json_array_get(models, i), options[n]), "%s", options[n]);
         cr_expect_eq(json_object_size(json_array_get(models, i)), sizeof options / sizeof options[0]);
@@ -72,6 +73,10 @@ Test(models, have_all_options) {
     expect(sloped, "rope", "null");
     expect(plain, "bias", "false");
     expect(plain, "dropout", "0.1");
+    expect(plain, "precision", "'float32'");
+    expect(narrow, "precision", "'int8'");
+    const double error = json_real_value(json_object_get(narrow, "precision_error"));
+    cr_expect(error > 0.001 && error < 0.02, "%g", error);
     for (size_t n = 12; n < sizeof options / sizeof options[0]; n++)
         cr_expect(json_is_null(json_object_get(plain, options[n])) ||
                       json_is_false(json_object_get(plain, options[n])),

@@ -24,7 +24,12 @@ static const struct {
     const char *said;
 } runs[] = {
     {"--version", 0, "attend-server "},
-    {"--version", 0, "kernels openblas-"},
+    {"--version", 0, "\nOpenBLAS "},
+    {"--version --cpu generic", 0, "\nkernels generic (this CPU has generic"},
+    {"--check --cpu generic", 0, "demo (default): "},
+    {"--cpu z80", 2, "--cpu: 'z80' is not auto or one of the kernels that this CPU has: generic"},
+    {"--cpu generic,avx2", 2, "--cpu: 'generic,avx2' is not auto or one of"},
+    {"--check --model init:precision=int8", 0, "bias, int8 (output error 0."},
     {"--help", 0, "--max-connections N"},
     {"--check", 0, "demo (default): embed_dim 512, 8 heads of 64, bias, init layout"},
     {"--check", 0, "\npatterns: "},
@@ -60,8 +65,11 @@ Test(start, checks_its_kernels_first) {
     /* a sanitizer wants to be the first library, but has nothing to do with this one */
     setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
     setenv("LD_PRELOAD", WRONG_PRODUCT_LIBRARY, 1);
+    setenv("ATTEND_CPU", "openblas", 1);
     cr_assert_eq(run("--check", printed, sizeof printed), 2, "%s", printed);
     cr_assert_not_null(strstr(printed, "self-check: the product"), "%s", printed);
     cr_assert_not_null(strstr(printed, "m=3"), "%s", printed);
     cr_assert_eq(run("--check --self-check off", printed, sizeof printed), 0, "%s", printed);
+    /* nor does it matter where OpenBLAS does not multiply */
+    cr_assert_eq(run("--check --cpu generic", printed, sizeof printed), 0, "%s", printed);
 }

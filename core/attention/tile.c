@@ -1,0 +1,108 @@
+#include "core/attention/tile.h"
+
+#include "core/attention/finite.h"
+#include "core/attention/transpose.h"
+#include "core/size.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Memory ---- */
+
+/* Every array has a multiple of 64 bytes: TILE_QUERIES float32 numbers are 128. */
+size_t attn_tile_bytes(const attn_layer *layer) {
+    const size_t D = layer->config.head_dim;
+    size_t numbers, bytes;
+    if (D > SIZE_MAX / 8 || /* queries and mixed, and sums in double precision */
+        !attn_multiply(4, attn_round_up(D, layer->kernels->lanes), &numbers) ||
+        !attn_add(numbers, 4, &numbers) || /* max and factor, and sum in double precision */
+        !attn_multiply(numbers, TILE_QUERIES * sizeof(float), &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+static float *take(char **memory, size_t width) {
+    float *array = (float *)(void *)*memory;
+    *memory += width * TILE_QUERIES * sizeof *array;
+    return array;
+}
+
+void attn_tile_place(attn_tile *tile, const attn_layer *layer, char *memory, char *scores) {
+    const size_t width = attn_round_up(layer->config.head_dim, layer->kernels->lanes);
+    tile->queries = take(&memory, width);
+    tile->max = take(&memory, 1);
+    tile->factor = take(&memory, 1);
+    tile->mixed = take(&memory, width);
+    tile->sum = (double *)(void *)take(&memory, 2);
+    tile->sums = (double *)(void *)take(&memory, 2 * width);
+    tile->scores = (float *)(void *)scores;
+}
+
+/* ---- Begin ---- */
+
+/* Lays the queries side by side, [D, width], times the scale. */
+static void pack_queries(attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    const attn_layer *layer = pass->layer;
+    const size_t D = layer->config.head_dim, q_width = layer->config.num_heads * D, width = tile->width;
+    const float scale = layer->scale != NULL ? layer->scale[tile->h] : (float)(1 / sqrt((double)D));
+    const float *q = pass->q + (tile->b * pass->input->L + tile->first) * q_width + tile->h * D;
+    attn_transpose(q, q_width, tile->rows, D, tile->queries, width, false);
+    for (size_t d = 0; d < D && tile->rows < width; d++)
+        memset(tile->queries + d * width + tile->rows, 0, (width - tile->rows) * sizeof(float));
+    for (size_t n = 0; n < D * width; n++)
+        tile->queries[n] *= scale;
+    const uint32_t bits = attn_largest(tile->queries, D * width);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    tile->size = (double)D * (double)largest;
+}
+
+static void find_visible(attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    for (size_t n = 0; n < tile->width; n++) {
+        const size_t row = n < tile->rows ? n : tile->rows - 1;
+        const attn_range own = attn_visible_keys(&pass->layer->config, pass->input, tile->first + row);
+        tile->from[n] = (int32_t)own.from;
+        tile->to[n] = (int32_t)own.to;
+    }
+    tile->visible.from = (size_t)tile->from[0];
+    tile->visible.to = (size_t)tile->to[tile->rows - 1];
+    attn_tile_rewind(tile);
+}
+
+void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size_t h, size_t first,
+                     size_t rows) {
+    const size_t lanes = pass->input->L == 1 ? 1 : pass->kernels->lanes;
+    const float *sinks = pass->input->omit_extra ? NULL : pass->layer->sinks;
+    tile->pass = pass;
+    tile->at = at;
+    tile->b = b;
+    tile->h = h;
+    tile->first = first;
+    tile->rows = rows;
+    tile->width = attn_round_up(rows, lanes);
+    tile->holds_mixed = false;
+    find_visible(tile);
+    pack_queries(tile);
+    for (size_t n = 0; n < tile->width; n++) {
+        tile->max[n] = sinks == NULL ? -INFINITY : sinks[h];
+        tile->sum[n] = tile->max[n] > -INFINITY ? 1 : 0;
+    }
+    memset(tile->sums, 0, rows * pass->value_width * sizeof *tile->sums);
+}
+
+bool attn_tile_next(attn_tile *tile) {
+    const size_t S = tile->pass->input->S, end = tile->visible.to;
+    attn_range *keys = &tile->keys;
+    while (keys->to < end) {
+        const size_t block_end = (keys->to / TILE_KEYS + 1) * TILE_KEYS;
+        *keys = (attn_range){keys->to, block_end < end ? block_end : end};
+        if (!attn_tile_skips(tile))
+            return true;
+    }
+    if (keys->to > S || tile->pass->extra == 0)
+        return false;
+    *keys = (attn_range){S, S + tile->pass->extra};
+    return true;
+}

@@ -1,0 +1,78 @@
+/* tile.h: some queries of one head, side by side, on their way through the blocks of keys.
+ *
+ * The scores of a block lie as [keys, width], a query in each lane: the rows of k enter the product as they
+ * are, and neither maximum nor sum ever crosses lanes. A pass with a single query has tiles of the width 1,
+ * whose scores are dot products; L alone decides it. */
+#ifndef ATTN_TILE_H
+#define ATTN_TILE_H
+
+#include "core/attention/pass.h"
+
+typedef struct {
+    attn_pass *pass;
+    size_t at; /* in the order of the pass's work */
+    size_t b, h, first, rows;
+    attn_range keys;    /* the block at hand */
+    size_t width;       /* rows, rounded up to whole vectors */
+    attn_range visible; /* the keys that at least one of the queries may see by its position */
+    int32_t from[TILE_QUERIES], to[TILE_QUERIES]; /* those that each may see */
+    double size;      /* no sum of products of a query with a key of size 1 is larger */
+    size_t unlooked;  /* multiplications since the last look at should_stop */
+    float *queries;   /* [D, width], scaled */
+    float *scores;    /* [TILE_KEYS, width] */
+    float *max;       /* [width] */
+    float *factor;    /* [width] */
+    double *sum;      /* [width] */
+    float *mixed;     /* [rows, value_width]: the values of some blocks, mixed, */
+    size_t mixed_run; /* which are of this run, */
+    bool holds_mixed; /* if there are any */
+    double *sums;     /* [rows, value_width]: those of the runs before */
+} attn_tile;
+
+/* Bytes of the scores of a block: as they are used up at once, several tiles can share them. */
+#define SCORE_BYTES (TILE_KEYS * TILE_QUERIES * sizeof(float))
+
+/* Bytes of memory for a tile, without its scores; SIZE_MAX on overflow. A multiple of 64. */
+size_t attn_tile_bytes(const attn_layer *layer);
+
+/* Places a tile for passes of the layer into memory aligned to 64 bytes; `scores` has SCORE_BYTES. */
+void attn_tile_place(attn_tile *tile, const attn_layer *layer, char *memory, char *scores);
+
+/* Begins with queries [first, first + rows) of head h of batch entry b; rows <= TILE_QUERIES. */
+void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size_t h, size_t first,
+                     size_t rows);
+
+/* Goes on to the next block of keys that are not all excluded for all queries, as tile->keys, the extra keys
+ * being the last block, [S, S+); false after the last. */
+bool attn_tile_next(attn_tile *tile);
+
+/* Goes back before the first block. */
+static inline void attn_tile_rewind(attn_tile *tile) {
+    tile->keys = (attn_range){tile->visible.from, tile->visible.from};
+}
+
+/* score.c: the scores of the block before the masks. Looks at should_stop now and then, and fails with
+ * ATTN_CANCELLED. */
+attn_status attn_tile_score(attn_tile *tile);
+
+/* mask.c: what may not be seen becomes minus infinity. Fails with ATTN_BAD_VALUE if a score that counts is
+ * beyond float32. */
+attn_status attn_tile_mask(attn_tile *tile);
+
+/* mask.c: is the block excluded for all queries by masks? */
+bool attn_tile_skips(const attn_tile *tile);
+
+/* soften.c: the online softmax, as kernels.h has it, and the weights from the final maximum and sum. */
+void attn_tile_soften(attn_tile *tile);
+void attn_tile_weigh(attn_tile *tile);
+
+/* mix.c: applies the dropout to the block's weights. */
+void attn_tile_drop(attn_tile *tile);
+
+/* mix.c: adds the values of the block, mixed by the tile's numbers. */
+void attn_tile_mix(attn_tile *tile);
+
+/* mix.c: what the queries get, to pass->heads. */
+void attn_tile_finish(attn_tile *tile);
+
+#endif

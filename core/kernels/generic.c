@@ -1,0 +1,90 @@
+/* generic.c: the set for every CPU: vectors of 16 bytes as gcc and clang write them for any target. Products
+ * and sums are rounded apart, since not every CPU can fuse them. */
+#include "core/kernels/kernels.h"
+
+#include <string.h>
+
+typedef float vec __attribute__((vector_size(16)));
+typedef uint32_t vec_bits __attribute__((vector_size(16)));
+
+#define LANES         4
+#define PANEL_VECTORS 2
+#define TILE_ROWS     6
+
+static inline vec v_load(const float *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void v_store(float *p, vec v) {
+    memcpy(p, &v, sizeof v);
+}
+
+static inline vec v_load_part(const float *p, size_t n) {
+    vec v = {0};
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+}
+
+static inline void v_store_part(float *p, vec v, size_t n) {
+    memcpy(p, &v, n * sizeof *p);
+}
+
+static inline vec v_all(float x) {
+    return (vec){x, x, x, x};
+}
+
+static inline vec v_madd(vec a, vec b, vec c) {
+    return a * b + c;
+}
+
+/* `yes` where the bits of `mask` are set, else `no`. */
+static inline vec v_choose(vec_bits mask, vec yes, vec no) {
+    return (vec)((mask & (vec_bits)yes) | (~mask & (vec_bits)no));
+}
+
+static inline vec v_max(vec a, vec b) {
+    return v_choose((vec_bits)(a > b), a, b);
+}
+
+static inline vec v_keep(vec v, vec x, vec limit) {
+    return (vec)((vec_bits)(x >= limit) & (vec_bits)v);
+}
+
+static inline vec v_pick(vec x, vec limit, vec a, vec b) {
+    return v_choose((vec_bits)(x < limit), a, b);
+}
+
+static inline vec v_add_exponent(vec v, vec t) {
+    return (vec)((vec_bits)v + ((vec_bits)t << 23));
+}
+
+static inline vec v_sign(vec v, vec x) {
+    const vec_bits sign = {0x80000000, 0x80000000, 0x80000000, 0x80000000};
+    return (vec)((vec_bits)v | ((vec_bits)x & sign));
+}
+
+static inline vec v_magnitude(vec x) {
+    const vec_bits rest = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
+    return (vec)((vec_bits)x & rest);
+}
+
+static inline float v_sum(vec v) {
+    return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+static inline vec v_load_bfloat16(const uint16_t *p) {
+    return (vec)((vec_bits){p[0], p[1], p[2], p[3]} << 16);
+}
+
+static inline vec v_load_int8(const int8_t *p) {
+    return (vec){(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+}
+
+#include "core/kernels/set.h"
+
+const attn_kernels *attn_kernels_generic(void) {
+    static const attn_kernels set = {SET_FIELDS("generic")};
+    return &set;
+}

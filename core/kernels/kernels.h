@@ -1,0 +1,92 @@
+/* kernels.h: the inner loops, one set for each kind of CPU, behind a table of function pointers.
+ *
+ * A set is chosen once, at the start, and never by the shape of what is computed. Within a set each number of
+ * a result is made by the same operations in the same order, whatever tile it falls into: so it has the same
+ * bits however many rows are computed together. Between sets only the error bound holds. */
+#ifndef ATTN_KERNELS_H
+#define ATTN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How the numbers of packed weights are kept. */
+typedef enum { ATTN_FLOAT32, ATTN_BFLOAT16, ATTN_INT8, ATTN_PRECISIONS } attn_precision;
+
+/* The most that one call of `product` sums over: sums are taken in blocks of at most this many, each from
+ * zero, and the blocks are added in ascending order. One long chain of float32 additions loses accuracy. */
+#define ATTN_DEPTH ((size_t)256)
+
+/* y [rows, columns] = a [rows, depth] b [depth, columns], or y += it. Every array is of float32 but for b,
+ * whose numbers have the precision of the function. `columns` is a multiple of the set's `lanes`, and of its
+ * `panel` if b is narrow; depth <= ATTN_DEPTH; the arrays do not overlap.
+ *
+ * - a[m][k] is a[m * a_row + k * a_step]. a_step is 1, or, if b is not narrow, a_row.
+ * - b[k][n] is b[(n / panel) * b_panel + k * b_row + n % panel], with the set's `panel`.
+ * - y[m][n] is y[m * y_row + n]. */
+typedef struct {
+    size_t rows, columns, depth;
+    const float *a;
+    size_t a_row, a_step;
+    const void *b;
+    size_t b_row, b_panel;
+    const float *b_scale; /* [columns], or NULL: each sum is multiplied by its column's */
+    const float *bias;    /* [columns], or NULL: added last */
+    float *y;
+    size_t y_row;
+    bool add; /* y += the product, instead of y = */
+} attn_product;
+
+/* The scores of some keys and of `lanes` * n queries side by side, on their way through the softmax:
+ * tile [keys, width], width a multiple of the set's `lanes`. */
+typedef struct {
+    float *tile;
+    size_t keys, width;
+    float *max;  /* [width]: the largest score of each query so far; -infinity at the beginning */
+    double *sum; /* [width]: the sum of exp(score - max) so far; 0 at the beginning */
+    float
+        *factor; /* [width], out: exp(old max - max), by which earlier sums and mixed values are multiplied */
+} attn_soft_tile;
+
+typedef struct attn_kernels {
+    const char *name; /* "avx512": what --cpu takes and Server-Timing says */
+    size_t lanes;     /* numbers of a vector: every width is rounded up to a multiple of it */
+    size_t panel;     /* columns of a panel of packed weights, a multiple of lanes */
+    void (*product[ATTN_PRECISIONS])(const attn_product *p);
+    /* The columns of a panel of packed weights, and what multiplies with them: NULL if that is `product`, and
+     * weight_panel the same as `panel`. Else it takes float32 only, and chooses its operations by the shape;
+     * the rows of different requests must not meet in one call. */
+    size_t weight_panel;
+    void (*weight_product)(const attn_product *p);
+    /* to [count] = from, in float32, count a multiple of lanes; NULL for float32. */
+    void (*widen[ATTN_PRECISIONS])(size_t count, const void *from, float *to);
+    /* Takes the maximum with the tile's, replaces the tile by exp(score - max) (0 for -infinity, also where
+     * all are), and updates sum. No score is NaN or +infinity. */
+    void (*soften)(const attn_soft_tile *t);
+    /* tile [keys, width] of scores becomes weights: exp(score - max[q]) / sum[q], 0 where sum is 0. */
+    void (*weigh)(const attn_soft_tile *t);
+    /* y[j] = q [depth] . k[j] for `keys` rows of k, k_row apart: the scores of one query. */
+    void (*dots)(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y);
+    /* x[n] = exp(x[n]) for n < count, x <= 88.7; the error bound stands in set_exponential.h. */
+    void (*exponential)(float *x, size_t count);
+    /* x[n] = cap * tanh(x[n] / cap), likewise. */
+    void (*soft_cap)(float *x, size_t count, float cap);
+} attn_kernels;
+
+/* The sets, each NULL where the compiler's target cannot have it. That this CPU can run them is not looked
+ * at. */
+const attn_kernels *attn_kernels_avx512(void);
+const attn_kernels *attn_kernels_avx2(void);
+const attn_kernels *attn_kernels_neon(void);
+const attn_kernels *attn_kernels_generic(void);
+const attn_kernels *
+attn_kernels_openblas(void); /* NULL if the library may not be called by several threads */
+
+/* The set called `name`; "auto": the best one of this CPU. NULL if there is none of that name or this CPU
+ * lacks what it needs. */
+const attn_kernels *attn_kernels_named(const char *name);
+
+/* The names that attn_kernels_named takes on this CPU, like "generic, avx2, avx512". The string is static. */
+const char *attn_kernels_names(void);
+
+#endif

@@ -1,0 +1,233 @@
+#include "core/kernels/linear.h"
+
+#include "core/size.h"
+
+#include <string.h>
+
+/* What a task computes at most: so many rows that reading the weights is paid for, and so few that the copy
+ * of their numbers stays in the L2 cache beside a panel of weights and the results. */
+enum { TASK_ROWS = 96, TASK_COLUMNS = 512 };
+/* From so many rows on, narrow weights are widened once for all rows instead of at each use. */
+enum { WIDEN_ROWS = 16 };
+enum { ALIGNMENT = 64, ALIGNED_FLOATS = ALIGNMENT / sizeof(float) };
+
+/* Rows [row, row + rows) of a part. */
+typedef struct {
+    size_t part, row, rows;
+} piece;
+
+typedef struct {
+    const attn_linear *linear;
+    size_t rows;          /* of all parts */
+    size_t row_blocks;    /* of all groups */
+    size_t columns;       /* of a task */
+    size_t column_blocks; /* tasks side by side */
+    size_t depth, depths; /* of a block of the sum, and their count */
+    size_t block_rows;    /* most rows of a task */
+    size_t x_row, y_row;  /* distances of rows in the scratch memory; no powers of two, as rows that are
+                           * 4 KiB apart compete for the same lines of the L1 cache */
+    size_t pieces_at, x_at, y_at, panel_at, bias_at, bytes; /* in the scratch memory of a slot */
+    char *scratch;
+} plan;
+
+static size_t ceiling(size_t n, size_t divisor) {
+    return n / divisor + (n % divisor > 0);
+}
+
+static size_t common_multiple(size_t a, size_t b) {
+    size_t x = a, y = b;
+    while (y > 0) {
+        const size_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/* Tasks begin at multiples of the unit. If possible also at the beginning of a panel; else a panel that lies
+ * in two tasks is computed in both. */
+static size_t task_columns(const attn_linear *linear) {
+    const size_t unit = linear->unit > 0 ? linear->unit : 1;
+    const size_t both = common_multiple(unit, linear->weight->kernels->weight_panel);
+    const size_t step = both <= 2 * TASK_COLUMNS ? both : unit;
+    return step >= TASK_COLUMNS ? step : TASK_COLUMNS / step * step;
+}
+
+static size_t place(size_t *bytes, size_t size) {
+    const size_t at = *bytes;
+    *bytes += ceiling(size, ALIGNMENT) * ALIGNMENT;
+    return at;
+}
+
+/* The rows that may be computed together: all, or each part's if the kernels want them apart. */
+static size_t group_count(const attn_linear *linear) {
+    return linear->weight->kernels->weight_product == NULL ? 1 : linear->part_count;
+}
+
+static size_t group_rows(const plan *p, size_t group) {
+    return p->linear->weight->kernels->weight_product == NULL ? p->rows : p->linear->parts[group].rows;
+}
+
+/* Rows [*first, *last), among those of all parts, of a block of rows. The rows of a group are shared out
+ * evenly among its blocks. */
+static void rows_of_block(const plan *p, size_t block, size_t *first, size_t *last) {
+    size_t group = 0, from = 0, rows = group_rows(p, 0), blocks = ceiling(rows, TASK_ROWS);
+    while (block >= blocks) {
+        block -= blocks;
+        from += rows;
+        rows = group_rows(p, ++group);
+        blocks = ceiling(rows, TASK_ROWS);
+    }
+    *first = from + rows * block / blocks;
+    *last = from + rows * (block + 1) / blocks;
+}
+
+static plan plan_of(const attn_linear *linear) {
+    const attn_packed *weight = linear->weight;
+    const size_t panel = weight->kernels->weight_panel;
+    plan p = {.linear = linear};
+    for (size_t n = 0; n < linear->part_count; n++)
+        p.rows += linear->parts[n].rows;
+    for (size_t n = 0; n < group_count(linear); n++) {
+        const size_t rows = group_rows(&p, n), blocks = ceiling(rows, TASK_ROWS);
+        const size_t most = blocks > 0 ? ceiling(rows, blocks) : 0;
+        p.row_blocks += blocks;
+        p.block_rows = most > p.block_rows ? most : p.block_rows;
+    }
+    p.columns = task_columns(linear);
+    p.column_blocks = ceiling(weight->width, p.columns);
+    p.depths = weight->depth > 0 ? ceiling(weight->depth, ATTN_DEPTH) : 1;
+    p.depth = ceiling(weight->depth, p.depths);
+    p.x_row = ceiling(p.depth, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
+    p.y_row = ceiling(p.columns + 2 * panel, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
+    p.pieces_at = place(&p.bytes, p.block_rows * sizeof(piece));
+    p.x_at = place(&p.bytes, p.block_rows * p.x_row * sizeof(float));
+    p.y_at = place(&p.bytes, p.block_rows * p.y_row * sizeof(float));
+    p.panel_at = place(&p.bytes, panel * p.depth * sizeof(float));
+    p.bias_at = place(&p.bytes, p.y_row * sizeof(float));
+    return p;
+}
+
+size_t attn_linear_scratch(const attn_linear *linear) {
+    return plan_of(linear).bytes;
+}
+
+static bool is_stopped(const attn_linear *linear, size_t part) {
+    return linear->stopped != NULL && linear->stopped(linear->context, part);
+}
+
+/* Lists the pieces of rows [first, last) of all parts together, without the parts that have stopped. */
+static size_t find_pieces(const attn_linear *linear, size_t first, size_t last, piece *pieces) {
+    size_t count = 0;
+    for (size_t part = 0, from = 0; part < linear->part_count && from < last; part++) {
+        const size_t to = from + linear->parts[part].rows;
+        const size_t begin = first > from ? first : from, end = last < to ? last : to;
+        if (begin < end && !is_stopped(linear, part))
+            pieces[count++] = (piece){part, begin - from, end - begin};
+        from = to;
+    }
+    return count;
+}
+
+static bool all_stopped(const attn_linear *linear, const piece *pieces, size_t count) {
+    for (size_t n = 0; n < count; n++)
+        if (!is_stopped(linear, pieces[n].part))
+            return false;
+    return true;
+}
+
+/* Copies numbers [k, k + depth) of each row; returns how many rows there are. */
+static size_t copy_rows(const plan *p, const piece *pieces, size_t count, size_t k, size_t depth, float *x) {
+    const size_t row_numbers = p->linear->weight->depth;
+    size_t rows = 0;
+    for (size_t n = 0; n < count; n++) {
+        const float *from = p->linear->parts[pieces[n].part].x + pieces[n].row * row_numbers + k;
+        for (size_t r = 0; r < pieces[n].rows; r++, rows++)
+            memcpy(x + rows * p->x_row, from + r * row_numbers, depth * sizeof *x);
+    }
+    return rows;
+}
+
+/* The product of one block of the sum with the panels from column `column` on, which begins a panel. Narrow
+ * weights are widened a panel at a time if there are many rows. */
+static void multiply(const plan *p, attn_product *product, size_t column, size_t k, float *wide) {
+    const attn_packed *weight = p->linear->weight;
+    const attn_kernels *kernels = weight->kernels;
+    const size_t panel = kernels->weight_panel;
+    const size_t size = weight->precision == ATTN_FLOAT32 ? 4 : weight->precision == ATTN_BFLOAT16 ? 2 : 1;
+    const char *b = (const char *)weight->numbers + (column * weight->depth + k * panel) * size;
+    product->b_row = panel;
+    product->b_panel = weight->depth * panel;
+    product->b_scale = weight->scales == NULL ? NULL : weight->scales + column;
+    const bool apart = kernels->weight_product != NULL;
+    if (weight->precision == ATTN_FLOAT32 || (product->rows < WIDEN_ROWS && !apart)) {
+        product->b = b;
+        (apart ? kernels->weight_product : kernels->product[weight->precision])(product);
+        return;
+    }
+    attn_product one = *product;
+    one.b = wide;
+    for (size_t done = 0; done < product->columns; done += panel) {
+        const size_t rest = product->columns - done;
+        one.columns = rest < panel ? rest : panel;
+        one.y = product->y + done;
+        one.bias = product->bias == NULL ? NULL : product->bias + done;
+        one.b_scale = product->b_scale == NULL ? NULL : product->b_scale + done;
+        kernels->widen[weight->precision](product->depth * panel, b + done * weight->depth * size, wide);
+        (apart ? kernels->weight_product : kernels->product[ATTN_FLOAT32])(&one);
+    }
+}
+
+static void deliver(const plan *p, const piece *pieces, size_t count, size_t column, size_t columns,
+                    float *y) {
+    const attn_linear *linear = p->linear;
+    for (size_t n = 0; n < count; n++) {
+        linear->deliver(linear->context, pieces[n].part, pieces[n].row, pieces[n].rows, column, columns, y,
+                        p->y_row);
+        y += pieces[n].rows * p->y_row;
+    }
+}
+
+static void run_task(void *loop, size_t round, size_t slot) {
+    const plan *p = loop;
+    const attn_linear *linear = p->linear;
+    const attn_kernels *kernels = linear->weight->kernels;
+    char *scratch = p->scratch + slot * p->bytes;
+    piece *pieces = (piece *)(void *)(scratch + p->pieces_at);
+    float *x = (float *)(void *)(scratch + p->x_at), *y = (float *)(void *)(scratch + p->y_at);
+    float *bias = (float *)(void *)(scratch + p->bias_at), *wide = (float *)(void *)(scratch + p->panel_at);
+
+    const size_t block = round / p->column_blocks, column = round % p->column_blocks * p->columns;
+    const size_t width = linear->weight->width;
+    const size_t last = column + p->columns < width ? column + p->columns : width;
+    const size_t begin = column / kernels->weight_panel * kernels->weight_panel;
+    const size_t columns = ceiling(last - begin, kernels->weight_panel) * kernels->weight_panel;
+    size_t first_row, last_row;
+    rows_of_block(p, block, &first_row, &last_row);
+    const size_t count = find_pieces(linear, first_row, last_row, pieces);
+    if (linear->bias != NULL) {
+        memset(bias, 0, columns * sizeof *bias);
+        memcpy(bias, linear->bias + begin, (last - begin) * sizeof *bias);
+    }
+    for (size_t n = 0; n < p->depths; n++) {
+        const size_t k = n * p->depth, rest = linear->weight->depth - k;
+        if (all_stopped(linear, pieces, count))
+            return;
+        attn_product product = {.columns = columns, .depth = rest < p->depth ? rest : p->depth, .a = x};
+        product.rows = copy_rows(p, pieces, count, k, product.depth, x);
+        product.a_row = p->x_row;
+        product.a_step = 1;
+        product.y = y;
+        product.y_row = p->y_row;
+        product.add = n > 0;
+        product.bias = linear->bias != NULL && n + 1 == p->depths ? bias : NULL;
+        multiply(p, &product, begin, k, wide);
+    }
+    deliver(p, pieces, count, column, last - column, y + (column - begin));
+}
+
+void attn_linear_run(const attn_linear *linear, const attn_parallel *parallel, char *scratch) {
+    plan p = plan_of(linear);
+    p.scratch = scratch;
+    attn_parallel_run(parallel, p.row_blocks * p.column_blocks, run_task, &p);
+}

@@ -1,0 +1,42 @@
+/* set.h: the inner loops, written once for vectors of any width. The file of a set defines what differs, and
+ * then includes this; everything here is static.
+ *
+ *     vec                     LANES float32; + - * and / work on it
+ *     LANES                   numbers in a vec
+ *     PANEL_VECTORS           vectors in a row of a panel
+ *     TILE_ROWS               most rows of y that are computed at once: with PANEL_VECTORS they fill the
+ * registers v_load(p), v_store(p, v), v_load_part(p, n), v_store_part(p, v, n)   the last two touch n < LANES
+ * numbers v_all(x)                x in every lane v_madd(a, b, c)         a * b + c v_max(a, b) the larger
+ * one v_keep(v, x, limit)     v where x >= limit, else 0 v_pick(x, limit, a, b)  a where x < limit, else b
+ *     v_add_exponent(v, t)    v * 2^n, where n stands in the lowest bits of t
+ *     v_sign(v, x)            v with the sign of x added to it
+ *     v_magnitude(x)          x without its sign
+ *     v_sum(v)                the sum of the lanes, in a fixed order
+ *     v_load_bfloat16(p), v_load_int8(p)   LANES numbers, widened */
+#include "core/kernels/kernels.h"
+
+#include <float.h>
+
+#define PANEL (LANES * PANEL_VECTORS)
+/* A sanitizer's checks in unrolled loops take a compiler minutes: there each function is compiled once, as it
+ * is. */
+#ifdef ATTN_ROLLED
+#define ALWAYS_INLINE inline
+#define UNROLL
+#elif defined __clang__
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define UNROLL        _Pragma("clang loop unroll(full)")
+#else
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define UNROLL        _Pragma("GCC unroll 64")
+#endif
+
+#include "core/kernels/set_exponential.h"
+#include "core/kernels/set_product.h"
+#include "core/kernels/set_softmax.h"
+
+#define SET_FIELDS(NAME)                                                                                     \
+    .name = (NAME), .lanes = LANES, .panel = PANEL,                                                          \
+    .product = {product_float32, product_bfloat16, product_int8}, .weight_panel = PANEL,                     \
+    .weight_product = NULL, .widen = {NULL, widen_bfloat16, widen_int8}, .soften = soften, .weigh = weigh,   \
+    .dots = dots, .exponential = exponential, .soft_cap = soft_cap

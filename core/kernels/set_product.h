@@ -1,0 +1,215 @@
+/* set_product.h: part of set.h: products of matrices, and dot products. */
+
+static ALWAYS_INLINE size_t bytes_of(attn_precision precision) {
+    return precision == ATTN_FLOAT32 ? sizeof(float) : precision == ATTN_BFLOAT16 ? sizeof(uint16_t) : 1;
+}
+
+static ALWAYS_INLINE vec load_as(attn_precision precision, const char *from) {
+    if (precision == ATTN_FLOAT32)
+        return v_load((const float *)(const void *)from);
+    if (precision == ATTN_BFLOAT16)
+        return v_load_bfloat16((const uint16_t *)(const void *)from);
+    return v_load_int8((const int8_t *)from);
+}
+
+/* Is a row of `a` in one piece (a_step is 1), or a column of it (a_row is 1)? */
+typedef enum { ALONG, ACROSS } direction;
+
+/* What the caches are told of while a tile is computed: the panel that comes next. */
+typedef struct {
+    const char *next;
+    size_t step; /* bytes further for each number of the sum; 0: nothing new */
+} prefetch;
+
+/* Rows of `a` are addressed from one pointer for three of them, or there would not be enough registers. */
+enum { GROUP = 3, GROUPS = (TILE_ROWS + GROUP - 1) / GROUP, MOST_VECTORS = 4 * PANEL_VECTORS };
+
+/* Keeps the compiler from computing one pointer from another. */
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
+
+/* Adds one product to each sum of a tile. */
+static ALWAYS_INLINE void add_products(attn_precision precision, direction way, size_t rows, size_t vectors,
+                                       vec sums[TILE_ROWS][MOST_VECTORS], const float *const *a, size_t a_row,
+                                       size_t k, const char *b, size_t panel_bytes) {
+    vec weights[MOST_VECTORS];
+    UNROLL for (size_t v = 0; v < vectors; v++) {
+        const size_t within = v % PANEL_VECTORS * LANES * bytes_of(precision);
+        weights[v] = load_as(precision, b + v / PANEL_VECTORS * panel_bytes + within);
+    }
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        const vec x = v_all(way == ALONG ? a[r / GROUP][r % GROUP * a_row + k] : a[0][r]);
+        UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] = v_madd(x, weights[v], sums[r][v]);
+    }
+}
+
+static ALWAYS_INLINE void finish_tile(size_t rows, size_t vectors, vec sums[TILE_ROWS][MOST_VECTORS],
+                                      const attn_product *p, size_t row, size_t column) {
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        float *y = p->y + (row + r) * p->y_row + column;
+        UNROLL for (size_t v = 0; v < vectors; v++) {
+            vec sum = sums[r][v];
+            if (p->b_scale != NULL)
+                sum = sum * v_load(p->b_scale + column + v * LANES);
+            if (p->add)
+                sum = v_load(y + v * LANES) + sum;
+            if (p->bias != NULL)
+                sum = sum + v_load(p->bias + column + v * LANES);
+            v_store(y + v * LANES, sum);
+        }
+    }
+}
+
+/* Some rows by some vectors of y, which stay in registers. The first four arguments are constants where this
+ * is used. */
+static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t rows, size_t vectors,
+                               const attn_product *p, size_t row, size_t column, prefetch ahead) {
+    const size_t size = bytes_of(precision), row_bytes = p->b_row * size, panel_bytes = p->b_panel * size;
+    const size_t a_row = p->a_row, a_step = p->a_step;
+    const char *b = (const char *)p->b + column / PANEL * panel_bytes + column % PANEL * size;
+    const float *a[GROUPS];
+    vec sums[TILE_ROWS][MOST_VECTORS];
+
+    UNROLL for (size_t g = 0; g < GROUPS; g++) a[g] = p->a + (row + g * GROUP) * a_row;
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] = v_all(0);
+    }
+    size_t left = p->depth;
+    for (; way == ALONG && left >= 2; left -= 2) {
+        UNROLL for (size_t k = 0; k < 2; k++) {
+            add_products(precision, way, rows, vectors, sums, a, a_row, k, b, panel_bytes);
+            b += row_bytes;
+            OPAQUE(b);
+            __builtin_prefetch(ahead.next, 0, 2);
+            ahead.next += ahead.step;
+            OPAQUE(ahead.next);
+        }
+        UNROLL for (size_t g = 0; g * GROUP < rows; g++) {
+            a[g] += 2;
+            OPAQUE(a[g]);
+        }
+    }
+    for (; left > 0; left--) {
+        add_products(precision, way, rows, vectors, sums, a, a_row, 0, b, panel_bytes);
+        b += row_bytes;
+        UNROLL for (size_t g = 0; g * GROUP < rows; g++) {
+            a[g] += a_step;
+            OPAQUE(a[g]);
+        }
+    }
+    finish_tile(rows, vectors, sums, p, row, column);
+}
+
+/* A tile of `rows` rows, at most `most` and TILE_ROWS. */
+static ALWAYS_INLINE void tile_of(attn_precision precision, direction way, size_t rows, size_t most,
+                                  size_t vectors, const attn_product *p, size_t row, size_t column,
+                                  prefetch ahead) {
+    switch (rows) {
+#define ROWS(n)                                                                                              \
+    case n:                                                                                                  \
+        if (n <= TILE_ROWS && n <= most)                                                                     \
+            tile(precision, way, n <= TILE_ROWS ? n : 1, vectors, p, row, column, ahead);                    \
+        break;
+        ROWS(1)
+        ROWS(2)
+        ROWS(3)
+        ROWS(4)
+        ROWS(5)
+        ROWS(6)
+        ROWS(7)
+        ROWS(8)
+        ROWS(9)
+        ROWS(10)
+        ROWS(11)
+        ROWS(12)
+#undef ROWS
+    }
+}
+
+/* Every row of these columns. The rows are shared out evenly, so that no tile is much smaller than others. */
+static ALWAYS_INLINE void columns_of(attn_precision precision, direction way, size_t vectors,
+                                     const attn_product *p, size_t column) {
+    const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS;
+    for (size_t n = 0, row = 0; n < tiles; n++) {
+        const size_t next = p->rows * (n + 1) / tiles;
+        const char *panel = (const char *)p->b + column / PANEL * p->b_panel * bytes_of(precision);
+        prefetch ahead = {panel, 0};
+        if (n < 2 && p->b_row == PANEL && column + 2 * PANEL <= p->columns)
+            ahead = (prefetch){panel + (p->b_panel + n * (p->depth * PANEL / 2)) * bytes_of(precision),
+                               tiles == 1 ? 128 : 64};
+        tile_of(precision, way, next - row, TILE_ROWS, vectors, p, row, column, ahead);
+        row = next;
+    }
+}
+
+/* Few rows have few sums, which would wait for each other: so several panels side by side. */
+static ALWAYS_INLINE size_t panels_side_by_side(attn_precision precision, const attn_product *p) {
+    size_t column = 0;
+    const prefetch ahead = {(const char *)p->a, 0};
+    if (p->rows == 1)
+        for (; column + 4 * PANEL <= p->columns; column += 4 * PANEL)
+            tile(precision, ALONG, 1, 4 * PANEL_VECTORS, p, 0, column, ahead);
+    if (p->rows * 2 <= TILE_ROWS)
+        for (; column + 2 * PANEL <= p->columns; column += 2 * PANEL)
+            tile_of(precision, ALONG, p->rows, TILE_ROWS / 2, 2 * PANEL_VECTORS, p, 0, column, ahead);
+    return column;
+}
+
+static ALWAYS_INLINE void product(attn_precision precision, direction way, const attn_product *p) {
+    size_t column = way == ALONG ? panels_side_by_side(precision, p) : 0;
+    for (; column + PANEL <= p->columns; column += PANEL)
+        columns_of(precision, way, PANEL_VECTORS, p, column);
+    if (precision == ATTN_FLOAT32)
+        for (; column < p->columns; column += LANES)
+            columns_of(precision, way, 1, p, column);
+}
+
+static void product_float32(const attn_product *p) {
+    if (p->a_step == 1)
+        product(ATTN_FLOAT32, ALONG, p);
+    else
+        product(ATTN_FLOAT32, ACROSS, p);
+}
+
+static void product_bfloat16(const attn_product *p) {
+    product(ATTN_BFLOAT16, ALONG, p);
+}
+
+static void product_int8(const attn_product *p) {
+    product(ATTN_INT8, ALONG, p);
+}
+
+static void widen_bfloat16(size_t count, const void *from, float *to) {
+    for (size_t n = 0; n < count; n += LANES)
+        v_store(to + n, v_load_bfloat16((const uint16_t *)from + n));
+}
+
+static void widen_int8(size_t count, const void *from, float *to) {
+    for (size_t n = 0; n < count; n += LANES)
+        v_store(to + n, v_load_int8((const int8_t *)from + n));
+}
+
+/* `keys` scores of one query; a constant where this is used. Each is summed in the same way. */
+static ALWAYS_INLINE void dots_of(size_t keys, size_t depth, const float *q, const float *k, size_t k_row,
+                                  float *y) {
+    vec sums[8];
+    UNROLL for (size_t j = 0; j < keys; j++) sums[j] = v_all(0);
+    size_t d = 0;
+    for (; d + LANES <= depth; d += LANES) {
+        const vec x = v_load(q + d);
+        UNROLL for (size_t j = 0; j < keys; j++) sums[j] = v_madd(x, v_load(k + j * k_row + d), sums[j]);
+    }
+    if (d < depth) {
+        const vec x = v_load_part(q + d, depth - d);
+        UNROLL for (size_t j = 0; j < keys; j++) sums[j] =
+            v_madd(x, v_load_part(k + j * k_row + d, depth - d), sums[j]);
+    }
+    UNROLL for (size_t j = 0; j < keys; j++) y[j] = v_sum(sums[j]);
+}
+
+static void dots(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y) {
+    size_t j = 0;
+    for (; j + 8 <= keys; j += 8)
+        dots_of(8, depth, q, k + j * k_row, k_row, y + j);
+    for (; j < keys; j++)
+        dots_of(1, depth, q, k + j * k_row, k_row, y + j);
+}

@@ -1,0 +1,35 @@
+/* parallel.h: a loop whose rounds several threads may share. */
+#ifndef ATTN_PARALLEL_H
+#define ATTN_PARALLEL_H
+
+#include <stddef.h>
+
+/* One round of a loop. No two rounds that run at the same time have the same slot, so a slot may have memory of
+ * its own. What a round computes must not depend on its slot. */
+typedef void attn_round(void *loop, size_t round, size_t slot);
+
+/* Whoever lends threads. */
+typedef struct attn_parallel {
+    size_t slots; /* most threads that share one loop, the caller's included; at least 1 */
+    /* Calls round(loop, n, slot) once for every n < rounds, in any order, on this thread and on others that are
+     * free, with slot < slots, and returns when all have returned. */
+    void (*run)(const struct attn_parallel *parallel, size_t rounds, attn_round *round, void *loop);
+} attn_parallel;
+
+/* How many slots a loop on `parallel` has; NULL is this thread alone. */
+static inline size_t attn_parallel_slots(const attn_parallel *parallel) {
+    return parallel == NULL ? 1 : parallel->slots;
+}
+
+/* Runs the loop; with NULL, or a single round, on this thread. */
+static inline void attn_parallel_run(const attn_parallel *parallel, size_t rounds, attn_round *round,
+                                     void *loop) {
+    if (parallel != NULL && rounds > 1) {
+        parallel->run(parallel, rounds, round, loop);
+        return;
+    }
+    for (size_t n = 0; n < rounds; n++)
+        round(loop, n, 0);
+}
+
+#endif

@@ -1,0 +1,229 @@
+/* bench_kernels.c: projections on one thread, next to OpenBLAS and to what this machine can do at most: its
+ * multiplications and additions in a second, and its reading of as many bytes as the weights have.
+ *
+ *     bench_kernels [SET [PRECISION [ROWS...]]] */
+#include "core/kernels/linear.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+enum { ROUNDS = 15 };
+#define TURN 0.004 /* seconds that one turn of a contestant takes at least */
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *numbers, size_t count) {
+    qsort(numbers, count, sizeof *numbers, by_size);
+    return numbers[count / 2];
+}
+
+/* ---- The machine's limits
+ * ---------------------------------------------------------------------------------- */
+
+/* Multiplications with additions, each of one number, that `rounds` rounds of independent vectors make. */
+static volatile float sink;
+
+#ifdef __x86_64__
+#define PEAK(NAME, TARGET, VEC, ALL, MADD, LANES, COUNT)                                                     \
+    __attribute__((target(TARGET))) static double NAME(size_t rounds) {                                      \
+        VEC sums[COUNT];                                                                                     \
+        const VEC factor = ALL(0.5f);                                                                        \
+        _Pragma("GCC unroll 16") for (size_t n = 0; n < (COUNT); n++) sums[n] = ALL((float)n);               \
+        for (size_t i = 0; i < rounds; i++)                                                                  \
+            _Pragma("GCC unroll 16") for (size_t n = 0; n < (COUNT); n++) {                                  \
+                sums[n] = MADD(sums[n], factor, factor);                                                     \
+                __asm__("" : "+x"(sums[n]));                                                                 \
+            }                                                                                                \
+        _Pragma("GCC unroll 16") for (size_t n = 1; n < (COUNT); n++) sums[0] += sums[n];                    \
+        sink = sums[0][0];                                                                                   \
+        return (double)rounds * (COUNT) * (LANES);                                                           \
+    }
+#define APART(a, b, c) ((a) * (b) + (c))
+PEAK(peak_avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, 16, 12)
+PEAK(peak_avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, 8, 12)
+PEAK(peak_generic, "sse2", __m128, _mm_set1_ps, APART, 4, 12)
+#else
+typedef float four __attribute__((vector_size(16)));
+static double peak_generic(size_t rounds) {
+    four sums[12] = {0};
+    const four factor = {0.5f, 0.5f, 0.5f, 0.5f};
+    for (size_t i = 0; i < rounds; i++)
+        for (size_t n = 0; n < 12; n++)
+            sums[n] = sums[n] * factor + factor;
+    for (size_t n = 1; n < 12; n++)
+        sums[0] += sums[n];
+    sink = sums[0][0];
+    return (double)rounds * 12 * 4;
+}
+#endif
+
+static double peak(const char *set, size_t rounds) {
+#ifdef __x86_64__
+    if (strcmp(set, "avx512") == 0)
+        return peak_avx512(rounds);
+    if (strcmp(set, "avx2") == 0)
+        return peak_avx2(rounds);
+#endif
+    return peak_generic(rounds);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2")))
+#endif
+static void
+read_all(const char *bytes, size_t count) {
+    typedef float eight __attribute__((vector_size(32), aligned(1), may_alias));
+    eight a = {0}, b = {0}, c = {0}, d = {0};
+    for (size_t n = 0; n + 128 <= count; n += 128) {
+        a += *(const eight *)(bytes + n);
+        b += *(const eight *)(bytes + n + 32);
+        c += *(const eight *)(bytes + n + 64);
+        d += *(const eight *)(bytes + n + 96);
+    }
+    a += b + c + d;
+    sink = a[0];
+}
+
+/* ---- The contestants
+ * ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t rows, width, depth;
+    float *x, *w, *bias, *y;
+    const attn_kernels *kernels;
+    attn_packed packed;
+    char *scratch;
+    attn_linear linear;
+    attn_linear_part part;
+} contest;
+
+static void deliver(void *context, size_t part, size_t row, size_t rows, size_t column, size_t columns,
+                    float *y, size_t y_row) {
+    const contest *c = context;
+    (void)part;
+    for (size_t r = 0; r < rows; r++)
+        memcpy(c->y + (row + r) * c->width + column, y + r * y_row, columns * sizeof *y);
+}
+
+static void ours(contest *c) {
+    attn_linear_run(&c->linear, NULL, c->scratch);
+}
+
+static void openblas(contest *c) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)c->rows, (int)c->width, (int)c->depth, 1, c->x,
+                (int)c->depth, c->w, (int)c->depth, 0, c->y, (int)c->width);
+}
+
+static void reading(contest *c) {
+    read_all(c->packed.numbers, c->packed.bytes);
+}
+
+static void computing(contest *c) {
+    const size_t numbers = c->rows * c->width * c->depth;
+    double done = 0;
+    while (done < (double)numbers)
+        done += peak(c->kernels->name, ((numbers - (size_t)done) / (12 * c->kernels->lanes)) + 1);
+}
+
+static double turn(void (*contestant)(contest *), contest *c) {
+    const double start = now();
+    double end;
+    size_t count = 0;
+    do {
+        contestant(c);
+        count++;
+        end = now();
+    } while (end - start < TURN);
+    return (end - start) / (double)count;
+}
+
+static float *numbers(size_t count) {
+    float *x = aligned_alloc(64, (count * sizeof *x + 63) / 64 * 64);
+    if (x == NULL)
+        abort();
+    for (size_t n = 0; n < count; n++)
+        x[n] = (float)(drand48() - 0.5);
+    return x;
+}
+
+static void measure(const attn_kernels *kernels, attn_precision precision, size_t rows, size_t width,
+                    size_t depth) {
+    enum { OURS, OPENBLAS, READING, COMPUTING, CONTESTANTS };
+    static void (*const contestants[CONTESTANTS])(contest *) = {ours, openblas, reading, computing};
+    contest c = {.rows = rows, .width = width, .depth = depth, .kernels = kernels};
+    c.x = numbers(rows * depth), c.w = numbers(width * depth), c.bias = numbers(width),
+    c.y = numbers(rows * width);
+    if (!attn_pack(&c.packed, kernels, precision, width, depth, c.w))
+        abort();
+    c.part = (attn_linear_part){c.x, rows};
+    c.linear = (attn_linear){.weight = &c.packed,
+                             .bias = c.bias,
+                             .parts = &c.part,
+                             .part_count = 1,
+                             .unit = 64,
+                             .deliver = deliver,
+                             .context = &c};
+    c.scratch = aligned_alloc(64, attn_linear_scratch(&c.linear));
+    if (c.scratch == NULL)
+        abort();
+    double times[CONTESTANTS][ROUNDS], middle[CONTESTANTS];
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (size_t n = 0; n < CONTESTANTS; n++)
+            times[n][round] = turn(contestants[n], &c);
+    for (size_t n = 0; n < CONTESTANTS; n++)
+        middle[n] = median(times[n], ROUNDS);
+    const double limit = middle[READING] > middle[COMPUTING] ? middle[READING] : middle[COMPUTING];
+    printf("%-8s %-8s %5zu x %4zu x %4zu  %9.1f us  OpenBLAS %9.1f us (%5.2fx)  %5.1f %% of the limit (%s "
+           "%5.1f %s)\n",
+           kernels->name, attn_precision_name(precision), rows, width, depth, middle[OURS] * 1e6,
+           middle[OPENBLAS] * 1e6, middle[OPENBLAS] / middle[OURS], 100 * limit / middle[OURS],
+           middle[READING] > middle[COMPUTING] ? "reads" : "computes",
+           middle[READING] > middle[COMPUTING] ? (double)c.packed.bytes / middle[READING] / 1e9
+                                               : 2e-9 * (double)(rows * width * depth) / middle[COMPUTING],
+           middle[READING] > middle[COMPUTING] ? "GB/s" : "GFLOP/s");
+    fflush(stdout);
+    attn_packed_free(&c.packed);
+    free(c.x), free(c.w), free(c.bias), free(c.y), free(c.scratch);
+}
+
+static attn_precision precision_named(const char *name) {
+    for (attn_precision p = ATTN_FLOAT32; p < ATTN_PRECISIONS; p++)
+        if (strcmp(name, attn_precision_name(p)) == 0)
+            return p;
+    fprintf(stderr, "no precision is called %s\n", name);
+    exit(2);
+}
+
+int main(int argc, char **argv) {
+    static const size_t shapes[][2] = {{1536, 512}, {512, 512},   {768, 768},
+                                       {384, 384},  {4096, 4096}, {1024, 4096}};
+    static const size_t usual[] = {1, 2, 3, 4, 6, 8, 11, 15, 16, 20, 32, 64, 200, 1024};
+    const attn_kernels *kernels = attn_kernels_named(argc > 1 ? argv[1] : "auto");
+    const attn_precision precision = precision_named(argc > 2 ? argv[2] : "float32");
+    if (kernels == NULL) {
+        fprintf(stderr, "this CPU has: %s\n", attn_kernels_names());
+        return 2;
+    }
+    openblas_set_num_threads(1);
+    const size_t count = argc > 3 ? (size_t)argc - 3 : sizeof usual / sizeof *usual;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t n = 0; n < count; n++)
+            measure(kernels, precision, argc > 3 ? strtoull(argv[n + 3], NULL, 10) : usual[n], shapes[s][0],
+                    shapes[s][1]);
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* Narrow weights: that they are what was asked for, what they take, and what they do to the output. */
+#include "core/model/precision.h"
+#include "tests/core/layers.h"
+#include "tests/core/specs.h"
+
+TestSuite(precision, .init = begin, .fini = end);
+
+/* The probe, as precision.h states it. */
+typedef struct {
+    attn_input input;
+    float *arrays[3];
+} probe;
+
+static float *draw(size_t count, uint64_t *state) {
+    float *array = malloc(count * sizeof *array);
+    for (size_t i = 0; i < count; i++)
+        array[i] = (float)((double)(random_bits(state) >> 40) / 8388608 - 1);
+    return array;
+}
+
+static probe make_probe(const attn_config *config) {
+    uint64_t state = 0;
+    probe p = {.input = {.B = 1, .L = 16, .S = 16, .is_causal = config->causal}};
+    const size_t widths[] = {config->embed_dim, config->kdim, config->vdim};
+    for (size_t i = 0; i < 3; i++)
+        p.arrays[i] = draw(16 * widths[i], &state);
+    p.input.query = p.arrays[0];
+    p.input.key = p.arrays[1];
+    p.input.value = p.arrays[2];
+    return p;
+}
+
+/* What the weights of `narrow` change, relative to the largest output of `wide`, in double precision. */
+static double error_of(const attn_layer *narrow, const attn_layer *wide) {
+    const size_t count = 16 * wide->config.embed_dim;
+    probe p = make_probe(&wide->config);
+    double *found = malloc(count * sizeof *found), *exact = malloc(count * sizeof *exact);
+    double difference = 0, largest = 0;
+    cr_assert_eq(attn_reference(narrow, &p.input, &(attn_reference_output){.output = found}), ATTN_OK);
+    cr_assert_eq(attn_reference(wide, &p.input, &(attn_reference_output){.output = exact}), ATTN_OK);
+    for (size_t i = 0; i < count; i++) {
+        difference = fmax(difference, fabs(found[i] - exact[i]));
+        largest = fmax(largest, fabs(exact[i]));
+    }
+    for (size_t i = 0; i < 3; i++)
+        free(p.arrays[i]);
+    free(found);
+    free(exact);
+    return difference / largest;
+}
+
+/* A layer of random options, as the text of an init: without its precision. */
+static void describe_random(char *text, size_t size, uint64_t *seed) {
+    static const char *const options[] = {"causal=true", "add_bias_kv=true", "add_zero_attn=true",
+                                          "softcap=30",  "qk_norm=1e-5",     "rope_theta=10000",
+                                          "bias=false",  "kdim=48",          "sliding_window=5"};
+    const size_t groups = 1 + random_below(seed, 3), H = groups * (1 + random_below(seed, 4)),
+                 D = (size_t)8 << random_below(seed, 4);
+    int length = snprintf(text, size, "embed_dim=%zu,num_heads=%zu,num_kv_heads=%zu,head_dim=%zu,seed=%zu",
+                          32 + random_below(seed, 500), H, groups, D, random_below(seed, 1000000));
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (random_below(seed, 3) == 0)
+            length += snprintf(text + length, size - (size_t)length, ",%s", options[i]);
+}
+
+/* Loads the layer in this precision; good until the next load. */
+static const attn_model *load_as(const char *name, const char *text, const char *precision) {
+    char spec[512];
+    snprintf(spec, sizeof spec, "%s=init:%s,precision=%s", name, text, precision);
+    loaded(spec);
+    return find(name);
+}
+
+Test(precision, the_error_is_what_it_is_said_to_be) {
+    uint64_t seed = test_seed("the_error_is_what_it_is_said_to_be");
+    for (int n = 0; n < 40; n++) {
+        char text[400];
+        describe_random(text, sizeof text, &seed);
+        load_as("float32", text, "float32");
+        for (int precision = ATTN_BFLOAT16; precision <= ATTN_INT8; precision++) {
+            const char *name = attn_precision_name((attn_precision)precision);
+            const attn_model *narrow = load_as(name, text, name), *wide = find("float32");
+            const double exact = error_of(&narrow->layer, &wide->layer);
+            cr_expect_eq(narrow->layer.config.precision, (attn_precision)precision);
+            cr_assert_float_eq(narrow->precision_error, exact, 1e-5 + exact * 1e-3,
+                               "%s, %s: said to be %g, is %g", text, name, narrow->precision_error, exact);
+            cr_expect(exact > 0 && exact < 0.02, "%s, %s: %g", text, name, exact);
+        }
+        cr_expect_eq(find("float32")->precision_error, 0);
+        attn_registry_free(&registry);
+    }
+}
+
+/* At widths that are in use: at most 1 % of the largest output with int8, and half of that with bfloat16. */
+Test(precision, the_error_is_small) {
+    static const char *const shapes[] = {"embed_dim=384,num_heads=12", "embed_dim=512,num_heads=8",
+                                         "embed_dim=768,num_heads=12,num_kv_heads=4"};
+    uint64_t seed = test_seed("the_error_is_small");
+    for (size_t n = 0; n < 6; n++) {
+        char text[128];
+        snprintf(text, sizeof text, "%s,seed=%zu", shapes[n % 3], random_below(&seed, 1000000));
+        cr_expect_leq(load_as("int8", text, "int8")->precision_error, 0.01, "%s", text);
+        cr_expect_leq(load_as("bfloat16", text, "bfloat16")->precision_error, 0.005, "%s", text);
+        attn_registry_free(&registry);
+    }
+}
+
+Test(precision, narrow_weights_take_less_memory) {
+    const size_t weights = 4 * 512 * 512, biases = 4 * 512 * sizeof(float), scales = biases;
+    cr_expect_eq(load_as("a", "seed=0", "float32")->bytes, weights * 4 + biases);
+    cr_expect_eq(load_as("b", "seed=0", "bfloat16")->bytes, weights * 2 + biases);
+    cr_expect_eq(load_as("c", "seed=0", "int8")->bytes, weights + scales + biases);
+}
+
+Test(precision, a_config_json_says_it) {
+    static const char *const names[] = {"float32", "bfloat16", "int8"};
+    for (int i = 0; i < 3; i++) {
+        char config[128], spec[16];
+        snprintf(config, sizeof config, HEADS ",\"precision\":\"%s\"}", names[i]);
+        snprintf(spec, sizeof spec, "%%s/%s", names[i]);
+        write_model(names[i], config, LAYER);
+        loaded(spec);
+        cr_expect_eq(find(names[i])->layer.config.precision, (attn_precision)i);
+        cr_expect_eq(find(names[i])->layer.k_weight.precision, (attn_precision)i);
+        holds(find(names[i])->layer.k_bias, 52, 4);
+    }
+    /* What a checkpoint was stored in is not what it is served in. */
+    write_model(
+        "hf",
+        "{\"model_type\":\"gpt2\",\"n_embd\":4,\"n_head\":2,\"n_layer\":1,\"torch_dtype\":\"bfloat16\","
+        "\"dtype\":\"bfloat16\"}",
+        "h.0.attn.c_attn.weight[4,12]:BF16 h.0.attn.c_attn.bias[12]:BF16 h.0.attn.c_proj.weight[4,4]:BF16 "
+        "h.0.attn.c_proj.bias[4]:BF16");
+    loaded("%s/hf");
+    cr_expect_eq(find("hf.0")->layer.config.precision, ATTN_FLOAT32);
+}
+
+/* Weights so large that the probe's output is beyond float32: there is no error to be told, and the model is
+ * served. */
+Test(precision, a_probe_beyond_float32_has_no_error) {
+    float large[16];
+    for (size_t i = 0; i < 16; i++)
+        large[i] = 3e38f;
+    st_begin(&writer,
+             "\"__metadata__\":{\"attend\":\"{\\\"embed_dim\\\":2,\\\"num_heads\\\":1,\\\"bias\\\":false,"
+             "\\\"precision\\\":\\\"int8\\\"}\"}");
+    st_add(&writer, "in_proj_weight", "F32", "[6,2]", large, 12 * sizeof *large);
+    st_add(&writer, "out_proj.weight", "F32", "[2,2]", large, 4 * sizeof *large);
+    st_end(&writer, in_folder(folder, "large.safetensors"));
+    loaded("%s/large.safetensors");
+    cr_expect(isnan(find("large")->precision_error));
+}

@@ -1,0 +1,142 @@
+/* Does the self-check notice a kernel that computes wrongly? Each function of each set is replaced by one
+ * that is wrong in a single number, and for some shapes only. */
+#include "core/self_check.h"
+#include "tests/core/layers.h"
+
+static const bool all[ATTN_PRECISIONS] = {true, true, true};
+
+/* The set under test, as it is. */
+static const attn_kernels *right;
+
+static void spoil(attn_precision precision, const attn_product *p) {
+    right->product[precision](p);
+    if (p->rows == 3)
+        p->y[2 * p->y_row] += 0.001f;
+}
+
+static void wrong_float32(const attn_product *p) {
+    spoil(ATTN_FLOAT32, p);
+}
+
+static void wrong_bfloat16(const attn_product *p) {
+    spoil(ATTN_BFLOAT16, p);
+}
+
+static void wrong_int8(const attn_product *p) {
+    spoil(ATTN_INT8, p);
+}
+
+static void wrong_weight_product(const attn_product *p) {
+    right->weight_product(p);
+    if (p->rows == 3)
+        p->y[2 * p->y_row] += 0.001f;
+}
+
+static void wrong_widening_of_bfloat16(size_t count, const void *from, float *to) {
+    right->widen[ATTN_BFLOAT16](count, from, to);
+    to[count - 1] += 0.1f;
+}
+
+static void wrong_widening_of_int8(size_t count, const void *from, float *to) {
+    right->widen[ATTN_INT8](count, from, to);
+    to[count - 1] += 10;
+}
+
+static void wrong_exponentials(const attn_soft_tile *t) {
+    right->soften(t);
+    if (t->keys == 5)
+        t->tile[4 * t->width] *= 1.00001f;
+}
+
+static void wrong_maximum(const attn_soft_tile *t) {
+    right->soften(t);
+    t->max[t->width - 1] += t->keys == 5 ? 1e-5f : 0;
+}
+
+static void wrong_sum(const attn_soft_tile *t) {
+    right->soften(t);
+    t->sum[0] *= t->keys == 5 ? 1.00001 : 1;
+}
+
+static void leaking_softmax(const attn_soft_tile *t) {
+    right->soften(t);
+    for (size_t i = 0; i < t->keys * t->width; i++)
+        if (t->tile[i] == 0)
+            t->tile[i] = 1e-30f;
+}
+
+static void wrong_weights(const attn_soft_tile *t) {
+    right->weigh(t);
+    if (t->keys == 7)
+        t->tile[0] *= 1.00001f;
+}
+
+static void wrong_dots(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y) {
+    right->dots(keys, depth, q, k, k_row, y);
+    y[keys - 1] += depth == 9 ? 0.001f : 0;
+}
+
+static void wrong_exponential(float *x, size_t count) {
+    right->exponential(x, count);
+    x[count - 1] *= count == 9 ? 1.00001f : 1;
+}
+
+static void wrong_cap(float *x, size_t count, float cap) {
+    right->soft_cap(x, count, cap);
+    x[count - 1] *= count == 9 ? 1.00001f : 1;
+}
+
+/* Expects a complaint that says so, and names the set. */
+static void noticed(const attn_kernels *wrong, const char *says) {
+    attn_error error = {""};
+    cr_expect_eq(attn_self_check(wrong, all, &error), ATTN_BAD_VALUE, "not noticed: %s", says);
+    cr_expect(strstr(error.text, says) != NULL && strstr(error.text, wrong->name) != NULL, "'%s' lacks '%s'",
+              error.text, says);
+}
+
+/* `wrong` with one function replaced. */
+#define NOTICED(function, replacement, says)                                                                 \
+    do {                                                                                                     \
+        attn_kernels wrong = *right;                                                                         \
+        wrong.function = (replacement);                                                                      \
+        noticed(&wrong, says);                                                                               \
+    } while (0)
+
+TEST_OF_KERNELS(self_check, notices_a_kernel_that_computes_wrongly) {
+    right = kernels_under_test;
+    NOTICED(product[ATTN_FLOAT32], wrong_float32, "the product ");
+    NOTICED(product[ATTN_FLOAT32], wrong_float32, "m=3");
+    if (right->weight_product != NULL) {
+        NOTICED(weight_product, wrong_weight_product, "the product with float32 weights");
+    } else {
+        NOTICED(product[ATTN_BFLOAT16], wrong_bfloat16, "the product with bfloat16 weights");
+        NOTICED(product[ATTN_INT8], wrong_int8, "the product with int8 weights");
+    }
+    NOTICED(widen[ATTN_BFLOAT16], wrong_widening_of_bfloat16, "the projection");
+    NOTICED(widen[ATTN_INT8], wrong_widening_of_int8, "the projection");
+    NOTICED(soften, wrong_exponentials, "the softmax");
+    NOTICED(soften, wrong_maximum, "the softmax");
+    NOTICED(soften, wrong_sum, "the softmax's sum");
+    NOTICED(soften, leaking_softmax, "the softmax");
+    NOTICED(weigh, wrong_weights, "the softmax's weights");
+    NOTICED(dots, wrong_dots, "the product of a query with keys");
+    NOTICED(exponential, wrong_exponential, "the exponential");
+    NOTICED(soft_cap, wrong_cap, "the soft cap");
+}
+
+TEST_OF_KERNELS(self_check, passes_what_computes_rightly) {
+    attn_error error = {""};
+    cr_expect_eq(attn_self_check(kernels_under_test, all, &error), ATTN_OK, "%s", error.text);
+}
+
+/* What no model needs is not looked at: a service of float32 starts on a CPU that has only its int8 wrong. */
+TEST_OF_KERNELS(self_check, looks_at_the_precisions_in_use) {
+    bool in_use[ATTN_PRECISIONS] = {[ATTN_BFLOAT16] = true};
+    attn_error error = {""};
+    right = kernels_under_test;
+    attn_kernels wrong = *right;
+    wrong.widen[ATTN_INT8] = wrong_widening_of_int8;
+    cr_expect_eq(attn_self_check(&wrong, in_use, &error), ATTN_OK, "%s", error.text);
+    in_use[ATTN_INT8] = true;
+    cr_expect_eq(attn_self_check(&wrong, in_use, &error), ATTN_BAD_VALUE);
+}
