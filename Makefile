@@ -1,6 +1,6 @@
 # attend-server. `make run` serves, `make test` tests; both install what they need on Debian. `make help` lists all.
 
-VERSION := 0.2.0
+VERSION := 0.3.0
 BUILD   ?= build
 PYTHON  ?= python3
 # What `make run` passes on, as in: make run ARGS="--port 9000 --model bert=DIRECTORY"
@@ -60,7 +60,7 @@ $(BUILD)/attend-server: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/core.a
 	$(Q)$(CC) -o $@ $^ $(LIBS_ALL)
 
 $(BUILD)/core.a: $(CORE_SOURCES:%.c=$(BUILD)/%.o)
-$(BUILD)/server.a: $(SERVER_SOURCES:%.c=$(BUILD)/%.o)
+$(BUILD)/server.a: $(SERVER_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/server/web_assets.o
 $(BUILD)/core.a $(BUILD)/server.a:
 	@rm -f $@
 	@echo "  AR  $@"
@@ -80,8 +80,29 @@ $(BUILD)/core/kernels/avx2.o: CFLAGS_ALL += $(AVX2_FLAGS)
 $(BUILD)/core/kernels/avx512.o: CFLAGS_ALL += $(AVX512_FLAGS)
 endif
 
-# Files that are copied into the program.
+# Files that are copied into the program: the description of the API, and the explorer with all that it loads, its modules
+# as one and without comments and long names, plain and compressed, in a table of their names (server/assets.h). The
+# folder is a prerequisite too: its time changes when a file comes or goes.
 $(BUILD)/server/assets.o: server/openapi.json
+
+MINIFY     := esbuild --bundle --minify --format=esm --charset=utf8 --external:/assets/* --log-level=warning
+WEB_FILES  := $(sort server/web/index.html $(wildcard server/web/*.*))
+WEB_SERVED := $(filter-out %.js,$(WEB_FILES)) $(wildcard server/web/main.js)
+$(BUILD)/server/web_assets.c: server/web $(WEB_FILES) Makefile | packages-build
+	@mkdir -p $(@D)/web
+	@echo "  GEN $@"
+	$(Q){ echo '#include "server/assets.h"'; echo '#include "server/embed.h"'; \
+	    n=0; rows=; for file in $(WEB_SERVED); do \
+	        name=$${file##*/}; small=$(@D)/web/$$name; n=$$((n + 1)); \
+	        case $$name in *.js | *.css) $(MINIFY) $$file > $$small || exit 1 ;; *) sed 's/^ *//' $$file > $$small ;; esac; \
+	        gzip -9 -n -c $$small > $$small.gz; hash=$$(sha256sum $$small | cut -c 1-20); \
+	        echo "EMBED(web_$$n, \"$$small\");"; echo "EMBED(web_gzip_$$n, \"$$small.gz\");"; \
+	        rows="$$rows{\"$$name\", \"W/\\\"$$hash\\\"\", web_$${n}_begin, web_$${n}_end, web_gzip_$${n}_begin, web_gzip_$${n}_end},"; \
+	    done; printf '%s\n' "const web_asset web_assets[] = {$$rows{0}};"; } > $@.new
+	@mv $@.new $@
+$(BUILD)/server/web_assets.o: $(BUILD)/server/web_assets.c
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-missing-field-initializers -c -o $@ $<
 
 $(PLAIN_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
 	@mkdir -p $(@D)
@@ -254,6 +275,22 @@ bench-kernels: $(BUILD)/tests/bench/bench_kernels
 bench-batch: $(BUILD)/tests/bench/bench_batch
 	@OPENBLAS_NUM_THREADS=1 $< $(ARGS)
 
+# The whole pass as a library, which Python can load beside the others.
+$(BUILD)/libpass.so: tests/bench/pass.c $(CORE_SOURCES) $(SERVER_SOURCES)
+	@$(MAKE) BUILD=$(BUILD)/pic CFLAGS="$(CFLAGS) -fPIC" $(BUILD)/pic/server.a $(BUILD)/pic/core.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -Wl,-Bsymbolic -o $@ $< $(BUILD)/pic/server.a $(BUILD)/pic/core.a $(LIBS_ALL)
+
+BENCH = OPENBLAS_NUM_THREADS=1 $(BUILD)/bench/bin/python tests/bench/bench.py --library $(BUILD)/libpass.so \
+        --limits $(BUILD)/tests/bench/bench_kernels $(ARGS)
+## bench: the whole pass next to PyTorch, ONNX Runtime and OpenVINO (installs them), at 144 shapes; writes docs/bench.txt
+bench: $(BUILD)/libpass.so $(BUILD)/tests/bench/bench_kernels $(BUILD)/bench/ready
+	@$(BENCH) --output docs/bench
+
+## bench-quick: the same at a few shapes, on the screen
+bench-quick: $(BUILD)/libpass.so $(BUILD)/tests/bench/bench_kernels $(BUILD)/bench/ready
+	@$(BENCH) --quick
+
 $(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_numbers.c $(BUILD)/tests/charconv.o $(BUILD)/server.a $(BUILD)/core.a
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
@@ -263,7 +300,7 @@ $(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_number
 test-exhaustive: $(BUILD)/tests/exhaustive/exhaustive_numbers
 	@$< $(ARGS)
 
-.PHONY: bench-wire bench-kernels bench-batch test-exhaustive
+.PHONY: bench bench-quick bench-wire bench-kernels bench-batch test-exhaustive
 
 # ---- Installing what is missing ------------------------------------------------------------------------------------
 
@@ -276,7 +313,7 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 
 .PHONY: packages-build packages-test packages-lint packages-python packages-cxx packages-cpus
 packages-build:
-	$(call need,command -v $(CC) && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
+	$(call need,command -v $(CC) && command -v esbuild && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config esbuild libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
 packages-test: | packages-build
 	$(call need,pkg-config --exists criterion libcurl,libcriterion-dev libcurl4-openssl-dev)
 packages-lint:
@@ -292,7 +329,7 @@ comma := ,
 CLIENT_FILES := $(wildcard clients/python/pyproject.toml clients/python/attend/*.py)
 
 # $(BUILD)/NAME/ready is a virtual environment with the client and what tests/NAME needs.
-$(BUILD)/python/ready $(BUILD)/peers/ready: $(BUILD)/%/ready: tests/%/requirements.txt $(CLIENT_FILES) | packages-python
+$(BUILD)/python/ready $(BUILD)/peers/ready $(BUILD)/bench/ready: $(BUILD)/%/ready: tests/%/requirements.txt $(CLIENT_FILES) | packages-python
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install -q --disable-pip-version-check -r $< ./clients/python
 	@touch $@

@@ -77,8 +77,8 @@ typedef struct {
     attn_precision precision; /* how the weights of the projections are kept in memory */
 } attn_config;
 
-/* Weights of one layer. Projections are y = x W^T + b, as torch has them, packed for the kernels that compute the
- * layer. What the configuration does not ask for is NULL; each bias can be. */
+/* Weights of one layer. Projections are y = x W^T + b, as torch has them, packed for the kernels that compute
+ * the layer. What the configuration does not ask for is NULL; each bias can be. */
 typedef struct {
     attn_config config;
     const attn_kernels *kernels;  /* those that the projections are packed for */
@@ -198,9 +198,10 @@ attn_view attn_view_all(const attn_config *config, const attn_input *input);
 attn_status attn_forward(const attn_layer *layer, const attn_input *input, const attn_output *output,
                          attn_arena *work, const attn_control *control, attn_error *error);
 
-/* Computes several passes of one layer, whose rows share one reading of the weights, without padding; free threads
- * of `parallel` (NULL: none) help. Each job fails or succeeds by itself, as attn_forward would have it, with the
- * same bits. Each job's own working memory comes from its arena, what they share from the first one's. */
+/* Computes several passes of one layer, whose rows share one reading of the weights, without padding; free
+ * threads of `parallel` (NULL: none) help. Each job fails or succeeds by itself, as attn_forward would have
+ * it, with the same bits. Each job's own working memory comes from its arena, what they share from the first
+ * one's. */
 void attn_forward_batch(const attn_layer *layer, attn_job *jobs, size_t count, const attn_parallel *parallel);
 
 /* The same pass in double precision, in plain loops: slow, obvious, the oracle for tests and for the

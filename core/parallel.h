@@ -4,15 +4,15 @@
 
 #include <stddef.h>
 
-/* One round of a loop. No two rounds that run at the same time have the same slot, so a slot may have memory of
- * its own. What a round computes must not depend on its slot. */
+/* One round of a loop. No two rounds that run at the same time have the same slot, so a slot may have memory
+ * of its own. What a round computes must not depend on its slot. */
 typedef void attn_round(void *loop, size_t round, size_t slot);
 
 /* Whoever lends threads. */
 typedef struct attn_parallel {
     size_t slots; /* most threads that share one loop, the caller's included; at least 1 */
-    /* Calls round(loop, n, slot) once for every n < rounds, in any order, on this thread and on others that are
-     * free, with slot < slots, and returns when all have returned. */
+    /* Calls round(loop, n, slot) once for every n < rounds, in any order, on this thread and on others that
+     * are free, with slot < slots, and returns when all have returned. */
     void (*run)(const struct attn_parallel *parallel, size_t rounds, attn_round *round, void *loop);
 } attn_parallel;
 

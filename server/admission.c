@@ -32,19 +32,21 @@ static problem_code check_framing(const request_head *head, problem *p) {
 }
 
 static problem_code check_route(const request_head *head, http_exchange *x, problem *p) {
-    x->route = route_find(head->method, head->path, x->segment, &x->allow);
+    x->route = route_find(head->method, head->path, x->segment, x->allow);
+    if (is_result_path(head->path))
+        x->headers = result_headers; /* whatever the answer will be */
     x->argument = *x->segment == '\0' ? NULL : x->segment;
-    if (x->route == NULL && x->allow == NULL && strncmp(head->path, "/v2/", 4) == 0)
+    if (x->route == NULL && *x->allow == '\0' && strncmp(head->path, "/v2/", 4) == 0)
         return problem_set(p, PROBLEM_NOT_FOUND,
                            "there is nothing at '%.100s'; expected GET /v2, GET /v2/health/live, GET "
                            "/v2/health/ready, GET /v2/models/{name}, GET /v2/models/{name}/ready or POST "
                            "/v2/models/{name}/infer, where {name} may be {name}/versions/1",
                            head->path);
-    if (x->route == NULL && x->allow == NULL)
+    if (x->route == NULL && *x->allow == '\0')
         return problem_set(
             p, PROBLEM_NOT_FOUND,
-            "there is nothing at '%.100s'; expected POST /attend, POST /attend/{model}, GET /models, "
-            "GET /models/{name}, GET /openapi.json, GET /healthz or GET /readyz",
+            "there is nothing at '%.100s'; expected GET /, POST /attend, POST /attend/{model}, GET /models, "
+            "GET /models/{name}, GET /results/{id}, GET /openapi.json, GET /healthz or GET /readyz",
             head->path);
     if (x->route == NULL)
         return problem_set(p, PROBLEM_METHOD_NOT_ALLOWED, "the method is %.20s, but %.100s takes %s",
@@ -175,7 +177,7 @@ static problem_code choose_encodings(const request_head *head, http_exchange *x,
 
 static problem_code check_media(const request_head *head, bool has_body, http_exchange *x, problem *p) {
     problem_code code = PROBLEM_NONE;
-    if (x->route->media != MEDIA_OWN)
+    if (x->route->media == MEDIA_JSON || x->route->media == MEDIA_TENSORS)
         code = choose_answer(head, x, p);
     if (code == PROBLEM_NONE &&
         (x->route->media == MEDIA_TENSORS || (x->route->media == MEDIA_JSON && has_body)))
@@ -192,7 +194,8 @@ static problem_code refuse_parameter(const request_head *head, size_t n, problem
 
 /* Only a picture has parameters in its path. */
 static problem_code check_parameters(const request_head *head, http_exchange *x, problem *p) {
-    const bool picture = x->out != NULL && strcmp(x->out->media_type, FORMAT_PNG) == 0;
+    const bool picture =
+        x->route->media == MEDIA_PICTURE || (x->out != NULL && strcmp(x->out->media_type, FORMAT_PNG) == 0);
     if (head->parameter_count > 0 && !picture)
         return refuse_parameter(head, 0, PROBLEM_UNKNOWN_FIELD,
                                 x->route->media == MEDIA_TENSORS
@@ -268,6 +271,7 @@ problem_code admit(const request_head *head, const options *o, http_exchange *x,
     const bool has_body =
         head->transfer_encoding || (head->content_length != NULL && strcmp(head->content_length, "0") != 0);
     problem_code code;
+    x->if_none_match = head->if_none_match;
     if ((code = check_framing(head, p)) != PROBLEM_NONE)
         return code;
     if (head->extra)

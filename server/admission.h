@@ -23,12 +23,13 @@ typedef struct {
     const char *accept_encoding, *more_accept_encoding;
     const char *content_type, *content_encoding, *content_length, *host, *request_timeout;
     const char *inference_header; /* Inference-Header-Content-Length */
-    bool transfer_encoding;       /* there is such a header */
-    bool odd_encoding;            /* ... more than one, or with another value than "chunked" */
-    bool odd_name;                /* a header's name ends in a space: what it says may be read or not */
-    bool odd_path;                /* the path has an encoded slash or NUL */
-    bool ambiguous;               /* two Host headers, or Content-Length headers that differ */
-    bool extra;                   /* its connection is one beyond --max-connections */
+    const char *if_none_match;
+    bool transfer_encoding; /* there is such a header */
+    bool odd_encoding;      /* ... more than one, or with another value than "chunked" */
+    bool odd_name;          /* a header's name ends in a space: what it says may be read or not */
+    bool odd_path;          /* the path has an encoded slash or NUL */
+    bool ambiguous;         /* two Host headers, or Content-Length headers that differ */
+    bool extra;             /* its connection is one beyond --max-connections */
 } request_head;
 
 /* Fills in the route, its argument, the formats and encodings, the time allowed and the expected size of the

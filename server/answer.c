@@ -91,17 +91,19 @@ static void add_map(listing *list, const char *const names[3], size_t heads, siz
         true;
 }
 
+static void add_weights(listing *list, const attend_request *request) {
+    static const char *const names[] = {"attn_weights", "attn_weights.values", "attn_weights.indices"};
+    const size_t heads = list->call->output.view.head_count;
+    /* With a view, the mean has a dimension of one head. */
+    add_map(list, names, !request->average_attn_weights ? heads : request->view.present ? 1 : 0, AT(weights));
+}
+
 static void list_results(listing *list, const attend_request *request) {
-    static const char *const weights[] = {"attn_weights", "attn_weights.values", "attn_weights.indices"};
     static const char *const scores[] = {"scores", "scores.values", "scores.indices"};
     const size_t heads = list->call->output.view.head_count;
     add_plain(list, "output", "LE", AT(output));
-    if (request->need_weights) /* with a view, the mean has a dimension of one head */
-        add_map(list, weights,
-                !request->average_attn_weights ? heads
-                : request->view.present        ? 1
-                                               : 0,
-                AT(weights));
+    if (request->need_weights)
+        add_weights(list, request);
     for (size_t i = 0; i < sizeof returned / sizeof returned[0]; i++) {
         if (!request_returns(request, returned[i].asked_by))
             continue;
@@ -113,6 +115,16 @@ static void list_results(listing *list, const attend_request *request) {
         result->is_int32 = returned[i].is_int32;
         result->may_be_minus_infinity = returned[i].may_be_minus_infinity;
     }
+}
+
+/* A result that is kept has its weights, whether the answer has them or not. */
+static void list_withheld(listing *list, const attend_request *request) {
+    const size_t count = list->call->result_count;
+    if (!request->keep || request->need_weights || request->head_output.present)
+        return;
+    add_weights(list, request);
+    list->call->withheld_count = list->call->result_count - count;
+    list->call->result_count = count;
 }
 
 problem_code answer_allocate(const attend_request *request, const view_shape *map, size_t max_answer,
@@ -135,6 +147,23 @@ problem_code answer_allocate(const attend_request *request, const view_shape *ma
             return problem_from_core(p, attn_arena_failure(arena), NULL);
         call->results[i].data = data;
         memcpy((char *)&call->output + list.offsets[i], &data, sizeof data);
+    }
+    list_withheld(&list, request);
+    return PROBLEM_NONE;
+}
+
+problem_code answer_allocate_withheld(attend_call *call, attn_arena *arena, problem *p) {
+    for (size_t i = 0; i < call->withheld_count; i++) {
+        attend_result *const result = &call->results[call->result_count + i];
+        size_t bytes;
+        void *data = shape_bytes(result->shape, result->rank, &bytes) ? attn_arena_alloc(arena, bytes) : NULL;
+        if (data == NULL)
+            return problem_from_core(p, attn_arena_failure(arena), NULL);
+        result->data = data;
+        if (result->is_int32)
+            call->output.weights.indices = data;
+        else
+            call->output.weights.values = data;
     }
     return PROBLEM_NONE;
 }

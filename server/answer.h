@@ -11,4 +11,8 @@
 problem_code answer_allocate(const attend_request *request, const view_shape *map, size_t max_answer,
                              attn_arena *arena, attend_call *call, problem *p);
 
+/* Allocates the weights that are kept but are not in the answer, if there are such. Fails with *p filled in.
+ */
+problem_code answer_allocate_withheld(attend_call *call, attn_arena *arena, problem *p);
+
 #endif

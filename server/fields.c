@@ -56,6 +56,12 @@ static const field request_rows[] = {
      .text = "apply the model's dropout to the weights"},
     {"seed", FIELD_WHOLE, AT(seed), .most = LARGEST_SEED, .beside_head_output = BESIDE_IDLE,
      .text = "of the dropout; drawn and returned if absent"},
+    {"keep", FIELD_BOOL, AT(keep),
+     .text = "keep this result, its weights too, for a browser; the answer gains result_url"},
+    {"query_labels", FIELD_LABELS, AT(query_labels), .most = 256,
+     .text = "L names of the queries, for people: kept, and nothing else"},
+    {"key_labels", FIELD_LABELS, AT(key_labels), .most = 256, .beside_head_output = BESIDE_REFUSED,
+     .text = "S names of the keys, or S+ with those of the model's extra keys"},
     {"encoding", FIELD_WORD, AT(encoding), .words = encodings,
      .text = "how tensors come back in JSON: nested arrays, or objects with base64; array if absent"},
 };
@@ -105,6 +111,8 @@ bool field_asked(const field *f, const void *object) {
         return *(const unsigned *)member != 0;
     case FIELD_VIEW:
         return ((const request_view *)member)->present;
+    case FIELD_LABELS:
+        return ((const request_labels *)member)->present;
     case FIELD_TENSOR:
     case FIELD_MASK:
         break;

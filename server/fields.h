@@ -16,6 +16,7 @@ typedef enum {
     FIELD_PAIR,   /* request_wholes: a list of two */
     FIELD_WORD,   /* size_t: 1 + the place in `words` */
     FIELD_WORDS,  /* unsigned: a list of words, none of them twice; bit n for words[n] */
+    FIELD_LABELS, /* request_labels: a list of strings, of at most `most` bytes each */
     FIELD_VIEW,   /* request_view: an object of the fields in view_fields */
     FIELD_TENSOR, /* request_tensor, finite numbers */
     FIELD_MASK,   /* request_tensor, numbers or booleans; minus infinity allowed */

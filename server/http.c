@@ -10,6 +10,7 @@
 #include "server/connections.h"
 #include "server/endpoint.h"
 #include "server/log.h"
+#include "server/log_path.h"
 #include "server/machine.h"
 #include "server/request_id.h"
 #include "server/wire/json.h"
@@ -75,6 +76,7 @@ void http_answer_problem(http_exchange *x, const problem *p) {
     x->media_type = NULL;
     x->answer_header_length = 0;
     x->answer_encoding = ENCODING_IDENTITY;
+    *x->result_url = '\0';
     x->status = problem_http_status(p->code);
     if (json_write_problem(p, &x->answer))
         return;
@@ -121,6 +123,26 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
     return value == NULL || *value == '\0' || MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+/* The headers that not every answer has. */
+static bool add_own_headers(struct MHD_Response *response, const http_exchange *x) {
+    char header_length[24] = "";
+    if (x->answer_header_length > 0)
+        snprintf(header_length, sizeof header_length, "%zu", x->answer_header_length);
+    for (const http_header *h = x->headers; h != NULL && h->name != NULL; h++)
+        if (!add_header(response, h->name, h->value))
+            return false;
+    return add_header(response, "Inference-Header-Content-Length", header_length) &&
+           add_header(response, "ETag", x->etag) && add_header(response, "X-Result-Url", x->result_url) &&
+           add_header(response, "Allow", x->allow) && add_header(response, "Server-Timing", x->timing);
+}
+
+/* What kind of body it is; an answer that can have none says nothing. */
+static const char *media_type_of(const http_exchange *x) {
+    if (x->status == MHD_HTTP_NO_CONTENT || x->status == MHD_HTTP_NOT_MODIFIED)
+        return NULL;
+    return x->media_type == NULL ? "application/json" : x->media_type;
+}
+
 /* Hands the answer to the library. The bytes stay ours until the request is completed. */
 static enum MHD_Result send_answer(request *r) {
     http_exchange *x = &r->public;
@@ -135,17 +157,12 @@ static enum MHD_Result send_answer(request *r) {
         return MHD_NO;
     const bool close = r->close || x->service->draining;
     const bool busy = x->status == problem_http_status(PROBLEM_QUEUE_FULL);
-    char header_length[24] = "";
-    if (x->answer_header_length > 0)
-        snprintf(header_length, sizeof header_length, "%zu", x->answer_header_length);
     enum MHD_Result result = MHD_NO;
     if (add_header(response, "Server", "attend-server/" ATTEND_VERSION) &&
-        add_header(response, "Content-Type", x->media_type == NULL ? "application/json" : x->media_type) &&
+        add_header(response, "Content-Type", media_type_of(x)) &&
         add_header(response, "Content-Encoding", encoding_name(x->answer_encoding)) &&
-        add_header(response, "Inference-Header-Content-Length", header_length) &&
         add_header(response, "Vary", x->route != NULL && x->route->work != NULL ? "Accept-Encoding" : "") &&
-        add_header(response, "X-Request-Id", r->request_id) && add_header(response, "Allow", x->allow) &&
-        add_header(response, "Server-Timing", x->timing) &&
+        add_header(response, "X-Request-Id", r->request_id) && add_own_headers(response, x) &&
         add_header(response, "Retry-After", busy ? "1" : "") &&
         add_header(response, "Connection", close ? "close" : ""))
         result = MHD_queue_response(r->mhd, (unsigned)x->status, response);
@@ -214,6 +231,7 @@ static request_head read_head(const request *r, const char *method, const char *
                          .content_encoding = header(r, "Content-Encoding"),
                          .request_timeout = header(r, "X-Request-Timeout"),
                          .inference_header = header(r, "Inference-Header-Content-Length"),
+                         .if_none_match = header(r, "If-None-Match"),
                          .odd_path = r->odd_path,
                          .extra = connection_is_extra(r->connection)};
     MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &head);
@@ -255,7 +273,7 @@ static void *begin(void *context, const char *uri, struct MHD_Connection *mhd) {
     r->connection = info->socket_context;
     r->began = clock_now();
     r->odd_path = is_odd(uri);
-    snprintf(r->path, sizeof r->path, "%s", uri);
+    log_path(uri, r->path, sizeof r->path);
     connection_begin(r->connection);
     atomic_fetch_add(&server->active, 1);
     return r;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #define HTTP_SEGMENT_SIZE 128 /* more than any name that a path can have in it */
+#define HTTP_ALLOW_SIZE   32  /* "GET, HEAD, DELETE" */
 
 typedef struct http_exchange http_exchange;
 
@@ -27,7 +28,12 @@ typedef enum {
     MEDIA_JSON,    /* JSON in and out */
     MEDIA_TENSORS, /* the formats of wire/format.h, as Content-Type and Accept say */
     MEDIA_OWN,     /* the route decides by itself; neither header is looked at */
+    MEDIA_PICTURE, /* likewise, and it takes the parameters of a picture */
 } http_media;
+
+typedef struct {
+    const char *name, *value;
+} http_header;
 
 /* How a request that costs time is served: in three parts, each on some worker (scheduler.h). */
 typedef struct {
@@ -41,8 +47,8 @@ typedef struct {
 
 /* One row of the table of endpoints (routes/routes.c). */
 typedef struct {
-    const char *method; /* "GET" (serves HEAD too) or "POST" */
-    const char *path;   /* a segment "{}" stands for any one segment, the route's argument */
+    const char *method; /* "GET" (serves HEAD too), "POST" or "DELETE" */
+    const char *path;   /* {} stands for any text without a slash, the route's argument */
     http_media media;
     void (*handle)(http_exchange *x); /* on the I/O thread; NULL if there is ... */
     const http_work *work;            /* ... work for the workers */
@@ -74,6 +80,7 @@ struct http_exchange {
     content_encoding takes_encoding; /* what the caller takes an answer in, beside the identity */
     bool has_inference_header;       /* there is an Inference-Header-Content-Length ... */
     size_t inference_header;         /* ... of so many bytes */
+    const char *if_none_match;       /* the header, or NULL */
 
     /* The answer, filled in by the handler. */
     int status;
@@ -81,7 +88,10 @@ struct http_exchange {
     const char *media_type;                    /* of the answer; NULL: JSON */
     size_t answer_header_length;               /* its Inference-Header-Content-Length, or 0 */
     content_encoding answer_encoding;          /* of the answer */
-    const char *allow;                         /* the Allow header, or NULL */
+    char allow[HTTP_ALLOW_SIZE];               /* the Allow header, or "" */
+    const http_header *headers;                /* more, up to one without a name; or NULL */
+    const char *etag;                          /* the ETag header, or NULL */
+    char result_url[RESULT_URL_SIZE];          /* the X-Result-Url header, or "" */
     char timing[256];                          /* the Server-Timing header, or "" */
     char model[sizeof((attn_model *)0)->name]; /* for the log */
 };

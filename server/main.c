@@ -157,14 +157,16 @@ static int run(service *s) {
     }
     warn_of_old_library();
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
+    s->results = results_new(s->options.results_memory, s->options.results_ttl * 1000000000u, NULL);
     s->scheduler = catch_signals() ? sched_new(threads, s->options.max_queue,
                                                uses_openblas(&s->options) ? attn_openblas_warm_up : NULL)
                                    : NULL;
-    http_server *server = s->scheduler == NULL ? NULL : http_start(s, &error);
+    http_server *server = s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &error);
     if (server == NULL) {
         fprintf(stderr, "attend-server: %s\n",
-                s->scheduler == NULL ? "cannot start the threads" : error.text);
+                s->scheduler == NULL || s->results == NULL ? "cannot start the threads" : error.text);
         sched_free(s->scheduler);
+        results_free(s->results);
         return EXIT_BAD_START;
     }
     fprintf(stderr, "listening on %s\n", http_url(server));
@@ -172,6 +174,7 @@ static int run(service *s) {
     sched_free(
         s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);
+    results_free(s->results);
     return EXIT_SUCCESS;
 }
 

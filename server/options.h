@@ -24,6 +24,8 @@ typedef struct {
     size_t max_memory;           /* bytes; 0: half of what the machine or the cgroup has */
     size_t max_queue;            /* requests */
     size_t max_connections;
+    size_t results_memory;  /* bytes */
+    size_t results_ttl;     /* seconds */
     size_t read_timeout;    /* milliseconds */
     size_t idle_timeout;    /* milliseconds */
     size_t request_timeout; /* milliseconds */

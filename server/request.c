@@ -3,6 +3,7 @@
 #include "server/answer.h"
 #include "server/fields.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -165,6 +166,27 @@ static problem_code resolve_key_padding_mask(resolution *r) {
                           shape_show(shape + skipped, 2 - skipped).text);
 }
 
+/* One name for each of `count` things, or of `more` where that is another number of them. */
+static problem_code check_labels(resolution *r, const request_labels *labels, const char *name,
+                                 const char *letter, size_t count, size_t more) {
+    char or_more[48] = "";
+    if (!labels->present || labels->count == count || labels->count == more)
+        return PROBLEM_NONE;
+    if (more != count)
+        snprintf(or_more, sizeof or_more, ", or %zu with the model's extra keys", more);
+    return problem_set_at(r->p, PROBLEM_BAD_SHAPE, name, "%s has %zu string%s, expected %s = %zu%s", name,
+                          labels->count, labels->count == 1 ? "" : "s", letter, count, or_more);
+}
+
+static problem_code resolve_labels(resolution *r) {
+    const attn_input *in = &r->call->input;
+    const attend_request *request = r->request;
+    const size_t keys = attn_keys_with_extra(&r->model->layer.config, in->S, request->omit_extra);
+    const problem_code code = check_labels(r, &request->query_labels, "query_labels", "L", in->L, in->L);
+    return code != PROBLEM_NONE ? code
+                                : check_labels(r, &request->key_labels, "key_labels", "S", in->S, keys);
+}
+
 static void warn(attend_call *call, const char *sentence) {
     call->warnings[call->warning_count++] = sentence;
 }
@@ -250,7 +272,8 @@ static void collect_warnings(const attend_request *request, attend_call *call) {
         warn(call, "attn_mask" ZERO_ONE);
     if (request->key_padding_mask.is_zero_one)
         warn(call, "key_padding_mask" ZERO_ONE);
-    if (request->view.present && !request->need_weights && !request_returns(request, RETURN_SCORES))
+    if (request->view.present && !request->need_weights && !request->keep &&
+        !request_returns(request, RETURN_SCORES))
         warn(call, "view had no effect: it is of attn_weights and scores, and neither need_weights nor "
                    "return asks for one");
     if (request->seed.present && !request->training)
@@ -264,7 +287,7 @@ problem_code request_resolve(attend_request *request, const attn_model *model, s
     problem_code code;
     memset(call, 0, sizeof *call);
     call->model = model;
-    if ((code = resolve_tensors(&r)) != PROBLEM_NONE)
+    if ((code = resolve_tensors(&r)) != PROBLEM_NONE || (code = resolve_labels(&r)) != PROBLEM_NONE)
         return code;
     if (!request->head_output.present) {
         if ((code = resolve_options(&r)) != PROBLEM_NONE ||

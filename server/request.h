@@ -40,6 +40,14 @@ typedef struct {
     size_t *items; /* in the request's arena */
 } request_wholes;
 
+/* Names for people. */
+typedef struct {
+    bool present;
+    size_t count;
+    size_t length; /* bytes of `text` */
+    char *text;    /* one after the other, each with a NUL behind it; in the request's arena */
+} request_labels;
+
 /* Part of the quadratic results. */
 typedef struct {
     bool present;
@@ -71,7 +79,8 @@ typedef struct {
     request_tensor query, key, value, attn_mask, key_padding_mask, head_output;
     request_switch is_causal;
     request_whole query_offset, key_offset, seed;
-    bool need_weights, average_attn_weights, omit_extra, training;
+    bool need_weights, average_attn_weights, omit_extra, training, keep;
+    request_labels query_labels, key_labels;
     unsigned returned;
     const struct picture_options *picture; /* the answer is a picture (wire/picture.h); NULL: it is none */
     request_view view;
@@ -95,6 +104,7 @@ typedef struct {
 
 #define ATTEND_RESULTS_MAX  20
 #define ATTEND_WARNINGS_MAX 5
+#define RESULT_URL_SIZE     48 /* of the path of a kept result, with its NUL */
 
 /* A request that fits its model, and where its results go. */
 typedef struct {
@@ -104,6 +114,9 @@ typedef struct {
     bool batched; /* false: the request came without B, and no result has it */
     attend_result results[ATTEND_RESULTS_MAX];
     size_t result_count;
+    size_t withheld_count; /* behind those: results that are kept, but are not in the answer. They have no
+                            * data until answer_allocate_withheld */
+    char result_url[RESULT_URL_SIZE];          /* where the result is kept; "" if it is not */
     const char *warnings[ATTEND_WARNINGS_MAX]; /* sentences */
     size_t warning_count;
 } attend_call;

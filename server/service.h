@@ -5,6 +5,7 @@
 #include "core/arena.h"
 #include "core/model/model.h"
 #include "server/options.h"
+#include "server/results.h"
 #include "server/scheduler.h"
 
 #include <stdatomic.h>
@@ -15,6 +16,7 @@ typedef struct {
     attn_registry registry;
     attn_budget budget; /* --max-memory */
     scheduler *scheduler;
+    results *results;     /* --results-memory, --results-ttl */
     atomic_bool draining; /* since SIGTERM or SIGINT */
 } service;
 

@@ -1,6 +1,7 @@
 /* attend.c: POST /attend, in the formats that Content-Type and Accept ask for. */
 #include "server/routes/compute.h"
 #include "server/routes/routes.h"
+#include "server/wire/picture_map.h"
 
 #include <string.h>
 
@@ -25,13 +26,16 @@ static bool read_body(http_exchange *x, attend_request *request) {
     return false;
 }
 
-/* A picture shows a part of the weights; what is asked for is made that part. */
+/* A picture shows a part of the weights; what is asked for is made that part, unless all of it is to be kept.
+ */
 static bool plan_picture(http_exchange *x, const attn_model *model, attend_request *request) {
     problem p;
     if (strcmp(x->out->media_type, FORMAT_PNG) != 0)
         return true;
     request->picture = &x->picture;
-    if (picture_plan(&x->picture, model, request, x->arena, &p) == PROBLEM_NONE)
+    const problem_code code = request->keep ? picture_map_check(&x->picture, model, request, x->arena, &p)
+                                            : picture_plan(&x->picture, model, request, x->arena, &p);
+    if (code == PROBLEM_NONE)
         return true;
     http_answer_problem(x, &p);
     return false;
@@ -47,9 +51,21 @@ static const attn_model *read_request(computation *c) {
     return model != NULL && plan_picture(x, model, &c->request) ? model : NULL;
 }
 
+/* A picture of weights that are kept is drawn from those. False, with the answer given, on failure. */
+static bool show_kept(computation *c, attend_call *shown) {
+    problem p;
+    *shown = c->call;
+    if (!c->request.keep || c->request.picture == NULL)
+        return true;
+    return picture_map_show(c->request.picture, &c->request, &c->call, c->x->arena, shown, &p) ==
+               PROBLEM_NONE ||
+           compute_fail(c, &p);
+}
+
 static bool write_answer(computation *c) {
+    attend_call shown;
     c->x->media_type = c->x->out->media_type;
-    return c->x->out->write(&c->request, &c->call, &c->x->answer);
+    return show_kept(c, &shown) && c->x->out->write(&c->request, &shown, &c->x->answer);
 }
 
 static bool prepare(http_exchange *x) {

@@ -1,5 +1,6 @@
 #include "server/routes/compute.h"
 
+#include "server/answer.h"
 #include "server/clock.h"
 #include "server/routes/routes.h"
 
@@ -13,8 +14,9 @@ static bool should_stop(void *context) {
     return http_should_stop(context);
 }
 
-/* Answers with why the work was stopped, or else with `p`. */
-static bool fail(computation *c, const problem *p) {
+bool compute_fail(computation *c, const problem *p) {
+    if (*c->call.result_url != '\0') /* nobody has learnt of it */
+        results_delete(c->x->service->results, c->call.result_url + strlen(RESULTS_PATH));
     if (http_should_stop(c->x))
         http_answer_stopped(c->x);
     else
@@ -28,6 +30,23 @@ const attn_model *compute_model(computation *c, const char *name, const char *pa
     if (model == NULL)
         answer_no_model(c->x, name, path);
     return model;
+}
+
+/* Before anything is computed: may the result be kept? Then its weights are computed, if nobody else wants
+ * them. */
+static bool prepare_keeping(computation *c, problem *p) {
+    return !c->request.keep ||
+           (results_check(c->x->service->results, &c->request, &c->call, p) == PROBLEM_NONE &&
+            answer_allocate_withheld(&c->call, c->x->arena, p) == PROBLEM_NONE);
+}
+
+static bool keep(computation *c, problem *p) {
+    if (!c->request.keep)
+        return true;
+    if (results_put(c->x->service->results, &c->request, &c->call, p) != PROBLEM_NONE)
+        return false;
+    memcpy(c->x->result_url, c->call.result_url, sizeof c->x->result_url);
+    return true;
 }
 
 /* Memory from the request's arena. NULL with the answer given. */
@@ -50,7 +69,7 @@ static bool inflate(computation *c) {
     problem p;
     return x->body_encoding == ENCODING_IDENTITY ||
            compress_inflate(&x->body, x->body_encoding, x->service->options.max_body, &c->control, &p) ||
-           fail(c, &p);
+           compute_fail(c, &p);
 }
 
 /* How many rows the largest of its projections has. */
@@ -67,19 +86,28 @@ static bool resolve(computation *c, const attn_model *model) {
     }
     memcpy(x->model, model->name, sizeof x->model);
     if (request_resolve(&c->request, model, x->service->options.max_answer, x->arena, &c->call, &p) !=
-        PROBLEM_NONE)
-        return fail(c, &p);
+            PROBLEM_NONE ||
+        !prepare_keeping(c, &p))
+        return compute_fail(c, &p);
     x->group = model;
     x->rows = count_rows(&c->call.input);
     return true;
 }
 
-bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write) {
+computation *compute_new(http_exchange *x) {
     computation *c = allocate(x, sizeof *c);
     if (c == NULL)
-        return false;
-    *c = (computation){.x = x, .write = write, .control = {should_stop, x}, .began = clock_now()};
+        return NULL;
+    *c = (computation){.x = x, .control = {should_stop, x}, .began = clock_now()};
     x->work = c;
+    return c;
+}
+
+bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write) {
+    computation *c = compute_new(x);
+    if (c == NULL)
+        return false;
+    c->write = write;
     if (http_should_stop(x)) {
         http_answer_stopped(x);
         return false;
@@ -132,17 +160,9 @@ static void tell_timing(const computation *c) {
              milliseconds(c->resumed, clock_now()));
 }
 
-void compute_finish(http_exchange *x) {
-    computation *c = x->work;
+void compute_close(computation *c, bool written) {
+    http_exchange *x = c->x;
     problem p;
-    c->resumed = clock_now();
-    if (c->status != ATTN_OK) {
-        problem_from_core(&p, c->status, &c->error);
-        fail(c, &p);
-        return;
-    }
-    x->answer = (wire_buffer){.arena = x->arena, .control = &c->control};
-    bool written = c->write(c);
     /* A picture is compressed already. */
     const bool compresses = x->takes_encoding != ENCODING_IDENTITY && c->request.picture == NULL &&
                             (x->body_encoding != ENCODING_IDENTITY || x->answer.length >= COMPRESS_FROM);
@@ -154,9 +174,26 @@ void compute_finish(http_exchange *x) {
     /* A deadline that passes meanwhile counts too. */
     if (!written || http_should_stop(x)) {
         problem_from_core(&p, written ? ATTN_CANCELLED : attn_arena_failure(x->arena), NULL);
-        fail(c, &p);
+        compute_fail(c, &p);
         return;
     }
     x->status = 200;
-    tell_timing(c);
+}
+
+void compute_finish(http_exchange *x) {
+    computation *c = x->work;
+    problem p;
+    c->resumed = clock_now();
+    if (c->status != ATTN_OK)
+        problem_from_core(&p, c->status, &c->error);
+    if (c->status != ATTN_OK || !keep(c, &p)) {
+        compute_fail(c, &p);
+        return;
+    }
+    x->answer = (wire_buffer){.arena = x->arena, .control = &c->control};
+    const bool written = c->write(c);
+    if (x->status == 0) /* else it has been answered with what went wrong */
+        compute_close(c, written);
+    if (x->status == 200)
+        tell_timing(c);
 }

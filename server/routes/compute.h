@@ -51,8 +51,17 @@ bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write)
 /* http_work's `compute`: one pass for all of these requests, which are for the same model. */
 void compute_together(http_exchange *const *xs, size_t count);
 
-/* http_work's `finish`: writes the answer, compresses it where the caller takes that, and sets the status and
- * Server-Timing. */
+/* Answers with why the work was stopped, or else with `p`. Returns false. */
+bool compute_fail(computation *c, const problem *p);
+
+/* http_work's `finish`: keeps the result, if that was asked for, writes the answer, and closes it. */
 void compute_finish(http_exchange *x);
+
+/* The answer has been `written` to x->answer (false: memory ran out, or the control said stop): compresses it
+ * where the caller takes that, and sets the status. */
+void compute_close(computation *c, bool written);
+
+/* A new computation of the exchange, in its arena, as x->work. NULL with the answer given. */
+computation *compute_new(http_exchange *x);
 
 #endif

@@ -64,6 +64,9 @@ static json_t *schema_of(builder *b, const field *f) {
     case FIELD_WORDS:
         return json_pack("{s:[s,s], s:{s:o}, s:b}", "type", "array", "null", "items", "enum",
                          strings(b, f->words), "uniqueItems", 1);
+    case FIELD_LABELS:
+        return json_pack("{s:[s,s], s:{s:s, s:I}}", "type", "array", "null", "items", "type", "string",
+                         "maxLength", (json_int_t)f->most);
     case FIELD_VIEW:
         return reference("View");
     case FIELD_TENSOR:

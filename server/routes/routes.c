@@ -1,8 +1,12 @@
 #include "server/routes/routes.h"
 
+#include <stdio.h>
 #include <string.h>
 
+/* Of several patterns that a path has, the first one counts, with all of its methods. */
 static const http_route table[] = {
+    {"GET", "/", MEDIA_OWN, handle_page, NULL},
+    {"GET", "/assets/{}", MEDIA_OWN, handle_asset, NULL},
     {"POST", "/attend", MEDIA_TENSORS, NULL, &attend_work},
     {"POST", "/attend/{}", MEDIA_TENSORS, NULL, &attend_work},
     {"GET", "/models", MEDIA_JSON, handle_models, NULL},
@@ -10,6 +14,10 @@ static const http_route table[] = {
     {"GET", "/healthz", MEDIA_JSON, handle_healthz, NULL},
     {"GET", "/readyz", MEDIA_JSON, handle_readyz, NULL},
     {"GET", "/openapi.json", MEDIA_JSON, handle_openapi, NULL},
+    {"GET", "/results/{}.json", MEDIA_OWN, NULL, &result_json_work},
+    {"GET", "/results/{}/heatmap.png", MEDIA_PICTURE, NULL, &result_picture_work},
+    {"GET", "/results/{}", MEDIA_OWN, handle_result_page, NULL},
+    {"DELETE", "/results/{}", MEDIA_OWN, handle_result_delete, NULL},
     {"GET", "/v2", MEDIA_OWN, handle_oip_server, NULL},
     {"GET", "/v2/", MEDIA_OWN, handle_oip_server, NULL},
     {"GET", "/v2/health/live", MEDIA_OWN, handle_oip_live, NULL},
@@ -22,8 +30,8 @@ static const http_route table[] = {
     {"POST", "/v2/models/{}/versions/1/infer", MEDIA_OWN, NULL, &oip_work},
 };
 
-/* Does the path have this pattern? A {} in it stands for one segment that is not empty, which goes into
- * `argument`. */
+/* Does the path have this pattern? A {} in it stands for a text without a slash that is not empty, which goes
+ * into `argument`. */
 static bool matches(const char *pattern, const char *path, char argument[HTTP_SEGMENT_SIZE]) {
     const char *const hole = strstr(pattern, "{}");
     const size_t before = hole == NULL ? strlen(pattern) : (size_t)(hole - pattern);
@@ -32,25 +40,38 @@ static bool matches(const char *pattern, const char *path, char argument[HTTP_SE
         return strcmp(pattern, path) == 0;
     if (strncmp(pattern, path, before) != 0)
         return false;
-    const size_t length = strcspn(path + before, "/");
-    if (length == 0 || strcmp(path + before + length, hole + 2) != 0)
+    const char *const after = hole + 2, *const text = path + before;
+    const size_t segment = strcspn(text, "/"), ending = strcspn(after, "/");
+    if (segment <= ending || strcmp(text + segment - ending, after) != 0)
         return false;
-    const size_t kept = length < HTTP_SEGMENT_SIZE ? length : HTTP_SEGMENT_SIZE - 1;
-    memcpy(argument, path + before, kept);
+    const size_t length = segment - ending,
+                 kept = length < HTTP_SEGMENT_SIZE ? length : HTTP_SEGMENT_SIZE - 1;
+    memcpy(argument, text, kept);
     argument[kept] = '\0';
     return true;
 }
 
+/* Adds a method to a list of them. */
+static void allow(char allowed[HTTP_ALLOW_SIZE], const char *method, bool get) {
+    const size_t length = strlen(allowed);
+    snprintf(allowed + length, HTTP_ALLOW_SIZE - length, "%s%s%s", length == 0 ? "" : ", ", method,
+             get ? ", HEAD" : "");
+}
+
 const http_route *route_find(const char *method, const char *path, char argument[HTTP_SEGMENT_SIZE],
-                             const char **allowed) {
-    *allowed = NULL;
+                             char allowed[HTTP_ALLOW_SIZE]) {
+    const char *pattern = NULL;
+    *allowed = '\0';
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (!matches(table[i].path, path, argument))
+        if (pattern == NULL ? !matches(table[i].path, path, argument) : strcmp(table[i].path, pattern) != 0)
             continue;
         const bool get = strcmp(table[i].method, "GET") == 0;
-        if (strcmp(table[i].method, method) == 0 || (get && strcmp(method, "HEAD") == 0))
+        pattern = table[i].path;
+        if (strcmp(table[i].method, method) == 0 || (get && strcmp(method, "HEAD") == 0)) {
+            *allowed = '\0';
             return &table[i];
-        *allowed = get ? "GET, HEAD" : table[i].method;
+        }
+        allow(allowed, table[i].method, get);
     }
     return NULL;
 }

@@ -6,11 +6,11 @@
 
 #include <jansson.h>
 
-/* Finds the route of `method` and `path`. NULL if there is none: then *allowed names the methods of that
- * path, or is NULL if no route has the path. `argument` is set to the segment that {} stands for, cut to the
- * room that there is, or to "". */
+/* Finds the route of `method` and `path`. NULL if there is none: then `allowed` is set to the methods of that
+ * path, or to "" if no route has the path. `argument` is set to the text that {} stands for, cut to the room
+ * that there is, or to "". */
 const http_route *route_find(const char *method, const char *path, char argument[HTTP_SEGMENT_SIZE],
-                             const char **allowed);
+                             char allowed[HTTP_ALLOW_SIZE]);
 
 extern const http_work attend_work; /* attend.c: POST /attend, POST /attend/{model} */
 extern const http_work oip_work;    /* oip.c: POST /v2/models/{name}/infer */
@@ -21,6 +21,15 @@ void handle_healthz(http_exchange *x); /* health.c: GET /healthz */
 void handle_readyz(http_exchange *x);  /* health.c: GET /readyz */
 void handle_openapi(http_exchange *x); /* openapi.c: GET /openapi.json */
 
+void handle_page(http_exchange *x);        /* explorer.c: GET / */
+void handle_asset(http_exchange *x);       /* explorer.c: GET /assets/{name} */
+void handle_result_page(http_exchange *x); /* explorer.c: GET /results/{id} */
+
+extern const http_work result_json_work;    /* results.c: GET /results/{id}.json */
+extern const http_work result_picture_work; /* results.c: GET /results/{id}/heatmap.png */
+
+void handle_result_delete(http_exchange *x); /* results.c: DELETE /results/{id} */
+
 void handle_oip_live(http_exchange *x);        /* oip.c: GET /v2/health/live */
 void handle_oip_ready(http_exchange *x);       /* oip.c: GET /v2/health/ready */
 void handle_oip_server(http_exchange *x);      /* oip.c: GET /v2 */
@@ -29,6 +38,13 @@ void handle_oip_model_ready(http_exchange *x); /* oip.c: GET /v2/models/{name}/r
 
 /* models.c: the answer is this document, whose reference is taken over; NULL means that memory ran out. */
 void answer_document(http_exchange *x, json_t *document);
+
+/* results.c: what every answer under /results/ has: no cache and no other site may learn of its path. */
+extern const http_header result_headers[];
+bool is_result_path(const char *path);
+
+/* results.c: the answer is 404, there is no such result. */
+void answer_no_result(http_exchange *x);
 
 /* The answer is 404: no model is called `name`; the sentence lists those that are. `path` is where the name
  * stood, or "". */

@@ -266,19 +266,44 @@ problem_code json_read_base64(json_reader *r, const field *f, request_tensor *t)
 
 /* ---- Writing ---- */
 
-bool json_write_base64(wire_buffer *out, const attend_result *result) {
+static bool write_object(wire_buffer *out, const size_t *shape, size_t rank, const char *dtype,
+                         size_t element_bytes, const void *data) {
     char head[SHAPE_MAX_RANK * 22 + 64];
     size_t bytes, text, room;
-    if (!attn_multiply_all(result->shape, result->rank, &bytes) ||
-        !attn_multiply(bytes, sizeof(float), &bytes) || !base64_encoded_length(bytes, &text) ||
-        !attn_add(text, sizeof head, &room) || !wire_buffer_reserve(out, room))
+    if (!attn_multiply_all(shape, rank, &bytes) || !attn_multiply(bytes, element_bytes, &bytes) ||
+        !base64_encoded_length(bytes, &text) || !attn_add(text, sizeof head, &room) ||
+        !wire_buffer_reserve(out, room))
         return false;
-    const int length =
-        snprintf(head, sizeof head, "{\"shape\":%s,\"dtype\":\"%s\",\"data\":\"",
-                 shape_show(result->shape, result->rank).text, result->is_int32 ? "int32" : "float32");
+    const int length = snprintf(head, sizeof head, "{\"shape\":%s,\"dtype\":\"%s\",\"data\":\"",
+                                shape_show(shape, rank).text, dtype);
     if (!wire_buffer_append(out, head, (size_t)length))
         return false;
-    base64_encode(result->data, bytes, out->bytes + out->length);
+    base64_encode(data, bytes, out->bytes + out->length);
     out->length += text;
     return wire_buffer_append(out, "\"}", 2);
+}
+
+bool json_write_base64(wire_buffer *out, const attend_result *result) {
+    return write_object(out, result->shape, result->rank, result->is_int32 ? "int32" : "float32",
+                        sizeof(float), result->data);
+}
+
+/* Booleans were decoded to 0 and minus infinity. */
+static bool write_booleans(wire_buffer *out, const request_tensor *t) {
+    size_t count;
+    if (!attn_multiply_all(t->shape, t->rank, &count))
+        return false;
+    bool *bytes = attn_arena_array(out->arena, count, sizeof *bytes);
+    if (bytes == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = t->data[i] != 0;
+    const bool written = write_object(out, t->shape, t->rank, "bool", sizeof *bytes, bytes);
+    attn_arena_release(out->arena, bytes);
+    return written;
+}
+
+bool json_write_base64_request(wire_buffer *out, const request_tensor *t) {
+    return t->boolean ? write_booleans(out, t)
+                      : write_object(out, t->shape, t->rank, "float32", sizeof(float), t->data);
 }

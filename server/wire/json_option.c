@@ -1,6 +1,7 @@
 #include "server/wire/json_option.h"
 
 #include "server/request.h"
+#include "server/wire/buffer.h"
 #include "server/wire/json_number.h"
 
 #include <stdio.h>
@@ -37,28 +38,34 @@ static problem_code read_switch(json_reader *r, const char *path, request_switch
     return code;
 }
 
-static problem_code read_string(json_reader *r, const field *f, const char *path, char **value) {
-    const size_t most = f->most;
-    size_t length;
+/* Reads a string of at most `most` bytes into `text` [most + 1], and puts a NUL behind it. */
+static problem_code read_text(json_reader *r, const char *path, char *text, size_t most, size_t *length) {
     const json_kind kind = json_look(r);
+    const char *const where = r->at;
     if (kind != JSON_STRING)
         return fail_kind(r, path, kind, "a string");
-    char *text = attn_arena_alloc(r->arena, most + 1);
-    if (text == NULL)
-        return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-    const char *const where = r->at;
-    const problem_code code = json_read_string(r, text, most, &length);
+    const problem_code code = json_read_string(r, text, most, length);
     if (code != PROBLEM_NONE)
         return code;
-    if (length > most)
+    if (*length > most)
         return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is %zu bytes long, expected at most %zu", path,
-                         length, most);
-    if (memchr(text, '\0', length) != NULL)
+                         *length, most);
+    if (memchr(text, '\0', *length) != NULL)
         return json_fail(r, where, PROBLEM_BAD_VALUE,
                          "%s holds the character \\u0000, expected a string without it", path);
-    text[length] = '\0';
-    *value = text;
+    text[*length] = '\0';
     return PROBLEM_NONE;
+}
+
+static problem_code read_string(json_reader *r, const field *f, const char *path, char **value) {
+    size_t length;
+    char *text = attn_arena_alloc(r->arena, f->most + 1);
+    if (text == NULL)
+        return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
+    const problem_code code = read_text(r, path, text, f->most, &length);
+    if (code == PROBLEM_NONE)
+        *value = text;
+    return code;
 }
 
 /* ---- Whole numbers ---- */
@@ -190,6 +197,32 @@ static problem_code read_wholes(json_reader *r, const field *f, const char *path
     return code;
 }
 
+/* ---- Labels ---- */
+
+static problem_code read_label(list_reader *list, size_t index, const char *path) {
+    json_reader *const r = list->r;
+    const size_t most = list->f->most;
+    wire_buffer *const text = list->member;
+    size_t length;
+    (void)index;
+    if (!wire_buffer_reserve(text, most + 1))
+        return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
+    const problem_code code = read_text(r, path, text->bytes + text->length, most, &length);
+    if (code == PROBLEM_NONE)
+        text->length += length + 1;
+    return code;
+}
+
+static problem_code read_labels(json_reader *r, const field *f, const char *path, request_labels *labels) {
+    wire_buffer text = {.arena = r->arena};
+    list_reader list = {r, f, &text, 0, read_label};
+    const problem_code code = read_list(&list, path, "a list of strings", &labels->count);
+    labels->present = code == PROBLEM_NONE;
+    labels->text = text.bytes;
+    labels->length = text.length;
+    return code;
+}
+
 /* ---- Words ---- */
 
 /* "max, mean or sum" */
@@ -266,6 +299,8 @@ problem_code json_read_option(json_reader *r, const field *f, const char *path, 
         return code;
     case FIELD_WORDS:
         return read_list(&words, path, "a list of names", &count);
+    case FIELD_LABELS:
+        return read_labels(r, f, path, member);
     case FIELD_VIEW:
     case FIELD_TENSOR:
     case FIELD_MASK:

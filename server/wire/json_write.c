@@ -108,9 +108,7 @@ static size_t object_name(const char *name) {
     return dot == NULL ? 0 : (size_t)(dot - name);
 }
 
-/* Appends ,"name":[...] for each result (or an object, in base64), and one object for neighbours with a name
- * before the dot. */
-static bool append_results(wire_buffer *out, const attend_result *results, size_t count, bool base64) {
+bool json_write_results(wire_buffer *out, const attend_result *results, size_t count, bool base64) {
     size_t open = 0; /* length of the name of the object that is open */
     for (size_t i = 0; i < count; i++) {
         const char *name = results[i].name;
@@ -137,6 +135,11 @@ static bool append_seed(wire_buffer *out, const attend_call *call) {
     return !call->input.training || append_text(out, text);
 }
 
+static bool append_result_url(wire_buffer *out, const attend_call *call) {
+    return *call->result_url == '\0' ||
+           (append_text(out, ",\"result_url\":") && json_write_string(out, call->result_url));
+}
+
 static bool append_warnings(wire_buffer *out, const attend_call *call) {
     for (size_t i = 0; i < call->warning_count; i++)
         if (!append_text(out, i == 0 ? ",\"warnings\":[" : ",") || !json_write_string(out, call->warnings[i]))
@@ -150,8 +153,8 @@ bool json_write_answer(const attend_request *request, const attend_call *call, w
     if (request->id != NULL && (!append_text(out, ",\"id\":") || !json_write_string(out, request->id)))
         return false;
     const bool base64 = request->encoding == 1 + TENSORS_AS_BASE64;
-    return append_results(out, call->results, call->result_count, base64) && append_seed(out, call) &&
-           append_warnings(out, call) && append_text(out, "}");
+    return json_write_results(out, call->results, call->result_count, base64) && append_seed(out, call) &&
+           append_result_url(out, call) && append_warnings(out, call) && append_text(out, "}");
 }
 
 bool json_write_problem(const problem *p, wire_buffer *out) {

@@ -37,13 +37,20 @@ static size_t list_parameters(const char *names[OIP_NAMES_MAX], const field *fie
     return count;
 }
 
-/* Reads a string that holds the JSON text of an object; so far `view` is the only such option. */
+/* Must the option be a string that holds JSON, because a parameter can be neither an object nor a list? */
+static bool is_text(const field *f) {
+    return f->type == FIELD_VIEW || f->type == FIELD_LABELS;
+}
+
+/* Reads such a string. */
 static problem_code read_text(oip_reader *o, const field *f, const char *path, void *member) {
     json_reader *const r = &o->r;
     char none[1];
     size_t length;
     if (json_look(r) != JSON_STRING)
-        return oip_fail_kind(r, path, "a string that holds a JSON object");
+        return oip_fail_kind(r, path,
+                             f->type == FIELD_VIEW ? "a string that holds a JSON object"
+                                                   : "a string that holds a JSON list of strings");
     const char *const where = r->at;
     if (json_read_string(r, none, 0, &length) != PROBLEM_NONE)
         return oip_locate(r, path);
@@ -114,7 +121,7 @@ static problem_code read_parameters(oip_reader *o, const char *place) {
             return code;
         if (key < OWN_PARAMETERS)
             code = read_own_parameter(o, key, path);
-        else if (fields[key]->type == FIELD_VIEW)
+        else if (is_text(fields[key]))
             code = read_text(o, fields[key], path, (char *)o->request + fields[key]->offset);
         else
             code = json_read_option(&o->r, fields[key], path, (char *)o->request + fields[key]->offset);

@@ -37,6 +37,7 @@ static bool append_metadata(const attend_request *request, const attend_call *ca
     return append_text(out, "{\"__metadata__\":{\"model\":") && json_write_string(out, call->model->name) &&
            (request->id == NULL || append_member(out, "id", request->id)) &&
            (!call->input.training || append_member(out, "seed", seed)) &&
+           (*call->result_url == '\0' || append_member(out, "result_url", call->result_url)) &&
            (call->warning_count == 0 || append_warnings(out, call)) && append_text(out, "}");
 }
 

@@ -6,6 +6,7 @@ import socket
 import attend
 import numpy as np
 import pytest
+import requests
 from conftest import LAYERS
 from oracle import attention
 
@@ -279,3 +280,20 @@ def test_connection_is_used_again(url, wire, rng):
         mha(draw(rng, 1, 2, 24))
     (pool,) = mha.client.session.get_adapter(url).poolmanager.pools._container.values()
     assert (pool.num_requests, pool.num_connections) == (5, 1)
+
+
+def test_keeping(url, wire, rng):
+    """The same numbers, and an address where a browser finds them."""
+    query = rng.standard_normal((2, 3, 24)).astype(np.float32)
+    mha = attend.MultiHeadAttention(url, "plain", wire=wire)
+    plain = mha(query)
+    assert mha.result_url is None
+    assert np.array_equal(mha(query, keep=True, query_labels=("a", "b\u00e9", '"'), key_labels=list("xyz")), plain)
+    document = requests.get(mha.result_url + ".json", timeout=60).json()
+    assert document["query_labels"] == ["a", "b\u00e9", '"'] and document["key_labels"] == list("xyz")
+    assert mha.client.attend("plain", query=query, keep=True).result_url.startswith(f"{url}/results/")
+    mha(query)
+    assert mha.result_url is None
+    with pytest.raises(attend.AttendError) as refusal:
+        mha(query, query_labels=["a"])
+    assert refusal.value.path == "query_labels"

@@ -10,6 +10,7 @@ import sys
 import attend
 import numpy as np
 import pytest
+import requests
 from attend_server import ROOT, AttendServer
 from commands import command
 from conftest import LAYERS
@@ -213,6 +214,58 @@ def test_viz_same_request_same_bytes(url, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def browser(tmp_path, monkeypatch, code=0):
+    """A browser that writes down what it is asked to show."""
+    program, asked = tmp_path / "browser", tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >>"{asked}"\nexit {code}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{program} %s")
+    return asked
+
+
+def kept(url, text):
+    """The result that a command said was kept, from its first line on stdout that names one."""
+    address = re.search(r"^(http://\S+/results/[a-z2-7]{32}): the weights of model (\S+) ", text, re.MULTILINE)
+    assert address[1].startswith(url)
+    return address[1], requests.get(address[1] + ".json", timeout=60).json()
+
+
+def test_viz_open(url, tmp_path, monkeypatch):
+    asked = browser(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    address, document = kept(url, run_alone(url, "viz", "--open", "--causal"))
+    assert asked.read_text() == address + "\n"
+    words = "the quick brown fox jumps over the lazy dog".split()
+    assert document["query_labels"] == document["key_labels"] == words
+    assert document["request"]["is_causal"] and document["attn_weights"]["shape"] == [1, 8, 9, 9]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["asked", "browser"]  # no picture
+
+
+def test_viz_open_and_draw(url, tmp_path, monkeypatch):
+    browser(tmp_path, monkeypatch)
+    labels = [["a", "b", "c"], ["d", "\u00e9", "f"]]
+    body = {"query": np.ones((2, 3, 24)).tolist(), "labels": labels, "model": "plain"}
+    (tmp_path / "r.json").write_text(json.dumps(body))
+    options = ("--open", "--input", tmp_path / "r.json", "--batch", 1, "--out", tmp_path / "a.png")
+    text = run_alone(url, "viz", *options)
+    address, document = kept(url, text)
+    assert document["query_labels"] == document["key_labels"] == labels[1] and document["model"] == "plain"
+    assert png_size(tmp_path / "a.png")[0] > 100
+
+
+def test_viz_open_without_a_browser(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    code, text, errors = command(url, "viz", "--open", "--shape", "3,512")
+    assert code == 0 and kept(url, text)[1]["attn_weights"]["shape"] == [8, 3, 3]
+    assert "no browser could be opened" in errors
+
+
+def test_viz_open_says_what_is_wrong(url, tmp_path, monkeypatch):
+    asked = browser(tmp_path, monkeypatch)
+    assert "query_labels has 2 strings" in run(url, "viz", "--open", "--shape", "3,512", "--labels", "a b", expect=1)
+    assert not asked.exists()
+
+
 def test_viz_says_what_is_wrong(url, tmp_path):
     out = ("--out", tmp_path / "a.png")
     assert "there is no head 8" in run(url, "viz", *out, "--heads", "8", expect=1)
@@ -248,6 +301,7 @@ def curl(url, name, *arguments):
             "causal.sh",
             r"causal: all weight on later tokens together is 0, and the answers .* are the same, byte for byte",
         ),
+        ("keep.sh", r"keep: the attention of 9 words is kept for 3600 seconds, and its picture has \d{4,} bytes"),
         ("weights.sh", r"weights: \[8, 6, 6\] came back, and every row sums to 1 within \d\.\de-0[678]"),
     ],
 )
@@ -285,7 +339,7 @@ def test_curl_minilm_request(tmp_path, rng):
     assert first == (labels[0][0], labels[0][best], f"{want[0, 8, 0, best]:.3f}")
 
 
-@pytest.mark.parametrize("name", ["self-attention.sh", "weights.sh", "causal.sh", "minilm.sh", "patterns.sh"])
+@pytest.mark.parametrize("name", ["self-attention.sh", "weights.sh", "causal.sh", "minilm.sh", "patterns.sh", "keep.sh"])
 def test_curl_scripts_fail_loudly(name):
     """Against a service without the right model they print the service's sentence and fail."""
     with AttendServer("--model", "init:embed_dim=16,num_heads=2") as server:

@@ -105,7 +105,7 @@ Test(json_read, sentences) {
         {"{\"a\":1}",
          "there is no field \"a\"; the fields are model, id, query, key, value, attn_mask, "
          "key_padding_mask, is_causal, query_offset, key_offset, need_weights, average_attn_weights, return, "
-         "view, head_output, omit_extra, training, seed, encoding"},
+         "view, head_output, omit_extra, training, seed, keep, query_labels, key_labels, encoding"},
         {"{\"view\":{\"a\":1}}", "there is no part of view \"a\"; the parts of view are batch, heads, rows, "
                                  "cols, size, pool, top_k"},
         {"{\"seed\":\"x\"}", "seed is a string, expected a whole number from 0 to 9007199254740991"},
@@ -175,7 +175,7 @@ Test(json_read, every_field) {
         "\"q\",\"lse\"], \"head_output\":[[8]], \"omit_extra\":true, \"training\":true, "
         "\"seed\":9007199254740991, \"view\":{\"batch\":[1],\"heads\":[2,0,1],\"rows\":[0,3],"
         "\"cols\":[4,5],\"size\":[6,7],\"pool\":\"mean\",\"top_k\":8},"
-        "\"encoding\":\"base64\"}";
+        "\"encoding\":\"base64\", \"keep\":true, \"query_labels\":[\"a\",\"b\"], \"key_labels\":[]}";
     cr_assert_eq(read_text(text), PROBLEM_NONE, "%s", trouble.text);
     cr_expect_str_eq(request.id, "\xc3\xa9\xf0\x9f\x98\x80\n");
     cr_expect_str_eq(request.model, "demo");
@@ -186,7 +186,9 @@ Test(json_read, every_field) {
     check_tensor(&request.key_padding_mask, 1, (size_t[]){2}, (float[]){-INFINITY, 0});
     cr_expect(!request.attn_mask.boolean && request.key_padding_mask.boolean && !request.query.boolean);
     cr_expect(request.need_weights && request.average_attn_weights);
-    cr_expect(request.omit_extra && request.training && request.is_causal == SWITCH_ON);
+    cr_expect(request.omit_extra && request.training && request.is_causal == SWITCH_ON && request.keep);
+    cr_expect(request.query_labels.count == 2 && memcmp(request.query_labels.text, "a\0b", 4) == 0);
+    cr_expect_eq(request.key_labels.count, 0);
     check_whole(&request.query_offset, 7);
     check_whole(&request.key_offset, 2147483647);
     check_whole(&request.seed, 9007199254740991);

@@ -159,7 +159,8 @@ Test(safetensors_wire, spaces_and_empty_tensors) {
 #define DTYPES "expected F64, F32, F16, BF16 or BOOL"
 #define FIELDS                                                                                               \
     "the fields there are model, id, is_causal, query_offset, key_offset, need_weights, "                    \
-    "average_attn_weights, return, view, omit_extra, training, seed, encoding, format"
+    "average_attn_weights, return, view, omit_extra, training, seed, keep, query_labels, key_labels, "       \
+    "encoding, format"
 #define TENSORS "the names are __metadata__, query, key, value, attn_mask, key_padding_mask, head_output"
 
 /* A dollar stands in the header before the byte whose offset is told; without one, it is the byte `at` of the

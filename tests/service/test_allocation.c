@@ -17,6 +17,8 @@
 
 #define SMALL "small=init:embed_dim=8,num_heads=2,seed=5,precision=int8"
 
+#define KEPT "*" /* stands for the path of the result that the step before has kept */
+
 typedef struct {
     const char *path, *body;
     long status;
@@ -35,20 +37,34 @@ static const step steps[] = {
      200},
     {"/attend", "{\"query\":[[1,2,3,4,5,6,7,8]],\"need_weights\":true,\"view\":{\"size\":[1,1]}}", 200},
     {"/attend", "{\"head_output\":[[[1,2,3,4]],[[5,6,7,8]]]}", 200},
+    {"/attend",
+     "{\"query\":[[1,2,3,4,5,6,7,8]],\"keep\":true,\"query_labels\":[\"a\"],\"view\":{\"rows\":[0,1]}}", 200},
+    {KEPT "", NULL, 200},
+    {KEPT ".json", NULL, 200},
+    {KEPT "/heatmap.png?head=mean", NULL, 200},
 };
 enum { STEPS = sizeof steps / sizeof steps[0] };
 
 /* Runs all steps; returns how many got 507 instead of their answer. Whatever else comes is a failed test. */
 static int run_steps(const server *s, int failing) {
     int refused = 0;
+    char kept[100] = "", path[150];
     for (int i = 0; i < STEPS; i++) {
-        answer a = http_request(s, steps[i].path, steps[i].body, NULL);
+        const bool of_kept = strncmp(steps[i].path, KEPT, strlen(KEPT)) == 0;
+        if (of_kept && *kept == '\0')
+            continue; /* its step was refused */
+        snprintf(path, sizeof path, "%s%s", of_kept ? kept : "",
+                 steps[i].path + (of_kept ? strlen(KEPT) : 0));
+        answer a = http_request(s, path, steps[i].body, NULL);
         /* The one failure that is not answered: there is no memory to know the connection by. */
         const bool closed = a.status == 0, out_of_memory = a.status == 507;
         cr_assert(a.status == steps[i].status || out_of_memory || closed, "allocation %d, step %d: %ld %s",
                   failing, i, a.status, a.body);
         cr_assert(!out_of_memory || strstr(a.body, "out_of_memory") != NULL, "%s", a.body);
         refused += out_of_memory || closed;
+        const char *found = a.body == NULL ? NULL : strstr(a.body, "\"result_url\":\"");
+        if (found != NULL && !of_kept)
+            snprintf(kept, sizeof kept, "%.*s", (int)strcspn(found + 14, "\""), found + 14);
         answer_free(&a);
     }
     return refused;

@@ -17,7 +17,7 @@ from .patterns import Patterns
 from .shards import merge
 from .wire import TopK
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "Answer",
     "AttendError",

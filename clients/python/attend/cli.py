@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import webbrowser
 
 import numpy as np
 
@@ -384,20 +385,50 @@ def _add_viz(commands) -> None:
     parser.add_argument("--dpi", type=_whole(30, 1200), default=150, help="pixels per inch")
     parser.add_argument(
         "--out",
-        default="attention_viz.png",
         metavar="FILE",
-        help=".png, .svg or .pdf; a PNG if it has no ending",
+        help=".png, .svg or .pdf, a PNG if it has no ending; attention_viz.png if not given",
+    )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        help="let the service keep the result, and open a browser on it (BROWSER says which); no picture then, unless "
+        "--out is given too",
     )
 
 
 def _viz(options) -> int:
+    draws = bool(options.out) or not options.open
+    if draws:
+        options.out = options.out or "attention_viz.png"
+        viz = _drawing()
+        inputs.check_writable(options.out)
+    request = _viz_request(options)
+    if options.open:
+        _keep(request, options)
+    if draws:
+        request.set("need_weights", True)
+        if request.fields.get("average_attn_weights"):
+            request.set("average_attn_weights", False)
+        request.set("view", None)  # the maps are drawn whole
+    answer = _send(options, request)
+    _show_warnings(answer)
+    if draws:
+        _draw(viz, request, answer, options)
+    return _open(answer, request) if options.open else 0
+
+
+def _drawing():
+    """The module that draws."""
     try:
         from . import viz
     except ImportError as error:
         raise inputs.InputError(
             f"the pictures need matplotlib ({error}): pip install 'attend-client[viz]'"
         ) from error
-    inputs.check_writable(options.out)
+    return viz
+
+
+def _viz_request(options) -> inputs.Request:
     request = _request(
         options,
         lambda info: inputs.demo_request(
@@ -407,14 +438,12 @@ def _viz(options) -> int:
     )
     if "head_output" in request.fields:
         raise inputs.InputError(f"{options.input} has a head_output, and so there are no weights to draw")
-    request.set("need_weights", True)
-    if request.fields.get("average_attn_weights"):
-        request.set("average_attn_weights", False)
-    request.set("view", None)  # the maps are drawn whole
-    answer = _send(options, request)
+    return request
+
+
+def _draw(viz, request: inputs.Request, answer: Answer, options) -> None:
     if request.problem:
         raise inputs.InputError(f"the service took the request, but it cannot be drawn: {request.problem}")
-    _show_warnings(answer)
     _set_labels(request, options)
     drawn = viz.draw(
         request,
@@ -440,6 +469,24 @@ def _viz(options) -> int:
         f"{options.out}: {drawn.width} x {drawn.height} pixels, "
         f"weights {shape} of model {answer.model} ({request.source})"
     )
+
+
+def _keep(request: inputs.Request, options) -> None:
+    """Asks for the result to be kept, with the labels of the batch element that is to be shown: there is one list for
+    all of them."""
+    request.set("keep", True)
+    _set_labels(request, options)
+    for name in ("query_labels", "key_labels"):
+        labels = getattr(request, name)
+        if labels is not None and 0 <= options.batch < len(labels):
+            request.set(name, labels[options.batch])
+
+
+def _open(answer: Answer, request: inputs.Request) -> int:
+    print(f"{answer.result_url}: the weights of model {answer.model} ({request.source}), kept for a while")
+    sys.stdout.flush()  # before a browser in this terminal
+    if not webbrowser.open(answer.result_url):
+        print("attend: no browser could be opened; the address above is good in any", file=sys.stderr)
     return 0
 
 

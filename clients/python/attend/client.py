@@ -64,6 +64,7 @@ class Answer:
     seed: Optional[int] = None  # of the dropout, in training
     # What `return` asked for, by name: arrays; `scores` may be TopK, `stats` is a dict of arrays.
     more: dict = dataclasses.field(default_factory=dict)
+    result_url: Optional[str] = None  # with keep: where a browser finds the result for a while
 
 
 def parse_server_timing(header: str) -> tuple:
@@ -172,6 +173,7 @@ class Client:
             kernels=descriptions.get("compute"),
             server=response.headers.get("Server"),
             size=len(response.content),
+            result_url=self.url + answer["result_url"] if "result_url" in answer else None,
         )
 
     def models(self) -> dict:

@@ -142,8 +142,11 @@ def _load_json(path: Path) -> tuple:
         request.problem = f"{path} is not a JSON object"
         return request, {}
     labels = {name: values.pop(name) for name in _LABELS if name in values}
-    if labels:  # ours, not the service's
+    # The service takes one list for all batch elements; what else there may be is ours.
+    if "labels" in labels or not all(map(_is_strings, labels.values())):
         request.body = None
+    else:
+        values.update(labels)
     try:
         request.fields = _fields(values, path)
     except InputError as error:

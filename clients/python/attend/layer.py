@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 import requests
@@ -51,6 +51,7 @@ class MultiHeadAttention:
     ):
         self.client = Client(url, timeout, session, wire=wire)
         self._model, self._info = model, None
+        self.result_url: Optional[str] = None  # of the last call, if it was one with keep
 
     @property
     def info(self) -> dict:
@@ -102,6 +103,9 @@ class MultiHeadAttention:
         omit_extra: bool = False,
         training: bool = False,
         seed: Optional[int] = None,
+        keep: bool = False,
+        query_labels: Optional[Sequence[str]] = None,
+        key_labels: Optional[Sequence[str]] = None,
     ):
         """The output; (output, weights) with need_weights; and a dict of more results as the last of the tuple with
         return_.
@@ -119,6 +123,8 @@ class MultiHeadAttention:
         "size", "pool", "top_k"}; with top_k they are TopK(values, indices).
         head_output [B, H, L, D]: instead of query, key and value; only the output projection is applied to it.
         omit_extra: leave out the layer's own keys and sinks. training, seed: apply the layer's dropout.
+        keep: the service keeps the result for a browser, under self.result_url; the labels are names for its queries
+        [L] and keys [S]. What is computed stays the same.
 
         Any floating type is sent as float32. What comes back is float32 of the query's kind: a torch tensor on
         its device for a torch tensor, else a numpy array. Raises AttendError with the service's sentence."""
@@ -127,6 +133,7 @@ class MultiHeadAttention:
             average_attn_weights=average_attn_weights,
             omit_extra=omit_extra,
             training=training,
+            keep=keep,
         )
         if is_causal is not None:
             _check_switches(is_causal=is_causal)
@@ -155,8 +162,12 @@ class MultiHeadAttention:
             omit_extra=True if omit_extra else None,
             training=True if training else None,
             seed=_whole("seed", seed),
+            keep=True if keep else None,
+            query_labels=query_labels,
+            key_labels=key_labels,
             **{"return": names or None},
         )
+        self.result_url = answer.result_url
         for sentence in answer.warnings:
             warnings.warn(sentence, AttendWarning, stacklevel=2)
         shapes = _Shapes(self, sent, view, average_attn_weights, omit_extra)

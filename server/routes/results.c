@@ -1,0 +1,88 @@
+/* results.c: what is kept, under /results/{id}: as JSON, as a picture, and its end. The page is in
+ * explorer.c. */
+#include "server/results.h"
+
+#include "server/routes/compute.h"
+#include "server/routes/routes.h"
+#include "server/wire/json_kept.h"
+#include "server/wire/picture_map.h"
+#include "server/wire/png.h"
+
+#include <string.h>
+
+const http_header result_headers[] = {
+    {"Cache-Control", "private, no-store"},
+    {"Referrer-Policy", "no-referrer"},
+    {"X-Content-Type-Options", "nosniff"},
+    {NULL, NULL},
+};
+
+bool is_result_path(const char *path) {
+    return strncmp(path, RESULTS_PATH, strlen(RESULTS_PATH)) == 0;
+}
+
+void answer_no_result(http_exchange *x) {
+    problem p;
+    problem_set(
+        &p, PROBLEM_NOT_FOUND,
+        "no result is kept under this path: it may have expired (--results-ttl), made room for newer ones "
+        "(--results-memory), or been deleted");
+    http_answer_problem(x, &p);
+}
+
+static bool write_json(computation *c, const results_taken *taken) {
+    c->x->media_type = NULL;
+    return json_write_kept(taken, &c->x->answer);
+}
+
+static bool write_picture(computation *c, const results_taken *taken) {
+    http_exchange *x = c->x;
+    attend_call shown;
+    problem p;
+    if (picture_map_show(&x->picture, &taken->kept->request, &taken->kept->call, x->arena, &shown, &p) !=
+        PROBLEM_NONE) {
+        compute_fail(c, &p);
+        return false;
+    }
+    c->request.picture = &x->picture;
+    x->media_type = FORMAT_PNG;
+    return png_write_picture(&x->picture, &shown, &x->answer);
+}
+
+/* What is taken is given back when its answer has been written; nothing of the answer leads into it. There is
+ * nothing to compute, so all is done while it is prepared. */
+static bool answer_kept(http_exchange *x, bool (*write)(computation *c, const results_taken *taken)) {
+    computation *c = compute_new(x);
+    if (c == NULL)
+        return false;
+    const results_taken taken = results_take(x->service->results, x->argument);
+    if (taken.kept == NULL) {
+        answer_no_result(x);
+        return false;
+    }
+    memcpy(x->model, taken.kept->model.name, sizeof x->model);
+    x->answer = (wire_buffer){.arena = x->arena, .control = &c->control};
+    const bool written = write(c, &taken);
+    results_give_back(x->service->results, &taken);
+    if (x->status == 0)
+        compute_close(c, written);
+    return false;
+}
+
+static bool prepare_json(http_exchange *x) {
+    return answer_kept(x, write_json);
+}
+
+static bool prepare_picture(http_exchange *x) {
+    return answer_kept(x, write_picture);
+}
+
+const http_work result_json_work = {.prepare = prepare_json};
+const http_work result_picture_work = {.prepare = prepare_picture};
+
+void handle_result_delete(http_exchange *x) {
+    if (results_delete(x->service->results, x->argument))
+        x->status = 204;
+    else
+        answer_no_result(x);
+}
