@@ -1,0 +1,135 @@
+/* pass.c: the whole pass for `make bench`, as a library that Python loads: so the service's own code and its
+ * peers are timed in one process, in turns, on the same numbers. */
+#include "core/attention.h"
+#include "core/kernels/openblas.h"
+#include "server/scheduler.h"
+
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The weights of a layer, [H*D, E], [Hkv*D, E], [Hkv*D, E], [E, H*D], and its biases. */
+typedef struct {
+    size_t E, H, Hkv, D;
+    const float *weights[4], *biases[4];
+} pass_layer;
+
+typedef struct {
+    size_t B, L, S;
+    const float *query, *key, *value; /* [B, L, E], [B, S, E] */
+    int causal;                       /* with the last query at the last key's position */
+    float *output;                    /* [B, L, E] */
+} pass_call;
+
+typedef struct {
+    sched_job job;
+    const attn_layer *layer;
+    attn_job pass;
+    scheduler *pool;
+    sem_t done;
+} task;
+
+typedef struct {
+    attn_layer layer;
+    scheduler *pool; /* NULL: the calling thread computes */
+} pass;
+
+pass *pass_new(const char *kernels, const char *precision, size_t threads, const pass_layer *from);
+int pass_run(const pass *p, const pass_call *call);
+void pass_free(pass *p);
+
+static bool prepare(sched_job *job) {
+    (void)job;
+    return true;
+}
+
+static void compute(sched_job *const *jobs, size_t count) {
+    task *t = (task *)(void *)jobs[0];
+    attn_forward_batch(t->layer, &t->pass, count, sched_parallel(t->pool)); /* there is never more than one */
+}
+
+static void finish(sched_job *job) {
+    sem_post(&((task *)(void *)job)->done);
+}
+
+static const sched_parts parts = {.prepare = prepare, .compute = compute, .finish = finish};
+
+/* A layer in the kernels called `kernels`, on a pool of so many threads. NULL if that cannot be. */
+pass *pass_new(const char *kernels, const char *precision, size_t threads, const pass_layer *from) {
+    const attn_kernels *set = attn_kernels_named(kernels);
+    pass *p = calloc(1, sizeof *p);
+    if (p == NULL || set == NULL)
+        return NULL;
+    attn_precision kept = ATTN_FLOAT32;
+    while (kept < ATTN_PRECISIONS && strcmp(attn_precision_name(kept), precision) != 0)
+        kept++;
+    p->layer.config = (attn_config){.embed_dim = from->E,
+                                    .num_heads = from->H,
+                                    .num_kv_heads = from->Hkv,
+                                    .head_dim = from->D,
+                                    .kdim = from->E,
+                                    .vdim = from->E,
+                                    .bias = true,
+                                    .precision = kept};
+    p->layer.kernels = set;
+    attn_packed *const packed[] = {&p->layer.q_weight, &p->layer.k_weight, &p->layer.v_weight,
+                                   &p->layer.o_weight};
+    const size_t q = from->H * from->D, kv = from->Hkv * from->D;
+    const size_t widths[] = {q, kv, kv, from->E}, depths[] = {from->E, from->E, from->E, q};
+    for (int i = 0; i < 4; i++)
+        if (!attn_pack(packed[i], set, kept, widths[i], depths[i], from->weights[i]))
+            return NULL;
+    p->layer.q_bias = from->biases[0];
+    p->layer.k_bias = from->biases[1];
+    p->layer.v_bias = from->biases[2];
+    p->layer.o_bias = from->biases[3];
+    attn_openblas_init();
+    if (threads > 1)
+        p->pool = sched_new(threads, 1, attn_openblas_warm_up);
+    return threads > 1 && p->pool == NULL ? NULL : p;
+}
+
+/* Computes on the pool, and waits. */
+static bool run_on_pool(task *t) {
+    sem_init(&t->done, 0, 0);
+    if (!sched_submit(t->pool, &t->job))
+        return false;
+    while (sem_wait(&t->done) != 0)
+        continue;
+    return true;
+}
+
+/* 0, or 1 with a sentence on stderr. */
+int pass_run(const pass *p, const pass_call *call) {
+    const attn_input input = {.B = call->B,
+                              .L = call->L,
+                              .S = call->S,
+                              .query = call->query,
+                              .key = call->key,
+                              .value = call->value,
+                              .is_causal = call->causal != 0,
+                              .query_offset = call->causal != 0 ? call->S - call->L : 0};
+    const attn_output output = {.output = call->output};
+    task t = {.job = {.parts = &parts, .deadline = UINT64_MAX},
+              .layer = &p->layer,
+              .pass = {.input = &input, .output = &output, .work = attn_arena_new(NULL)},
+              .pool = p->pool};
+    if (t.pass.work == NULL || (p->pool != NULL && !run_on_pool(&t)))
+        return 1;
+    if (p->pool == NULL)
+        attn_forward_batch(t.layer, &t.pass, 1, NULL);
+    attn_arena_free(t.pass.work);
+    if (t.pass.status != ATTN_OK)
+        fprintf(stderr, "%s\n", t.pass.error.text);
+    return t.pass.status != ATTN_OK;
+}
+
+void pass_free(pass *p) {
+    sched_free(p->pool);
+    attn_packed_free(&p->layer.q_weight);
+    attn_packed_free(&p->layer.k_weight);
+    attn_packed_free(&p->layer.v_weight);
+    attn_packed_free(&p->layer.o_weight);
+    free(p);
+}
