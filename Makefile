@@ -165,7 +165,7 @@ tsan: $(BUILD)/python/ready | packages-lint
 test-cpus: test-neon test-no-avx
 
 NEON_CC      := aarch64-linux-gnu-gcc
-NEON_SOURCES := $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c core/kernels/softmax.c,$(wildcard core/kernels/*.c))
+NEON_SOURCES := $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
 $(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h tests/kernels/*.h) | packages-cpus
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
@@ -226,6 +226,38 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
+# ---- The page in a real browser ------------------------------------------------------------------------------------
+
+BROWSER_ENV    = BUILD=$(abspath $(BUILD)) ATTEND_SERVER=$(abspath $(BUILD)/attend-server)
+
+# package.json names exact versions, which are installed into the build directory; without a lock file, which would hold
+# the address of a registry.
+$(BUILD)/browser/ready: tests/browser/package.json $(CLIENT_FILES) | packages-browser packages-python
+	@mkdir -p $(@D)
+	@cp tests/browser/package.json $(@D)/package.json
+	cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
+	$(PYTHON) -m venv $(@D)/venv
+	$(@D)/venv/bin/pip install -q --disable-pip-version-check ./clients/python
+	@touch $@
+
+# Each file of tests starts a server and a browser of its own.
+## test-browser: the page's own tests, and clicks and keys in a real Chromium (installs it: about 400 MB)
+test-browser: $(BUILD)/browser/ready $(BUILD)/attend-server
+	@$(BROWSER_ENV) node tests/browser/with_server.mjs node --test --test-reporter=spec tests/browser/unit/*.test.mjs
+	@$(BROWSER_ENV) node --test --test-reporter=spec tests/browser/*.test.mjs
+
+## bench-page: how soon the page shows its first picture, and how smoothly a long map moves
+bench-page: $(BUILD)/browser/ready $(BUILD)/attend-server
+	@$(BROWSER_ENV) node tests/browser/bench_page.mjs
+
+## pictures: pictures of the page for the README, docs/explorer-*.png
+pictures: $(BUILD)/browser/ready $(BUILD)/attend-server
+	@$(BROWSER_ENV) node tests/browser/pictures.mjs docs
+
+.PHONY: test-browser bench-page pictures packages-browser
+packages-browser:
+	$(call need,command -v chromium && command -v node && command -v npm,chromium nodejs npm fonts-dejavu-core)
+
 # ---- Measuring, and trying all numbers ---------------------------------------------------------------------------
 
 CXX_ALL = g++ -std=c++17 -O3 -Wall -Wextra -I. -MMD -MP
@@ -281,7 +313,8 @@ $(BUILD)/libpass.so: tests/bench/pass.c $(CORE_SOURCES) $(SERVER_SOURCES)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -Wl,-Bsymbolic -o $@ $< $(BUILD)/pic/server.a $(BUILD)/pic/core.a $(LIBS_ALL)
 
-BENCH = OPENBLAS_NUM_THREADS=1 $(BUILD)/bench/bin/python tests/bench/bench.py --library $(BUILD)/libpass.so \
+# As in a service that has run for a while, freed memory is kept: none of the libraries is timed for page faults.
+BENCH = OPENBLAS_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 $(BUILD)/bench/bin/python tests/bench/bench.py --library $(BUILD)/libpass.so \
         --limits $(BUILD)/tests/bench/bench_kernels $(ARGS)
 ## bench: the whole pass next to PyTorch, ONNX Runtime and OpenVINO (installs them), at 144 shapes; writes docs/bench.txt
 bench: $(BUILD)/libpass.so $(BUILD)/tests/bench/bench_kernels $(BUILD)/bench/ready

@@ -66,7 +66,7 @@ class Editor {
 
     changed() {
         document.querySelectorAll('#examples [aria-pressed=true]').forEach((button) => button.setAttribute('aria-pressed', 'false'));
-        [this.view, this.title] = [{}, null];
+        [this.view, this.title, $('about').textContent] = [{}, null, ''];
         clearTimeout(this.timer);
         this.timer = setTimeout(() => this.check(), WAIT);
     }
@@ -157,7 +157,6 @@ class Editor {
         this.give(null);
         for (const id of FIELDS)
             $(id).value = values[id] ?? '';
-        $('about').textContent = '';
         this.changed();
     }
 

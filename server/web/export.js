@@ -1,7 +1,7 @@
 /* export.js: what is seen, as files; the request, as commands; the view, as a link. */
 
 import { curlCommand, pythonProgram } from './commands.js';
-import { make, shownLabels } from './labels.js';
+import { make } from './labels.js';
 import { shortest } from './number.js';
 import { makePage } from './page_export.js';
 import { drawingOf } from './picture.js';
@@ -94,8 +94,7 @@ async function png(state, size) {
 
 const svg = (state) => save(toSvg(drawingOf(state, 2), (canvas) => canvas.toDataURL()), 'attention.svg');
 
-const csv = (state) => save(csvOf(shown(state), shownLabels(state.result.queryLabels),
-    shownLabels(state.result.keyLabels)), 'attention.csv');
+const csv = (state) => save(csvOf(shown(state), state.result.queryLabels, state.result.keyLabels), 'attention.csv');
 
 const page = async (state) => save(await makePage(state, viewFragment(state)), 'attention.html');
 

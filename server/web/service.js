@@ -1,7 +1,7 @@
 /* service.js: all requests that the page makes. Tensors go and come as safetensors, so that every float32 is exact. */
 
 import { fromAnswer } from './result.js';
-import { readSafetensors, safetensorsParts } from './tensors.js';
+import { readSafetensors, safetensorsParts, writeSafetensors } from './tensors.js';
 
 const WHOLE_MOST = 2048 * 2048 * 8; /* cells of weights that are fetched; of more there is an overview, */
 const OVERVIEW_MOST = 1 << 22; /* which has so many cells, */
@@ -64,15 +64,13 @@ export function readTiming(header) {
 
 const isTensor = (value) => ArrayBuffer.isView(value?.data);
 
-const blobs = new WeakMap(), LARGE = 1 << 16;
+const blobs = new WeakMap(), LARGE = 1 << 20; /* bytes */
 
-/* Bytes that are sent again and again, as the keys of a window are, go to the browser's own process once. */
-function blobOf(part) {
-    if (part.byteLength < LARGE)
-        return part;
-    if (!blobs.has(part))
-        blobs.set(part, new Blob([part]));
-    return blobs.get(part);
+/* What is large and sent again and again, as the keys of a window are, goes to the browser's own process only once. */
+function blobOf(data) {
+    if (!blobs.has(data))
+        blobs.set(data, new Blob([data]));
+    return blobs.get(data);
 }
 
 /* Tensors are tensors, the model is its name, all else is its JSON text. */
@@ -83,7 +81,8 @@ function encode(request) {
             tensors[name] = value;
         else if (value !== null && value !== undefined)
             metadata[name] = ['model', 'id'].includes(name) ? value : JSON.stringify(value);
-    return new Blob(safetensorsParts(tensors, metadata).map(blobOf));
+    const parts = safetensorsParts(tensors, metadata);
+    return parts.some((part) => part.byteLength > LARGE) ? new Blob(parts.map(blobOf)) : writeSafetensors(tensors, metadata);
 }
 
 /* Names with dots become objects: stats.max. */

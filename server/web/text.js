@@ -206,7 +206,8 @@ function readCsv(text) {
         .filter(({ line }) => line.trim() !== '' && !line.startsWith('#'));
     const separator = separatorOf(lines[0]?.line ?? ''), rows = lines.map(({ line, from }) => fieldsOf(line, from, separator));
     const sample = rows[1] ?? rows[0];
-    if (!sample || sample.filter(({ text: field }) => isNumber(field)).length < Math.max(1, sample.length - 1))
+    const odd = sample?.filter(({ text: field }) => field !== '' && !isNumber(field)).length; /* masked cells are empty */
+    if (!sample || odd > 1 || !sample.some(({ text: field }) => isNumber(field)))
         return null;
     const header = rows.length > 1 && rows[0].slice(1).some(({ text: field }) => field !== '' && !isNumber(field)) ? rows.shift() : null;
     const named = rows.every(([{ text: field }]) => !isNumber(field));
