@@ -5,7 +5,7 @@
 
 Each turn of a library is a pause, one call that is not counted, and then calls until TURN seconds have passed; the libraries
 take turns until each has had ROUNDS of them. What takes more than LONG seconds is called once. Before a shape is timed, all
-results are held against each other.
+results are held against each other. The files are written anew after each layer.
 """
 
 import argparse
@@ -77,8 +77,9 @@ def measure(runners, inputs, causal):
             runner.prepare(*inputs, causal)
         except NotImplementedError:
             continue
-        once(runner)
         first[name] = once(runner)
+        if first[name] < LONG:
+            first[name] = once(runner)
         ready[name] = runner
     expected = ready["ours"].result()
     for name, runner in ready.items():
@@ -93,36 +94,31 @@ def measure(runners, inputs, causal):
     return {name: statistics.median(t) if t else first[name] for name, t in times.items()}
 
 
-def shapes(quick):
-    for (E, H, Hkv) in LAYERS[:1] if quick else LAYERS:
-        yield (E, H, Hkv), QUICK if quick else list(itertools.product(LENGTHS, LENGTHS))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", required=True, help="the pass as a library that can be loaded")
     parser.add_argument("--limits", required=True, help="the program that prints the machine's limits")
     parser.add_argument("--threads", type=int, nargs="+", default=None, help="one and all if not given")
+    parser.add_argument("--layers", type=int, default=len(LAYERS), help="only the first so many of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--output", help="write OUTPUT.txt and OUTPUT.png too")
     args = parser.parse_args()
     threads = args.threads or sorted({1, len(os.sched_getaffinity(0))})
-    out = report.Report(args.limits, threads, args.seed)
-    for (E, H, Hkv), lengths in shapes(args.quick):
+    out = report.Report(args.limits, LAYERS, threads, args.seed)
+    for count, (E, H, Hkv) in itertools.product(threads, LAYERS[:1] if args.quick else LAYERS[: args.layers]):
         rng = np.random.default_rng(args.seed)
         layer = random_layer(E, H, Hkv, rng)
-        for count in threads:
-            runners = contestants(args.library, layer, count)
-            for L, S in lengths:
-                inputs = [rng.standard_normal((1, n, E), np.float32) for n in (L, S, S)]
-                causal = H != Hkv and L == S  # ONNX Runtime's grouped attention is always causal
-                out.add(layer, count, L, S, causal, measure(runners, inputs, causal))
-            for runner in runners.values():
-                runner.close()
-    out.end()
-    if args.output:
-        out.write(args.output)
+        runners = contestants(args.library, layer, count)
+        for L, S in QUICK if args.quick else itertools.product(LENGTHS, LENGTHS):
+            inputs = [rng.standard_normal((1, n, E), np.float32) for n in (L, S, S)]
+            causal = H != Hkv and L == S  # ONNX Runtime's grouped attention is always causal
+            out.add(layer, count, L, S, causal, measure(runners, inputs, causal))
+        for runner in runners.values():
+            runner.close()
+        if args.output:
+            out.write(args.output)
+    print("\n".join(out.summary()))
 
 
 if __name__ == "__main__":

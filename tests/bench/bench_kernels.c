@@ -1,7 +1,8 @@
 /* bench_kernels.c: projections on one thread, next to OpenBLAS and to what this machine can do at most: its
  * multiplications and additions in a second, and its reading of as many bytes as the weights have.
  *
- *     bench_kernels [SET [PRECISION [ROWS...]]] */
+ *     bench_kernels [SET [PRECISION [ROWS...]]]
+ *     bench_kernels --limits BYTES...     only what the machine can do, a name and a number a line */
 #include "core/kernels/linear.h"
 
 #include <cblas.h>
@@ -32,8 +33,7 @@ static double median(double *numbers, size_t count) {
     return numbers[count / 2];
 }
 
-/* ---- The machine's limits
- * ---------------------------------------------------------------------------------- */
+/* ---- The machine's limits ---- */
 
 /* Multiplications with additions, each of one number, that `rounds` rounds of independent vectors make. */
 static volatile float sink;
@@ -99,8 +99,7 @@ read_all(const char *bytes, size_t count) {
     sink = a[0];
 }
 
-/* ---- The contestants
- * ----------------------------------------------------------------------------------------- */
+/* ---- The contestants ---- */
 
 typedef struct {
     size_t rows, width, depth;
@@ -209,10 +208,34 @@ static attn_precision precision_named(const char *name) {
     exit(2);
 }
 
+/* What the machine can do with the best set, for a program that reads it. */
+static void print_limits(char **sizes, size_t count) {
+    enum { WORK = 1 << 26 }; /* multiplications of a turn */
+    const attn_kernels *kernels = attn_kernels_named("auto");
+    contest c = {.rows = 1, .width = WORK, .depth = 1, .kernels = kernels};
+    double times[ROUNDS];
+    for (size_t round = 0; round < ROUNDS; round++)
+        times[round] = turn(computing, &c);
+    printf("kernels %s\nfma_per_second %.6g\n", kernels->name, WORK / median(times, ROUNDS));
+    for (size_t n = 0; n < count; n++) {
+        c.packed.bytes = strtoull(sizes[n], NULL, 10);
+        c.packed.numbers = numbers(c.packed.bytes / sizeof(float));
+        for (size_t round = 0; round < ROUNDS; round++)
+            times[round] = turn(reading, &c);
+        printf("bytes_per_second_of_%zu %.6g\n", c.packed.bytes,
+               (double)c.packed.bytes / median(times, ROUNDS));
+        free(c.packed.numbers);
+    }
+}
+
 int main(int argc, char **argv) {
     static const size_t shapes[][2] = {{1536, 512}, {512, 512},   {768, 768},
                                        {384, 384},  {4096, 4096}, {1024, 4096}};
     static const size_t usual[] = {1, 2, 3, 4, 6, 8, 11, 15, 16, 20, 32, 64, 200, 1024};
+    if (argc > 1 && strcmp(argv[1], "--limits") == 0) {
+        print_limits(argv + 2, (size_t)argc - 2);
+        return 0;
+    }
     const attn_kernels *kernels = attn_kernels_named(argc > 1 ? argv[1] : "auto");
     const attn_precision precision = precision_named(argc > 2 ? argv[2] : "float32");
     if (kernels == NULL) {

@@ -11,7 +11,8 @@ HELP = """The whole pass (projections, attention, output projection; B = 1, floa
 the others take: OpenBLAS is this service with --cpu openblas, torch is Linear and scaled_dot_product_attention, torch.nn
 is MultiheadAttention, onnxruntime is MultiHeadAttention or GroupQueryAttention (Attention-23 where L is not S), openvino is
 ScaledDotProductAttention. "limit" is the share of the machine's limit that ours reaches: the longer of the time for its
-multiplications at the measured FMA peak and of that for its bytes (weights, inputs, outputs) at the measured bandwidth.
+multiplications at the measured FMA peak and of that for its bytes (weights, inputs, outputs) at the speed at which as many
+bytes as the weights have are read again and again.
 c: causal. Medians of calls in turns, in one process; what takes long was called once. Command: make bench"""
 
 
@@ -37,15 +38,23 @@ def work(layer, L, S, causal):
     return fmas, 4 * (weights + 2 * L * E + 2 * S * E)
 
 
+def weight_bytes(E, H, Hkv):
+    return 4 * (2 * E * E + 2 * E * (E // H * Hkv))
+
+
 class Report:
-    def __init__(self, limits, threads, seed):
-        text = subprocess.run([limits, "--limits"], check=True, capture_output=True, text=True).stdout
-        found = dict(line.split() for line in text.splitlines())
-        self.peak, self.bandwidth = float(found["fma_per_second"]), float(found["bytes_per_second"])
+    def __init__(self, limits, layers, threads, seed):
+        self.sizes = [weight_bytes(*layer) for layer in layers]
+        command = [limits, "--limits", *map(str, self.sizes)]
+        found = dict(line.split() for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                     .splitlines())
+        self.peak = float(found["fma_per_second"])
+        self.reading = {size: float(found[f"bytes_per_second_of_{size}"]) for size in self.sizes}
         self.rows, self.lines = [], []
         self.say(HELP + "\n")
+        speeds = ", ".join(f"{speed / 1e9:.1f} GB/s of {size >> 20} MiB" for size, speed in self.reading.items())
         self.say(f"{datetime.date.today()}, {cpu()}, kernels {found['kernels']}, seed {seed}; one thread: "
-                 f"{self.peak / 1e9:.1f} G multiply-adds/s, {self.bandwidth / 1e9:.1f} GB/s read from memory")
+                 f"{self.peak / 1e9:.1f} G multiply-adds/s, reads {speeds}")
         self.say(", ".join(version(name) for name in ("torch", "onnxruntime", "openvino")) + "\n")
         self.say(f"{'E':>5} {'H':>3} {'Hkv':>3} {'thr':>3} {'L':>5} {'S':>5}   {'ours ms':>10} {'limit':>6} "
                  + " ".join(f"{name:>11}" for name in PEERS))
@@ -56,7 +65,8 @@ class Report:
 
     def add(self, layer, threads, L, S, causal, seconds):
         fmas, data = work(layer, L, S, causal)
-        least = max(fmas / (self.peak * threads), data / (self.bandwidth * threads))
+        reading = self.reading[weight_bytes(layer.E, layer.H, layer.Hkv)]
+        least = max(fmas / self.peak, data / reading) / threads
         ours = seconds["ours"]
         ratios = {name: seconds[name] / ours for name in PEERS if name in seconds}
         self.rows.append((layer, threads, L, S, ours, least, ratios))
@@ -64,23 +74,20 @@ class Report:
                  f"{ours * 1e3:>10.3f} {least / ours:>6.0%} "
                  + " ".join(f"{ratios[n]:>11.2f}" if n in ratios else f"{'-':>11}" for n in PEERS))
 
-    def summary(self, rows, name):
-        ratios = [row[-1][name] for row in rows if name in row[-1]]
-        if ratios:
-            mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-            self.say(f"{name:>12}: {mean:.2f} times as long in the geometric mean of {len(ratios)}, "
-                     f"{min(ratios):.2f} at least, below 0.97 in {sum(r < 0.97 for r in ratios)}")
-
-    def end(self):
+    def summary(self):
+        """Lines about all shapes, for each number of threads."""
         for threads in sorted({row[1] for row in self.rows}):
-            rows = [row for row in self.rows if row[1] == threads]
-            self.say(f"\n{threads} thread{'s' if threads > 1 else ''}:")
+            yield f"\n{threads} thread{'s' if threads > 1 else ''}:"
             for name in PEERS:
-                self.summary(rows, name)
+                ratios = [row[-1][name] for row in self.rows if row[1] == threads and name in row[-1]]
+                if ratios:
+                    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+                    yield (f"{name:>12}: {mean:.2f} times as long in the geometric mean of {len(ratios)} shapes, "
+                           f"{min(ratios):.2f} at least, below 0.97 in {sum(r < 0.97 for r in ratios)}")
 
     def write(self, path):
         with open(path + ".txt", "w") as file:
-            file.write("\n".join(self.lines) + "\n")
+            file.write("\n".join([*self.lines, *self.summary()]) + "\n")
         self.plot(path + ".png")
 
     def plot(self, path):
