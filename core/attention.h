@@ -192,9 +192,9 @@ size_t attn_keys_with_extra(const attn_config *config, size_t S, bool omit_extra
 attn_view attn_view_all(const attn_config *config, const attn_input *input);
 
 /* Computes the layer in float32. Working memory comes from `work` and is released before return; it does not
- * grow with L * S. No result depends on which others were asked for. Fails with ATTN_NO_MEMORY or
- * ATTN_OVER_BUDGET, with ATTN_CANCELLED, and with ATTN_BAD_VALUE if a number that is part of a result is
- * beyond float32; the contents of *output are then undefined. */
+ * grow with L * S, but for a byte for each 32 x 256 entries of a mask. No result depends on which others were
+ * asked for. Fails with ATTN_NO_MEMORY or ATTN_OVER_BUDGET, with ATTN_CANCELLED, and with ATTN_BAD_VALUE if a
+ * number that is part of a result is beyond float32; the contents of *output are then undefined. */
 attn_status attn_forward(const attn_layer *layer, const attn_input *input, const attn_output *output,
                          attn_arena *work, const attn_control *control, attn_error *error);
 
