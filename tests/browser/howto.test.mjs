@@ -30,7 +30,7 @@ pageTest('compare two heads', {}, async (page) => {
     const [a, b] = [await first.boundingBox(), await second.boundingBox()];
     assert.ok(a.width > 60 && b.width > 60, 'both are seen at once');
     await second.click();
-    assert.equal(await second.getAttribute('aria-pressed'), 'true');
+    await until(() => second.getAttribute('aria-pressed'), (pressed) => pressed === 'true', 'the chosen head');
     await page.getByRole('tab', { name: 'Matrix' }).click();
     const { x, y } = await pointOf(page, 4, 0);
     await page.mouse.click(x, y);

@@ -23,7 +23,7 @@ const STATES = {
         await tab(page, 'Steps');
         await until(() => page.locator('#steps').textContent(), (text) => text.includes('Output projection'));
     }],
-    'long-dark': [{ colorScheme: 'dark' }, async (page) => {
+    'long-dark': [{ colorScheme: 'dark', viewport: { width: 1280, height: 960 } }, async (page) => {
         await page.locator('#editor').getByLabel('Causal').selectOption('no');
         await runText(page, Array.from({ length: 2048 }, (_, n) => `w${n * n % 97}`).join(' '));
         await control(page, 'Head').selectOption('1');

@@ -16,12 +16,13 @@ static void drain(int signal_number, const char *seconds) {
     server s = server_start("--model", SMALL, "--threads", "1", "--drain-seconds", seconds, NULL);
     enum { CLIENTS = 8 };
     client clients[CLIENTS];
-    char *body = make_request(1, 3000, 8, "", 1); /* one takes a tenth of a second */
+    char *body = make_request(1, 6000, 8, "", 1); /* one takes a twentieth of a second, or more */
     const size_t idle = server_descriptors(&s);
     start_clients(clients, CLIENTS, &s, body, NULL);
-    while (server_descriptors(&s) < idle + CLIENTS) /* all connected */
+    for (int i = 0; i < 2000 && server_descriptors(&s) < idle + CLIENTS;
+         i++) /* all connected, unless one is done */
         usleep(1000);
-    usleep(200000); /* and all of them sent, while the first are computed */
+    usleep(100000); /* and all of them sent, while the first are computed */
     kill(s.pid, signal_number);
     cr_assert_eq(join_clients(clients, CLIENTS, 200, "\"output\""), CLIENTS);
     cr_assert_eq(server_wait(&s), 0);

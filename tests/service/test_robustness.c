@@ -88,7 +88,7 @@ Test(robustness, a_log_that_is_not_read_stops_nothing) {
 Test(robustness, the_deadline_holds_while_every_worker_is_busy) {
     server s = server_start("--model", SMALL, "--threads", "1", NULL);
     client slow[2], hurried;
-    char *body = make_request(1, 5000, 8, "", 1);
+    char *body = make_request(1, 8000, 8, "", 1);
     start_clients(slow, 2, &s, body, NULL);
     usleep(30000);
     start_clients(&hurried, 1, &s, body, "X-Request-Timeout: 5");
@@ -102,7 +102,7 @@ Test(robustness, the_deadline_holds_while_every_worker_is_busy) {
 
 Test(robustness, a_request_past_its_deadline_is_computed_no_further) {
     server s = server_start("--model", SMALL, NULL);
-    char *body = make_request(1, 8000, 8, "", 1);
+    char *body = make_request(1, 16000, 8, "", 1);
     answer a = http_request(&s, "/attend", body, "X-Request-Timeout: 50");
     cr_assert_eq(a.status, 504, "%ld", a.status);
     cr_assert_not_null(strstr(a.body, "deadline_exceeded"));
