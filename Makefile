@@ -228,6 +228,8 @@ help:
 
 # ---- The page in a real browser ------------------------------------------------------------------------------------
 
+# Playwright needs Node 20, and Debian 12 has 18: so Node is one of the packages that npm installs.
+BROWSER_NODE   = $(BUILD)/browser/node_modules/.bin/node
 BROWSER_ENV    = BUILD=$(abspath $(BUILD)) ATTEND_SERVER=$(abspath $(BUILD)/attend-server)
 
 # package.json names exact versions, which are installed into the build directory; without a lock file, which would hold
@@ -243,16 +245,16 @@ $(BUILD)/browser/ready: tests/browser/package.json $(CLIENT_FILES) | packages-br
 # Each file of tests starts a server and a browser of its own.
 ## test-browser: the page's own tests, and clicks and keys in a real Chromium (installs it: about 400 MB)
 test-browser: $(BUILD)/browser/ready $(BUILD)/attend-server
-	@$(BROWSER_ENV) node tests/browser/with_server.mjs node --test --test-reporter=spec tests/browser/unit/*.test.mjs
-	@$(BROWSER_ENV) node --test --test-reporter=spec tests/browser/*.test.mjs
+	@$(BROWSER_ENV) $(BROWSER_NODE) tests/browser/with_server.mjs $(BROWSER_NODE) --test --test-reporter=spec tests/browser/unit/*.test.mjs
+	@$(BROWSER_ENV) $(BROWSER_NODE) --test --test-reporter=spec tests/browser/*.test.mjs
 
 ## bench-page: how soon the page shows its first picture, and how smoothly a long map moves
 bench-page: $(BUILD)/browser/ready $(BUILD)/attend-server
-	@$(BROWSER_ENV) node tests/browser/bench_page.mjs
+	@$(BROWSER_ENV) $(BROWSER_NODE) tests/browser/bench_page.mjs
 
 ## pictures: pictures of the page for the README, docs/explorer-*.png
 pictures: $(BUILD)/browser/ready $(BUILD)/attend-server
-	@$(BROWSER_ENV) node tests/browser/pictures.mjs docs
+	@$(BROWSER_ENV) $(BROWSER_NODE) tests/browser/pictures.mjs docs
 
 .PHONY: test-browser bench-page pictures packages-browser
 packages-browser:

@@ -40,7 +40,7 @@ pageTest('parts of a map that were kept show as such', { path: null }, async (pa
         [{ size: [2, 2], pool: 'max' }, /pooled/]]) {
         await open(page, (await keep({ view })).result_url);
         assert.match(await page.locator('#sizes').textContent(), says);
-        assert.ok(await theMap(page).isVisible());
+        await theMap(page).waitFor();
     }
 });
 
