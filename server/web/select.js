@@ -32,12 +32,14 @@ function rectangle(from, to) {
 }
 
 /**
- * Locks a cell; with `event.shiftKey` all up to it from the one before, with Ctrl it as well as the others, or no
- * more.
+ * What a click on a cell does, or Enter. If clicks are for masking, "What if" is told. Else it locks the cell; with
+ * `event.shiftKey` all up to it from the one before, with Ctrl it as well as the others, or no more.
  */
 export function lock(store, cell, event = {}) {
-    const { cells } = store.get(), last = cells.at(-1), there = cells.find((c) => same(c, cell));
-    if (event.shiftKey && last)
+    const { cells, clicks } = store.get(), last = cells.at(-1), there = cells.find((c) => same(c, cell));
+    if (clicks !== 'choose')
+        store.set({ clicked: { ...cell } });
+    else if (event.shiftKey && last)
         store.set({ cells: event.type === 'keydown' ? [...cells.filter((c) => c !== there), cell]
             : rectangle(last, cell) });
     else if (event.ctrlKey || event.metaKey)

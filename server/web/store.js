@@ -4,7 +4,7 @@ const UNDO_MOST = 50;
 
 let state = {
     models: [], model: '', result: null, runs: [], compare: null,
-    batch: 0, head: 0, direction: 'query', hover: null, cells: [],
+    batch: 0, head: 0, direction: 'query', hover: null, cells: [], clicks: 'choose', clicked: null,
     palette: 'cividis', scale: 'linear', scope: 'head', dropped: [], tab: 'matrix',
     window: { row: 0, col: 0, zoom: 0 },
     what: { maskedKeys: [], maskedEdges: [], causal: null, temperature: 1 },

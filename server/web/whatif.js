@@ -107,7 +107,7 @@ function choice(label, options, value, act) {
 
 class Panel {
     constructor(element, store, service) {
-        Object.assign(this, { store, service, clicks: 'choose', wanted: null, running: null });
+        Object.assign(this, { store, service, wanted: null, running: null });
         this.body = make('div');
         this.live = make('p', { role: 'status' });
         element.append(make('h2', {}, 'What if'), this.body, this.live);
@@ -138,14 +138,15 @@ class Panel {
             : { maskedEdges: toggled(this.what.maskedEdges, [i, j]) });
     }
 
-    /* A cell that was just locked, in any view and by any means, is what a click was on. */
     follow(state, before) {
-        const cell = state.cells.at(-1);
-        if (state.result !== before.result && state.result && !same(state.what, state.result.what))
-            this.store.set({ what: state.result.what ?? NOTHING }); /* the edits are always those of the shown result */
-        else if (this.clicks !== 'choose' && cell && state.cells !== before.cells && cell.j < state.result.S) {
-            this.store.set({ cells: [] });
-            this.toggle(cell, this.clicks);
+        const { clicked, clicks, result } = state;
+        if (result !== before.result && result && !same(state.what, result.what))
+            this.store.set({ what: result.what ?? NOTHING }); /* the edits are always those of the shown result */
+        else if (clicked !== before.clicked) {
+            if (clicked.j < result.S)
+                this.toggle(clicked, clicks);
+            else
+                this.live.textContent = 'Nothing masks this key.';
         } else if (['result', 'what', 'cells'].some((name) => state[name] !== before[name]))
             this.render(state);
     }
@@ -162,20 +163,20 @@ class Panel {
     }
 
     render(state) {
-        const { result, what } = state, cell = state.cells.at(-1);
+        const { result, what, clicks } = state, cell = state.cells.at(-1);
         if (!result?.request || !this.service)
             return replace(this.body, make('p', {}, result ? 'Nothing can be run again here.' : ''));
         const key = (j) => ['key ', bdi(shownLabels(result.keyLabels)[j] ?? ''), ` (${j})`];
         const pair = (i, j) => `pair ${i} → ${j}`, row = (...children) => make('p', { class: 'row' }, ...children);
-        const clicks = choice('A click', [['choose', 'chooses a cell'], ['key', 'masks the key'],
-            ['pair', 'masks the pair']], this.clicks, (value) => this.clicks = value);
+        const click = choice('A click', [['choose', 'chooses a cell'], ['key', 'masks the key'],
+            ['pair', 'masks the pair']], clicks, (value) => this.store.set({ clicks: value }));
         const here = cell && cell.j < result.S ? [button(['Mask ', ...key(cell.j)], () => this.toggle(cell, 'key')),
             button(`Mask ${pair(cell.i, cell.j)}`, () => this.toggle(cell, 'pair'))] : [];
         const causal = choice('Causal', [['null', 'as in the request'], ['true', 'yes'], ['false', 'no']],
             String(what.causal), (value) => this.edit({ causal: JSON.parse(value) }));
         const masked = [...what.maskedKeys.map((j) => button(['Unmask ', ...key(j)], () => this.toggle({ j }, 'key'))),
             ...what.maskedEdges.map(([i, j]) => button(`Unmask ${pair(i, j)}`, () => this.toggle({ i, j }, 'pair')))];
-        replace(this.body, row(clicks, ...here), row(causal, this.temperature(state)), row(...masked),
+        replace(this.body, row(click, ...here), row(causal, this.temperature(state)), row(...masked),
             row(button('Undo', () => this.store.undo(), { disabled: !this.store.canUndo() }),
                 button('Back to the request', () => this.edit(NOTHING), { disabled: same(what, NOTHING) })),
             result.made ? make('p', { class: 'badge' },

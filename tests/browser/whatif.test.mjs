@@ -41,6 +41,34 @@ pageTest('a click masks a token; Undo brings it back', {}, async (page) => {
     assert.deepEqual(await tableOf(page), before);
 });
 
+pageTest('a click masks the token of a cell that is locked already, which stays locked', {}, async (page) => {
+    await begin(page);
+    const { x, y } = await pointOf(page, 2, 4);
+    await page.mouse.click(x, y);
+    await panel(page).getByLabel('A click').selectOption('masks the key');
+    const answer = await running(page, () => page.mouse.click(x, y));
+    assert.deepEqual([...requestOf(answer).tensors.key_padding_mask.data], [0, 0, 0, 0, 1, 0]);
+    await page.mouse.move(5, 5);
+    assert.equal((await readCell(page)).Weight, '0');
+});
+
+pageTest('a cell that comes back with the address is no click', {}, async (page) => {
+    await begin(page);
+    const { x, y } = await pointOf(page, 2, 4);
+    await page.mouse.click(x, y);
+    await page.waitForURL(/cells=2\.4/);
+    await page.keyboard.press('Escape');
+    await page.waitForURL((url) => !url.hash.includes('cells='));
+    await panel(page).getByLabel('A click').selectOption('masks the key');
+    const count = await runs(page).count();
+    await page.goBack();
+    await page.waitForURL(/cells=2\.4/);
+    await settle(page);
+    assert.match(await page.locator('#inspect').innerText(), /#2 \(4\)/);
+    assert.doesNotMatch(await page.locator('#title').innerText(), /without/);
+    assert.equal(await runs(page).count(), count);
+});
+
 pageTest('a click masks one pair', {}, async (page) => {
     await begin(page);
     await panel(page).getByLabel('A click').selectOption('masks the pair');
