@@ -117,7 +117,8 @@ class Heads {
             make('small', {}, `keys and values ${g}`), ...panels.slice(g * each, (g + 1) * each))) : panels;
         const k = Math.ceil(Math.max(result.L, result.keys) / SIDE);
         this.pooled.textContent = k > 1 ? `A point of these panels is the max of about ${k} × ${k} cells. ` : '';
-        this.pooled.textContent += 'Entropy is given as a share of log(allowed keys), which a uniform head has.';
+        this.pooled.textContent += 'Entropy: 0 % looks at one key, 100 % at all allowed keys alike; '
+            + `from ${NEAR_UNIFORM * 100} % on a head is near uniform.`;
         this.grid.replaceChildren(...boxes, ...['mean', 'max'].map((head) =>
             make('button', { type: 'button', 'data-head': head },
             make('canvas', { 'aria-hidden': 'true' }), make('b', {}, head), make('span', {}, 'of all heads'))));

@@ -80,7 +80,7 @@ pageTest('all of it by keyboard alone', {}, async (page) => {
     await page.keyboard.press('Control+End');
     assert.match((await readCell(page)).Query, /\(4\)$/);
     await page.keyboard.press(']');
-    assert.equal(await control(page, 'Head').inputValue(), '2');
+    await until(() => control(page, 'Head').inputValue(), (head) => head === '2', 'the next head'); /* drawn in the next frame */
     await page.keyboard.press('Escape');
     cell = await readCell(page);
     assert.equal(cell.title, 'No cell chosen');
