@@ -34,7 +34,8 @@ typedef struct {
     const float *bias;    /* [columns], or NULL: added last */
     float *y;
     size_t y_row;
-    bool add; /* y += the product, instead of y = */
+    bool add;            /* y += the product, instead of y = */
+    const void *b_after; /* the panel that will be read after these, of which the caches are told; or NULL */
 } attn_product;
 
 /* The scores of some keys and of `lanes` * n queries side by side, on their way through the softmax:

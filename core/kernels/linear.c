@@ -7,6 +7,9 @@
 /* What a task computes at most: so many rows that reading the weights is paid for, and so few that the copy
  * of their numbers stays in the L2 cache beside a panel of weights and the results. */
 enum { TASK_ROWS = 96, TASK_COLUMNS = 512 };
+/* Numbers of a block of the sum, at most ATTN_DEPTH: with half of that the errors are half as large, at the
+ * same speed. */
+enum { DEPTH = 128 };
 /* From so many rows on, narrow weights are widened once for all rows instead of at each use. */
 enum { WIDEN_ROWS = 16 };
 enum { ALIGNMENT = 64, ALIGNED_FLOATS = ALIGNMENT / sizeof(float) };
@@ -96,7 +99,7 @@ static plan plan_of(const attn_linear *linear) {
     }
     p.columns = task_columns(linear);
     p.column_blocks = ceiling(weight->width, p.columns);
-    p.depths = weight->depth > 0 ? ceiling(weight->depth, ATTN_DEPTH) : 1;
+    p.depths = weight->depth > 0 ? ceiling(weight->depth, DEPTH) : 1;
     p.depth = ceiling(weight->depth, p.depths);
     p.x_row = ceiling(p.depth, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
     p.y_row = ceiling(p.columns + 2 * panel, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
@@ -136,16 +139,34 @@ static bool all_stopped(const attn_linear *linear, const piece *pieces, size_t c
     return true;
 }
 
-/* Copies numbers [k, k + depth) of each row; returns how many rows there are. */
-static size_t copy_rows(const plan *p, const piece *pieces, size_t count, size_t k, size_t depth, float *x) {
+/* Numbers [k, k + product->depth) of each row: where they are, if the rows are one piece and do not compete
+ * for the same lines of the L1 cache; else copied to x. */
+static void find_rows(const plan *p, const piece *pieces, size_t count, size_t k, float *x,
+                      attn_product *product) {
     const size_t row_numbers = p->linear->weight->depth;
+    product->a_step = 1;
+    if (count == 1 && row_numbers % (4096 / sizeof *x) > 0) {
+        product->rows = pieces->rows;
+        product->a = p->linear->parts[pieces->part].x + pieces->row * row_numbers + k;
+        product->a_row = row_numbers;
+        return;
+    }
     size_t rows = 0;
     for (size_t n = 0; n < count; n++) {
         const float *from = p->linear->parts[pieces[n].part].x + pieces[n].row * row_numbers + k;
         for (size_t r = 0; r < pieces[n].rows; r++, rows++)
-            memcpy(x + rows * p->x_row, from + r * row_numbers, depth * sizeof *x);
+            memcpy(x + rows * p->x_row, from + r * row_numbers, product->depth * sizeof *x);
     }
-    return rows;
+    product->rows = rows;
+    product->a = x;
+    product->a_row = p->x_row;
+}
+
+/* The weights of the columns from `column` on, which begins a panel, and of the numbers from k on. */
+static const char *weights_at(const attn_packed *weight, size_t column, size_t k) {
+    const size_t size = weight->precision == ATTN_FLOAT32 ? 4 : weight->precision == ATTN_BFLOAT16 ? 2 : 1;
+    return (const char *)weight->numbers +
+           (column * weight->depth + k * weight->kernels->weight_panel) * size;
 }
 
 /* The product of one block of the sum with the panels from column `column` on, which begins a panel. Narrow
@@ -154,26 +175,25 @@ static void multiply(const plan *p, attn_product *product, size_t column, size_t
     const attn_packed *weight = p->linear->weight;
     const attn_kernels *kernels = weight->kernels;
     const size_t panel = kernels->weight_panel;
-    const size_t size = weight->precision == ATTN_FLOAT32 ? 4 : weight->precision == ATTN_BFLOAT16 ? 2 : 1;
-    const char *b = (const char *)weight->numbers + (column * weight->depth + k * panel) * size;
     product->b_row = panel;
     product->b_panel = weight->depth * panel;
     product->b_scale = weight->scales == NULL ? NULL : weight->scales + column;
     const bool apart = kernels->weight_product != NULL;
     if (weight->precision == ATTN_FLOAT32 || (product->rows < WIDEN_ROWS && !apart)) {
-        product->b = b;
+        product->b = weights_at(weight, column, k);
         (apart ? kernels->weight_product : kernels->product[weight->precision])(product);
         return;
     }
     attn_product one = *product;
     one.b = wide;
+    one.b_after = NULL;
     for (size_t done = 0; done < product->columns; done += panel) {
         const size_t rest = product->columns - done;
         one.columns = rest < panel ? rest : panel;
         one.y = product->y + done;
         one.bias = product->bias == NULL ? NULL : product->bias + done;
         one.b_scale = product->b_scale == NULL ? NULL : product->b_scale + done;
-        kernels->widen[weight->precision](product->depth * panel, b + done * weight->depth * size, wide);
+        kernels->widen[weight->precision](product->depth * panel, weights_at(weight, column + done, k), wide);
         (apart ? kernels->weight_product : kernels->product[ATTN_FLOAT32])(&one);
     }
 }
@@ -202,6 +222,8 @@ static void run_task(void *loop, size_t round, size_t slot) {
     const size_t last = column + p->columns < width ? column + p->columns : width;
     const size_t begin = column / kernels->weight_panel * kernels->weight_panel;
     const size_t columns = ceiling(last - begin, kernels->weight_panel) * kernels->weight_panel;
+    /* Of the task that this thread will most likely have next. */
+    const size_t next_begin = last < width ? last / kernels->weight_panel * kernels->weight_panel : 0;
     size_t first_row, last_row;
     rows_of_block(p, block, &first_row, &last_row);
     const size_t count = find_pieces(linear, first_row, last_row, pieces);
@@ -213,14 +235,14 @@ static void run_task(void *loop, size_t round, size_t slot) {
         const size_t k = n * p->depth, rest = linear->weight->depth - k;
         if (all_stopped(linear, pieces, count))
             return;
-        attn_product product = {.columns = columns, .depth = rest < p->depth ? rest : p->depth, .a = x};
-        product.rows = copy_rows(p, pieces, count, k, product.depth, x);
-        product.a_row = p->x_row;
-        product.a_step = 1;
+        attn_product product = {.columns = columns, .depth = rest < p->depth ? rest : p->depth};
+        find_rows(p, pieces, count, k, x, &product);
         product.y = y;
         product.y_row = p->y_row;
         product.add = n > 0;
         product.bias = linear->bias != NULL && n + 1 == p->depths ? bias : NULL;
+        product.b_after = n + 1 < p->depths ? weights_at(linear->weight, begin, k + p->depth)
+                                            : weights_at(linear->weight, next_begin, 0);
         multiply(p, &product, begin, k, wide);
     }
     deliver(p, pieces, count, column, last - column, y + (column - begin));

@@ -17,7 +17,8 @@
 
 #include <float.h>
 
-#define PANEL (LANES * PANEL_VECTORS)
+#define PANEL        (LANES * PANEL_VECTORS)
+#define NEVER_INLINE __attribute__((noinline))
 /* A sanitizer's checks in unrolled loops take a compiler minutes: there each function is compiled once, as it
  * is. */
 #ifdef ATTN_ROLLED

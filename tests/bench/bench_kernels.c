@@ -2,7 +2,8 @@
  * multiplications and additions in a second, and its reading of as many bytes as the weights have.
  *
  *     bench_kernels [SET [PRECISION [ROWS...]]]
- *     bench_kernels --limits BYTES...     only what the machine can do, a name and a number a line */
+ *     bench_kernels --limits BYTES...     only what the machine can do, a name and a number a line
+ *     bench_kernels --precisions [SET]    one row with weights of each precision */
 #include "core/kernels/linear.h"
 
 #include <cblas.h>
@@ -14,8 +15,10 @@
 #include <immintrin.h>
 #endif
 
-enum { ROUNDS = 15 };
-#define TURN 0.004 /* seconds that one turn of a contestant takes at least */
+enum { ROUNDS = 31 };
+/* Seconds that one turn of a contestant takes at least. Short turns, or each would have a clock rate of its
+ * own: a processor lowers it within milliseconds for what draws more power, as reading operands does. */
+#define TURN 0.0005
 
 static double now(void) {
     struct timespec t;
@@ -139,7 +142,9 @@ static void computing(contest *c) {
         done += peak(c->kernels->name, ((numbers - (size_t)done) / (12 * c->kernels->lanes)) + 1);
 }
 
+/* The first call is not counted: it finds the caches full of what others have left there. */
 static double turn(void (*contestant)(contest *), contest *c) {
+    contestant(c);
     const double start = now();
     double end;
     size_t count = 0;
@@ -160,26 +165,42 @@ static float *numbers(size_t count) {
     return x;
 }
 
-static void measure(const attn_kernels *kernels, attn_precision precision, size_t rows, size_t width,
-                    size_t depth) {
-    enum { OURS, OPENBLAS, READING, COMPUTING, CONTESTANTS };
-    static void (*const contestants[CONTESTANTS])(contest *) = {ours, openblas, reading, computing};
+static contest new_contest(const attn_kernels *kernels, attn_precision precision, size_t rows, size_t width,
+                           size_t depth) {
     contest c = {.rows = rows, .width = width, .depth = depth, .kernels = kernels};
     c.x = numbers(rows * depth), c.w = numbers(width * depth), c.bias = numbers(width),
     c.y = numbers(rows * width);
     if (!attn_pack(&c.packed, kernels, precision, width, depth, c.w))
         abort();
-    c.part = (attn_linear_part){c.x, rows};
-    c.linear = (attn_linear){.weight = &c.packed,
-                             .bias = c.bias,
-                             .parts = &c.part,
-                             .part_count = 1,
-                             .unit = 64,
-                             .deliver = deliver,
-                             .context = &c};
-    c.scratch = aligned_alloc(64, attn_linear_scratch(&c.linear));
-    if (c.scratch == NULL)
+    return c;
+}
+
+/* What it computes; points into the contest. */
+static void set_linear(contest *c) {
+    c->part = (attn_linear_part){c->x, c->rows};
+    c->linear = (attn_linear){.weight = &c->packed,
+                              .bias = c->bias,
+                              .parts = &c->part,
+                              .part_count = 1,
+                              .unit = 64,
+                              .deliver = deliver,
+                              .context = c};
+    c->scratch = aligned_alloc(64, attn_linear_scratch(&c->linear));
+    if (c->scratch == NULL)
         abort();
+}
+
+static void free_contest(contest *c) {
+    attn_packed_free(&c->packed);
+    free(c->x), free(c->w), free(c->bias), free(c->y), free(c->scratch);
+}
+
+static void measure(const attn_kernels *kernels, attn_precision precision, size_t rows, size_t width,
+                    size_t depth) {
+    enum { OURS, OPENBLAS, READING, COMPUTING, CONTESTANTS };
+    static void (*const contestants[CONTESTANTS])(contest *) = {ours, openblas, reading, computing};
+    contest c = new_contest(kernels, precision, rows, width, depth);
+    set_linear(&c);
     double times[CONTESTANTS][ROUNDS], middle[CONTESTANTS];
     for (size_t round = 0; round < ROUNDS; round++)
         for (size_t n = 0; n < CONTESTANTS; n++)
@@ -196,8 +217,27 @@ static void measure(const attn_kernels *kernels, attn_precision precision, size_
                                                : 2e-9 * (double)(rows * width * depth) / middle[COMPUTING],
            middle[READING] > middle[COMPUTING] ? "GB/s" : "GFLOP/s");
     fflush(stdout);
-    attn_packed_free(&c.packed);
-    free(c.x), free(c.w), free(c.bias), free(c.y), free(c.scratch);
+    free_contest(&c);
+}
+
+/* One row with weights of each precision, in turns. */
+static void compare_precisions(const attn_kernels *kernels, size_t width, size_t depth) {
+    contest c[ATTN_PRECISIONS];
+    double times[ATTN_PRECISIONS][ROUNDS];
+    for (attn_precision p = ATTN_FLOAT32; p < ATTN_PRECISIONS; p++) {
+        c[p] = new_contest(kernels, p, 1, width, depth);
+        set_linear(&c[p]);
+    }
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (attn_precision p = ATTN_FLOAT32; p < ATTN_PRECISIONS; p++)
+            times[p][round] = turn(ours, &c[p]);
+    const double float32 = median(times[ATTN_FLOAT32], ROUNDS);
+    printf("%-8s     1 x %4zu x %4zu  float32 %9.1f us", kernels->name, width, depth, float32 * 1e6);
+    for (attn_precision p = ATTN_BFLOAT16; p < ATTN_PRECISIONS; p++)
+        printf("  %s %5.2fx as fast", attn_precision_name(p), float32 / median(times[p], ROUNDS));
+    printf("\n");
+    for (attn_precision p = ATTN_FLOAT32; p < ATTN_PRECISIONS; p++)
+        free_contest(&c[p]);
 }
 
 static attn_precision precision_named(const char *name) {
@@ -236,7 +276,14 @@ int main(int argc, char **argv) {
         print_limits(argv + 2, (size_t)argc - 2);
         return 0;
     }
+    const bool precisions = argc > 1 && strcmp(argv[1], "--precisions") == 0;
+    argv += precisions, argc -= precisions;
     const attn_kernels *kernels = attn_kernels_named(argc > 1 ? argv[1] : "auto");
+    if (kernels != NULL && precisions) {
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            compare_precisions(kernels, shapes[s][0], shapes[s][1]);
+        return 0;
+    }
     const attn_precision precision = precision_named(argc > 2 ? argv[2] : "float32");
     if (kernels == NULL) {
         fprintf(stderr, "this CPU has: %s\n", attn_kernels_names());
