@@ -19,6 +19,8 @@ enum { ROUNDS = 31 };
 /* Seconds that one turn of a contestant takes at least. Short turns, or each would have a clock rate of its
  * own: a processor lowers it within milliseconds for what draws more power, as reading operands does. */
 #define TURN 0.0005
+#define LONG_TURN                                                                                            \
+    0.02 /* where all are limited by the same: until the caches hold what they can of the weights */
 
 static double now(void) {
     struct timespec t;
@@ -143,7 +145,7 @@ static void computing(contest *c) {
 }
 
 /* The first call is not counted: it finds the caches full of what others have left there. */
-static double turn(void (*contestant)(contest *), contest *c) {
+static double turn(void (*contestant)(contest *), contest *c, double seconds) {
     contestant(c);
     const double start = now();
     double end;
@@ -152,7 +154,7 @@ static double turn(void (*contestant)(contest *), contest *c) {
         contestant(c);
         count++;
         end = now();
-    } while (end - start < TURN);
+    } while (end - start < seconds);
     return (end - start) / (double)count;
 }
 
@@ -204,7 +206,7 @@ static void measure(const attn_kernels *kernels, attn_precision precision, size_
     double times[CONTESTANTS][ROUNDS], middle[CONTESTANTS];
     for (size_t round = 0; round < ROUNDS; round++)
         for (size_t n = 0; n < CONTESTANTS; n++)
-            times[n][round] = turn(contestants[n], &c);
+            times[n][round] = turn(contestants[n], &c, TURN);
     for (size_t n = 0; n < CONTESTANTS; n++)
         middle[n] = median(times[n], ROUNDS);
     const double limit = middle[READING] > middle[COMPUTING] ? middle[READING] : middle[COMPUTING];
@@ -230,7 +232,7 @@ static void compare_precisions(const attn_kernels *kernels, size_t width, size_t
     }
     for (size_t round = 0; round < ROUNDS; round++)
         for (attn_precision p = ATTN_FLOAT32; p < ATTN_PRECISIONS; p++)
-            times[p][round] = turn(ours, &c[p]);
+            times[p][round] = turn(ours, &c[p], LONG_TURN);
     const double float32 = median(times[ATTN_FLOAT32], ROUNDS);
     printf("%-8s     1 x %4zu x %4zu  float32 %9.1f us", kernels->name, width, depth, float32 * 1e6);
     for (attn_precision p = ATTN_BFLOAT16; p < ATTN_PRECISIONS; p++)
@@ -255,13 +257,13 @@ static void print_limits(char **sizes, size_t count) {
     contest c = {.rows = 1, .width = WORK, .depth = 1, .kernels = kernels};
     double times[ROUNDS];
     for (size_t round = 0; round < ROUNDS; round++)
-        times[round] = turn(computing, &c);
+        times[round] = turn(computing, &c, TURN);
     printf("kernels %s\nfma_per_second %.6g\n", kernels->name, WORK / median(times, ROUNDS));
     for (size_t n = 0; n < count; n++) {
         c.packed.bytes = strtoull(sizes[n], NULL, 10);
         c.packed.numbers = numbers(c.packed.bytes / sizeof(float));
         for (size_t round = 0; round < ROUNDS; round++)
-            times[round] = turn(reading, &c);
+            times[round] = turn(reading, &c, TURN);
         printf("bytes_per_second_of_%zu %.6g\n", c.packed.bytes,
                (double)c.packed.bytes / median(times, ROUNDS));
         free(c.packed.numbers);
