@@ -8,15 +8,20 @@
 
 #define LOOP_SLOTS ((size_t)64) /* the bits of loop.free_slots */
 
+/* How long a thread looks on before it sleeps, while a job is computed: the next loop of a pass, or the end
+ * of this one, is often nearer than the time that waking a thread takes. Nobody looks on where nothing is
+ * computed. */
+#define LOOKING_ON ((uint64_t)50000) /* nanoseconds */
+
 /* A loop whose caller has not seen its end. It lies on the caller's stack. */
 typedef struct loop {
     attn_round *round;
     void *context;
     size_t rounds;
     atomic_size_t next_round;
-    uint64_t free_slots;  /* bit n: slot n */
-    size_t helpers;       /* workers in it beside the caller */
-    pthread_cond_t empty; /* the last helper has left */
+    uint64_t free_slots;   /* bit n: slot n */
+    atomic_size_t helpers; /* workers in it beside the caller; changed with the lock held */
+    pthread_cond_t empty;  /* the last helper has left */
     struct loop *previous, *next;
 } loop;
 
@@ -37,6 +42,9 @@ struct scheduler {
     size_t max_queue;
     loop loops;                   /* ring: loops.next is the oldest */
     size_t asleep, called;        /* workers that wait for `work`, and those of them that have been woken */
+    atomic_size_t calls;          /* ever made to those that are asleep */
+    size_t looking;               /* workers that look on before they sleep */
+    size_t computing;             /* workers that compute jobs of their own */
     size_t helping;               /* workers in a loop of another */
     atomic_bool short_of_workers; /* more jobs wait than workers sleep: helpers leave their loops */
     size_t started;               /* workers */
@@ -110,14 +118,36 @@ static loop *open_loop(scheduler *s) {
 static void wake(scheduler *s, size_t count) {
     for (; count > 0 && s->called < s->asleep; count--) {
         s->called++;
-        pthread_cond_signal(&s->work);
+        atomic_fetch_add(&s->calls, 1);
+        if (s->called > s->looking)
+            pthread_cond_signal(&s->work);
     }
 }
 
+/* Returns when *number is no longer what it was, but soon. Without the lock. */
+static void look_on(const atomic_size_t *number, size_t was) {
+    const uint64_t until = clock_now() + LOOKING_ON;
+    while (atomic_load(number) == was && clock_now() < until) {
+#ifdef __x86_64__
+        __builtin_ia32_pause();
+#endif
+    }
+}
+
+/* Who looks on counts as asleep: it comes when it is called. */
 static void sleep_until_called(scheduler *s) {
     s->asleep++;
     look_around(s);
-    pthread_cond_wait(&s->work, &s->lock);
+    const size_t calls = atomic_load(&s->calls);
+    if (s->computing > 0) {
+        s->looking++;
+        pthread_mutex_unlock(&s->lock);
+        look_on(&s->calls, calls);
+        pthread_mutex_lock(&s->lock);
+        s->looking--;
+    }
+    if (atomic_load(&s->calls) == calls && !s->stopping)
+        pthread_cond_wait(&s->work, &s->lock);
     s->asleep--;
     s->called -= s->called > 0;
     look_around(s);
@@ -150,7 +180,7 @@ static void take_rounds(loop *l, size_t slot, const atomic_bool *stop) {
 static void help(scheduler *s, loop *l) {
     const size_t slot = (size_t)__builtin_ctzll(l->free_slots);
     l->free_slots &= ~((uint64_t)1 << slot);
-    l->helpers++;
+    atomic_fetch_add(&l->helpers, 1);
     s->helping++;
     leave_the_rest(s);
     pthread_mutex_unlock(&s->lock);
@@ -158,7 +188,7 @@ static void help(scheduler *s, loop *l) {
     pthread_mutex_lock(&s->lock);
     s->helping--;
     l->free_slots |= (uint64_t)1 << slot;
-    if (--l->helpers == 0)
+    if (atomic_fetch_sub(&l->helpers, 1) == 1)
         pthread_cond_signal(&l->empty);
 }
 
@@ -181,7 +211,13 @@ static void run_loop(const attn_parallel *parallel, size_t rounds, attn_round *r
     pthread_mutex_lock(&s->lock);
     l.previous->next = l.next;
     l.next->previous = l.previous;
-    while (l.helpers > 0)
+    const size_t helpers = atomic_load(&l.helpers);
+    if (helpers > 0) {
+        pthread_mutex_unlock(&s->lock);
+        look_on(&l.helpers, helpers);
+        pthread_mutex_lock(&s->lock);
+    }
+    while (atomic_load(&l.helpers) > 0)
         pthread_cond_wait(&l.empty, &s->lock);
     pthread_mutex_unlock(&s->lock);
     pthread_cond_destroy(&l.empty);
@@ -221,9 +257,11 @@ static void compute_jobs(scheduler *s) {
     sched_job *jobs[SCHED_TOGETHER];
     const size_t count = take_group(s, jobs);
     leave_the_rest(s);
+    s->computing++;
     pthread_mutex_unlock(&s->lock);
     jobs[0]->parts->compute(jobs, count);
     pthread_mutex_lock(&s->lock);
+    s->computing--;
     for (size_t i = 0; i < count; i++) {
         jobs[i]->stage = SCHED_COMPUTED;
         link_job(s, jobs[i]);
