@@ -317,14 +317,14 @@ $(BUILD)/libpass.so: tests/bench/pass.c $(CORE_SOURCES) $(SERVER_SOURCES)
 
 # As in a service that has run for a while, freed memory is kept: none of the libraries is timed for page faults.
 BENCH = OPENBLAS_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 $(BUILD)/bench/bin/python tests/bench/bench.py --library $(BUILD)/libpass.so \
-        --limits $(BUILD)/tests/bench/bench_kernels $(ARGS)
+        --limits $(BUILD)/tests/bench/bench_kernels
 ## bench: the whole pass next to PyTorch, ONNX Runtime and OpenVINO (installs them), at 144 shapes; writes docs/bench.txt
 bench: $(BUILD)/libpass.so $(BUILD)/tests/bench/bench_kernels $(BUILD)/bench/ready
-	@$(BENCH) --output docs/bench
+	@$(BENCH) --output docs/bench $(ARGS)
 
 ## bench-quick: the same at a few shapes, on the screen
 bench-quick: $(BUILD)/libpass.so $(BUILD)/tests/bench/bench_kernels $(BUILD)/bench/ready
-	@$(BENCH) --quick
+	@$(BENCH) --quick $(ARGS)
 
 $(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_numbers.c $(BUILD)/tests/charconv.o $(BUILD)/server.a $(BUILD)/core.a
 	@mkdir -p $(@D)
