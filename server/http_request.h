@@ -1,0 +1,40 @@
+/* http_request.h: what libmicrohttpd calls for a request, and the server that it hands over there. For
+ * http.c and http_request.c only. */
+#ifndef SERVER_HTTP_REQUEST_H
+#define SERVER_HTTP_REQUEST_H
+
+#include "server/connections.h"
+#include "server/endpoint.h"
+#include "server/http.h"
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct http_server {
+    service *service;
+    struct MHD_Daemon *daemon;
+    connections *connections;
+    MHD_socket closed_listener; /* shut down, but not closed yet; or MHD_INVALID_SOCKET */
+    atomic_size_t active;
+    atomic_bool refusing; /* the end is near: a request that comes now is not handed to the workers */
+    char url[ENDPOINT_URL_SIZE];
+    char late[256]; /* what a client is told whose request was not complete in time */
+};
+
+/* The library has read the request line; `context` is the http_server. What is returned comes back as *state
+ * in the other two. NULL: no memory. */
+void *http_request_begin(void *context, const char *uri, struct MHD_Connection *mhd);
+
+/* The library's one entry: first with the headers, then with each piece of the body, then with none left, and
+ * once more after each resumption. */
+enum MHD_Result http_request_serve(void *context, struct MHD_Connection *mhd, const char *url,
+                                   const char *method, const char *version, const char *bytes, size_t *count,
+                                   void **state);
+
+/* The answer has been sent, or never will be: logs the request and frees it. */
+void http_request_completed(void *context, struct MHD_Connection *mhd, void **state,
+                            enum MHD_RequestTerminationCode how);
+
+#endif
