@@ -1,7 +1,6 @@
 #include "core/attention/collect.h"
 
-#include "core/attention/finite.h"
-
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -105,10 +104,17 @@ static void take_largest(const attn_collector *c, size_t place, const float *row
     }
 }
 
+static bool all_finite(const float *row, size_t count) {
+    bool finite = true;
+    for (size_t n = 0; n < count; n++)
+        finite &= fabsf(row[n]) <= FLT_MAX;
+    return finite;
+}
+
 bool attn_collect_row(const attn_collector *c, size_t batch, size_t head, size_t i, const float *row,
                       double *bins) {
     const size_t place = batch * c->heads + head;
-    if (!attn_all_finite(row, c->columns))
+    if (!all_finite(row, c->columns))
         return false;
     if (c->view->pooled_rows != 0)
         pool_row(c, place, i, row, bins);

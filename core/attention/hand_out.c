@@ -1,5 +1,4 @@
 /* hand_out.c: what enters the product and what the heads say, as the caller wants them. */
-#include "core/attention/finite.h"
 #include "core/attention/pass.h"
 
 #include <string.h>
@@ -12,7 +11,7 @@ static bool split_heads(const attn_pass *pass, const float *x, float *out) {
         for (size_t h = 0; h < H; h++)
             for (size_t i = 0; i < L; i++)
                 memcpy(out + ((b * H + h) * L + i) * D, x + ((b * L + i) * H + h) * D, D * sizeof *out);
-    return attn_all_finite(out, B * H * L * D);
+    return attn_all_finite(pass->kernels, out, B * H * L * D);
 }
 
 /* out [B, Hkv, S+, D] = x [B, Hkv, S, width] and behind each head's keys the extra ones [Hkv, extra, width].
@@ -26,7 +25,7 @@ static bool join_keys(const attn_pass *pass, const float *x, const float *extra,
                 j < S ? x + (n * S + j) * width : extra + (n % Hkv * pass->extra + (j - S)) * width;
             memcpy(out + (n * keys + j) * D, from, D * sizeof *out);
         }
-    return attn_all_finite(out, heads * keys * D);
+    return attn_all_finite(pass->kernels, out, heads * keys * D);
 }
 
 attn_status attn_hand_out(attn_pass *pass) {

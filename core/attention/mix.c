@@ -23,24 +23,19 @@ void attn_tile_drop(attn_tile *tile) {
 
 /* Adds the run to those before. */
 static void flush(attn_tile *tile) {
-    const size_t numbers = tile->rows * tile->pass->value_width;
-    for (size_t n = 0; tile->holds_mixed && n < numbers; n++)
-        tile->sums[n] += (double)tile->mixed[n];
+    const attn_pass *pass = tile->pass;
+    if (!tile->holds_mixed)
+        return;
+    pass->kernels->add_up(tile->mixed, tile->rows * pass->value_width, tile->sums, tile->holds_sums);
     tile->holds_mixed = false;
+    tile->holds_sums = true;
 }
 
 /* Where the maximum has grown, what came before becomes less. */
 static void rescale(attn_tile *tile) {
-    const size_t width = tile->pass->value_width;
-    for (size_t n = 0; n < tile->rows; n++) {
-        const float factor = tile->factor[n];
-        if (factor == 1)
-            continue;
-        for (size_t d = n * width; d < (n + 1) * width; d++)
-            tile->sums[d] *= (double)factor;
-        for (size_t d = n * width; tile->holds_mixed && d < (n + 1) * width; d++)
-            tile->mixed[d] *= factor;
-    }
+    const attn_pass *pass = tile->pass;
+    pass->kernels->rescale(tile->rows, pass->value_width, tile->factor,
+                           tile->holds_mixed ? tile->mixed : NULL, tile->holds_sums ? tile->sums : NULL);
 }
 
 void attn_tile_mix(attn_tile *tile) {
@@ -75,11 +70,8 @@ void attn_tile_finish(attn_tile *tile) {
     attn_pass *pass = tile->pass;
     const size_t D = pass->layer->config.head_dim, q_width = pass->layer->config.num_heads * D;
     float *heads = pass->heads + (tile->b * pass->input->L + tile->first) * q_width + tile->h * D;
-    flush(tile);
-    for (size_t n = 0; n < tile->rows; n++) {
-        const double share = tile->sum[n] > 0 ? 1 / tile->sum[n] : 0;
-        const double *sums = tile->sums + n * pass->value_width;
-        for (size_t d = 0; d < D; d++)
-            heads[n * q_width + d] = (float)(sums[d] * share);
-    }
+    for (size_t n = 0; n < tile->rows; n++)
+        pass->kernels->share_out(D, tile->holds_mixed ? tile->mixed + n * pass->value_width : NULL,
+                                 tile->holds_sums ? tile->sums + n * pass->value_width : NULL,
+                                 tile->sum[n] > 0 ? 1 / tile->sum[n] : 0, heads + n * q_width);
 }

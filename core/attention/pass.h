@@ -48,7 +48,7 @@ typedef struct {
     float *extra_k; /* [Hkv, extra, D] */
     float *extra_v; /* [Hkv, extra, value_width] */
     float *heads;   /* [B, L, H*D]: what the heads say, side by side. It is q, unless q is still wanted */
-    _Atomic uint32_t *k_sizes; /* [B, Hkv, blocks]: attn_largest of the keys of a block */
+    _Atomic uint32_t *k_sizes; /* [B, Hkv, blocks]: kernels->largest of the keys of a block */
     uint32_t extra_k_size;     /* of all extra keys */
     bool *spoiled; /* [B, Hkv, S]: where a value is beyond float32, and was replaced by zeros; NULL:
                     * nowhere */

@@ -1,6 +1,5 @@
 /* project.c: the linear parts of the pass: from the inputs to q, k and v, and from the heads to the outputs.
  */
-#include "core/attention/finite.h"
 #include "core/attention/pass.h"
 #include "core/attention/rope.h"
 #include "core/size.h"
@@ -30,7 +29,7 @@ static void make_extra(attn_pass *pass) {
         memcpy(pass->extra_k + h * pass->extra * D, pass->layer->bias_k + h * D, D * sizeof(float));
         memcpy(pass->extra_v + h * pass->extra * Dv, pass->layer->bias_v + h * D, D * sizeof(float));
     }
-    pass->extra_k_size = attn_largest(pass->extra_k, count * D);
+    pass->extra_k_size = pass->kernels->largest(pass->extra_k, count * D);
 }
 
 bool attn_project_allocate(attn_pass *pass) {
@@ -138,22 +137,32 @@ static void grow(_Atomic uint32_t *largest, uint32_t size) {
         continue;
 }
 
-/* Heads [columns] of row n, from head h on, go to k or v. */
-static void store_heads(attn_pass *pass, projected which, size_t n, size_t h, size_t columns,
-                        const float *y) {
-    const attn_config *c = &pass->layer->config;
-    const size_t D = c->head_dim, S = pass->input->S, b = n / S, j = n % S;
+/* Head h of rows [row, row + rows) of all batch entries, which are in one block of keys, goes to k or v. */
+static void store_head(attn_pass *pass, projected which, size_t row, size_t rows, size_t h, const float *y,
+                       size_t y_row) {
+    const size_t D = pass->layer->config.head_dim, S = pass->input->S, j = row % S;
+    const size_t head = row / S * pass->layer->config.num_kv_heads + h;
     const size_t width = which == KEY ? D : pass->value_width;
-    for (size_t column = 0; column < columns; column += D, h++) {
-        const size_t head = b * c->num_kv_heads + h;
-        float *to = (which == KEY ? pass->k : pass->v) + (head * S + j) * width;
-        const uint32_t size = attn_largest(y + column, D);
-        memcpy(to, y + column, D * sizeof *to);
-        memset(to + D, 0, (width - D) * sizeof *to);
-        if (which == KEY)
-            grow(&pass->k_sizes[head * pass->blocks + j / TILE_KEYS], size);
-        else if (size >= ATTN_INFINITE)
-            atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+    float *to = (which == KEY ? pass->k : pass->v) + (head * S + j) * width;
+    const uint32_t size = pass->kernels->copy(rows, D, y, y_row, to, width);
+    for (size_t n = 0; n < rows && width > D; n++)
+        memset(to + n * width + D, 0, (width - D) * sizeof *to);
+    if (which == KEY)
+        grow(&pass->k_sizes[head * pass->blocks + j / TILE_KEYS], size);
+    else if (size >= ATTN_INFINITE)
+        atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+}
+
+/* Rows [row, row + rows) of all batch entries, with the heads from h on side by side. */
+static void store_heads(attn_pass *pass, projected which, size_t row, size_t rows, size_t h, size_t columns,
+                        const float *y, size_t y_row) {
+    const size_t D = pass->layer->config.head_dim, S = pass->input->S;
+    for (size_t n = 0, count; n < rows; n += count) {
+        const size_t j = (row + n) % S, block_end = (j / TILE_KEYS + 1) * TILE_KEYS;
+        count = (block_end < S ? block_end : S) - j;
+        count = count < rows - n ? count : rows - n;
+        for (size_t column = 0; column < columns; column += D)
+            store_head(pass, which, row + n, count, h + column / D, y + n * y_row + column, y_row);
     }
 }
 
@@ -162,14 +171,12 @@ static void deliver_input(void *context, size_t part, size_t row, size_t rows, s
     const projection *p = context;
     attn_pass *pass = &p->batch->passes[part];
     const size_t D = pass->layer->config.head_dim, q_width = pass->layer->config.num_heads * D;
-    for (size_t n = 0; n < rows; n++, y += y_row) {
-        if (p->which != VALUE)
-            finish_heads(pass, p->which, row + n, columns, y);
-        if (p->which == QUERY)
-            memcpy(pass->q + (row + n) * q_width + column, y, columns * sizeof *y);
-        else
-            store_heads(pass, p->which, row + n, column / D, columns, y);
-    }
+    for (size_t n = 0; n < rows && p->which != VALUE; n++)
+        finish_heads(pass, p->which, row + n, columns, y + n * y_row);
+    if (p->which == QUERY)
+        pass->kernels->copy(rows, columns, y, y_row, pass->q + row * q_width + column, q_width);
+    else
+        store_heads(pass, p->which, row, rows, column / D, columns, y, y_row);
 }
 
 static void deliver_output(void *context, size_t part, size_t row, size_t rows, size_t column, size_t columns,
@@ -177,11 +184,9 @@ static void deliver_output(void *context, size_t part, size_t row, size_t rows, 
     const projection *p = context;
     attn_pass *pass = &p->batch->passes[part];
     const size_t E = pass->layer->config.embed_dim;
-    for (size_t n = 0; n < rows; n++) {
-        memcpy(pass->output->output + (row + n) * E + column, y + n * y_row, columns * sizeof *y);
-        if (!attn_all_finite(y + n * y_row, columns))
-            atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
-    }
+    if (pass->kernels->copy(rows, columns, y, y_row, pass->output->output + row * E + column, E) >=
+        ATTN_INFINITE)
+        atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
 }
 
 static bool stopped(void *context, size_t part) {
@@ -268,7 +273,7 @@ static void replace_spoiled(attn_pass *pass) {
     }
     for (size_t n = 0; n < heads; n++) {
         float *v = pass->v + n * pass->value_width;
-        pass->spoiled[n] = !attn_all_finite(v, D);
+        pass->spoiled[n] = !attn_all_finite(pass->kernels, v, D);
         if (pass->spoiled[n])
             memset(v, 0, D * sizeof *v);
     }

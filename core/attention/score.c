@@ -1,5 +1,4 @@
 /* score.c: what a query says of each key: softcap(scale * q . k), plus what their distance adds. */
-#include "core/attention/finite.h"
 #include "core/attention/tile.h"
 #include "core/size.h"
 
@@ -40,7 +39,7 @@ attn_status attn_score_prepare(attn_pass *pass) {
         for (size_t h = 0; h < H; h++)
             pass->biases[h * pass->bias_row + n] = n < distances ? bias_of(layer, h, distance, bucket) : 0;
     }
-    const uint32_t bits = attn_largest(pass->biases, H * pass->bias_row);
+    const uint32_t bits = pass->kernels->largest(pass->biases, H * pass->bias_row);
     float largest;
     memcpy(&largest, &bits, sizeof largest);
     pass->largest_bias = (double)largest;
@@ -90,7 +89,7 @@ static void multiply(attn_tile *tile, const float *k, size_t count) {
 static void soft_cap(attn_tile *tile, size_t count, float cap) {
     const attn_kernels *kernels = tile->pass->kernels;
     const size_t numbers = count * tile->width;
-    if (attn_all_finite(tile->scores, numbers)) {
+    if (attn_all_finite(kernels, tile->scores, numbers)) {
         kernels->soft_cap(tile->scores, numbers, cap);
         return;
     }

@@ -1,6 +1,5 @@
 #include "core/attention/tile.h"
 
-#include "core/attention/finite.h"
 #include "core/attention/transpose.h"
 #include "core/size.h"
 
@@ -50,9 +49,7 @@ static void pack_queries(attn_tile *tile) {
     attn_transpose(q, q_width, tile->rows, D, tile->queries, width, false);
     for (size_t d = 0; d < D && tile->rows < width; d++)
         memset(tile->queries + d * width + tile->rows, 0, (width - tile->rows) * sizeof(float));
-    for (size_t n = 0; n < D * width; n++)
-        tile->queries[n] *= scale;
-    const uint32_t bits = attn_largest(tile->queries, D * width);
+    const uint32_t bits = pass->kernels->scale(tile->queries, D * width, scale);
     float largest;
     memcpy(&largest, &bits, sizeof largest);
     tile->size = (double)D * (double)largest;
@@ -82,14 +79,13 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
     tile->first = first;
     tile->rows = rows;
     tile->width = attn_round_up(rows, lanes);
-    tile->holds_mixed = false;
+    tile->holds_mixed = tile->holds_sums = false;
     find_visible(tile);
     pack_queries(tile);
     for (size_t n = 0; n < tile->width; n++) {
         tile->max[n] = sinks == NULL ? -INFINITY : sinks[h];
         tile->sum[n] = tile->max[n] > -INFINITY ? 1 : 0;
     }
-    memset(tile->sums, 0, rows * pass->value_width * sizeof *tile->sums);
 }
 
 bool attn_tile_next(attn_tile *tile) {

@@ -26,7 +26,8 @@ typedef struct {
     float *mixed;     /* [rows, value_width]: the values of some blocks, mixed, */
     size_t mixed_run; /* which are of this run, */
     bool holds_mixed; /* if there are any */
-    double *sums;     /* [rows, value_width]: those of the runs before */
+    double *sums;     /* [rows, value_width]: those of the runs before, */
+    bool holds_sums;  /* if there are any */
 } attn_tile;
 
 /* Bytes of the scores of a block: as they are used up at once, several tiles can share them. */

@@ -65,6 +65,10 @@ static inline vec v_magnitude(vec x) {
     return _mm256_andnot_ps(v_all(-0.0f), x);
 }
 
+static inline vec v_max_bits(vec a, vec b) {
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+
 static inline float v_sum(vec v) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));

@@ -60,6 +60,10 @@ static inline vec v_magnitude(vec x) {
     return _mm512_andnot_ps(v_all(-0.0f), x);
 }
 
+static inline vec v_max_bits(vec a, vec b) {
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+
 static inline float v_sum(vec v) {
     const __m256 low = _mm512_castps512_ps256(v), high = _mm512_extractf32x8_ps(v, 1);
     const __m256 eight = _mm256_add_ps(low, high);

@@ -70,6 +70,10 @@ static inline vec v_magnitude(vec x) {
     return (vec)((vec_bits)x & rest);
 }
 
+static inline vec v_max_bits(vec a, vec b) {
+    return v_choose((vec_bits)a > (vec_bits)b, a, b);
+}
+
 static inline float v_sum(vec v) {
     return (v[0] + v[2]) + (v[1] + v[3]);
 }

@@ -17,6 +17,9 @@ typedef enum { ATTN_FLOAT32, ATTN_BFLOAT16, ATTN_INT8, ATTN_PRECISIONS } attn_pr
  * zero, and the blocks are added in ascending order. One long chain of float32 additions loses accuracy. */
 #define ATTN_DEPTH ((size_t)256)
 
+/* The bits of infinity; those of NaN, without the sign, are above it. */
+#define ATTN_INFINITE ((uint32_t)0x7f800000)
+
 /* y [rows, columns] = a [rows, depth] b [depth, columns], or y += it. Every array is of float32 but for b,
  * whose numbers have the precision of the function. `columns` is a multiple of the set's `lanes`, and of its
  * `panel` if b is narrow; depth <= ATTN_DEPTH; the arrays do not overlap.
@@ -68,11 +71,30 @@ typedef struct attn_kernels {
     void (*weigh)(const attn_soft_tile *t);
     /* y[j] = q [depth] . k[j] for `keys` rows of k, k_row apart: the scores of one query. */
     void (*dots)(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y);
+    /* The largest |x[n]|, as the bits of a float32, which grow with it: at least ATTN_INFINITE if one of them
+     * is infinity or NaN. No numbers: 0. */
+    uint32_t (*largest)(const float *x, size_t count);
+    /* to [rows, columns] = from, whose rows are to_row and from_row apart; returns the largest. */
+    uint32_t (*copy)(size_t rows, size_t columns, const float *from, size_t from_row, float *to,
+                     size_t to_row);
+    /* x[n] *= factor; returns the largest after that. */
+    uint32_t (*scale)(float *x, size_t count, float factor);
+    /* sums[n] += x[n], or with `add` false = x[n]. */
+    void (*add_up)(const float *x, size_t count, double *sums, bool add);
+    /* Each row of x and of sums, both [rows, columns] or NULL, times its factor. */
+    void (*rescale)(size_t rows, size_t columns, const float *factors, float *x, double *sums);
+    /* to[n] = (sums[n] + x[n]) * share, summed in double precision; x or sums may be NULL, for zeros. */
+    void (*share_out)(size_t count, const float *x, const double *sums, double share, float *to);
     /* x[n] = exp(x[n]) for n < count, x <= 88.7; the error bound stands in set_exponential.h. */
     void (*exponential)(float *x, size_t count);
     /* x[n] = cap * tanh(x[n] / cap), likewise. */
     void (*soft_cap)(float *x, size_t count, float cap);
 } attn_kernels;
+
+/* Are all `count` numbers finite? */
+static inline bool attn_all_finite(const attn_kernels *kernels, const float *x, size_t count) {
+    return kernels->largest(x, count) < ATTN_INFINITE;
+}
 
 /* The sets, each NULL where the compiler's target cannot have it. That this CPU can run them is not looked
  * at. */

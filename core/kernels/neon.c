@@ -66,6 +66,10 @@ static inline vec v_magnitude(vec x) {
     return vabsq_f32(x);
 }
 
+static inline vec v_max_bits(vec a, vec b) {
+    return vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
+}
+
 static inline float v_sum(vec v) {
     return vaddvq_f32(v);
 }

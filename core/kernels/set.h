@@ -11,6 +11,7 @@
  *     v_add_exponent(v, t)    v * 2^n, where n stands in the lowest bits of t
  *     v_sign(v, x)            v with the sign of x added to it
  *     v_magnitude(x)          x without its sign
+ *     v_max_bits(a, b)        the larger ones, as the integers that their bits are; both without signs
  *     v_sum(v)                the sum of the lanes, in a fixed order
  *     v_load_bfloat16(p), v_load_int8(p)   LANES numbers, widened */
 #include "core/kernels/kernels.h"
@@ -34,10 +35,12 @@
 
 #include "core/kernels/set_exponential.h"
 #include "core/kernels/set_product.h"
+#include "core/kernels/set_rows.h"
 #include "core/kernels/set_softmax.h"
 
 #define SET_FIELDS(NAME)                                                                                     \
     .name = (NAME), .lanes = LANES, .panel = PANEL,                                                          \
     .product = {product_float32, product_bfloat16, product_int8}, .weight_panel = PANEL,                     \
     .weight_product = NULL, .widen = {NULL, widen_bfloat16, widen_int8}, .soften = soften, .weigh = weigh,   \
-    .dots = dots, .exponential = exponential, .soft_cap = soft_cap
+    .dots = dots, .exponential = exponential, .soft_cap = soft_cap, .largest = largest, .copy = copy,        \
+    .scale = scale, .add_up = add_up, .rescale = rescale, .share_out = share_out
