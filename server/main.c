@@ -158,7 +158,7 @@ static int run(service *s) {
     warn_of_old_library();
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
     s->results = results_new(s->options.results_memory, s->options.results_ttl * 1000000000u, NULL);
-    s->scheduler = catch_signals() ? sched_new(threads, s->options.max_queue,
+    s->scheduler = catch_signals() ? sched_new(threads, false, s->options.max_queue,
                                                uses_openblas(&s->options) ? attn_openblas_warm_up : NULL)
                                    : NULL;
     http_server *server = s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &error);

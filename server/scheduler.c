@@ -6,24 +6,39 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define LOOP_SLOTS ((size_t)64) /* the bits of loop.free_slots */
+#define LOOP_SLOTS 64 /* the bits of loop.free_slots */
+#define LINE       64 /* bytes of a line of the caches */
 
 /* How long a thread looks on before it sleeps, while a job is computed: the next loop of a pass, or the end
  * of this one, is often nearer than the time that waking a thread takes. Nobody looks on where nothing is
  * computed. */
 #define LOOKING_ON ((uint64_t)50000) /* nanoseconds */
 
-/* A loop whose caller has not seen its end. It lies on the caller's stack. */
+/* Rounds [next, end) of a loop, which whoever has the slot of the same number takes first. */
+typedef struct {
+    _Alignas(LINE) atomic_size_t next;
+    size_t end;
+} share;
+
+/* A loop whose caller has not seen its end. It lies on the caller's stack.
+ *
+ * Each slot has a share of the rounds, one after another, and each worker has the same slot in every loop: so
+ * a thread finds in its caches what it has read in the loops before, as its part of a layer's weights. A
+ * thread that is through with its share goes on with those of others. */
 typedef struct loop {
     attn_round *round;
     void *context;
-    size_t rounds;
-    atomic_size_t next_round;
+    size_t slots;
+    atomic_size_t left;    /* rounds that nobody has taken */
     uint64_t free_slots;   /* bit n: slot n */
     atomic_size_t helpers; /* workers in it beside the caller; changed with the lock held */
     pthread_cond_t empty;  /* the last helper has left */
     struct loop *previous, *next;
+    share shares[LOOP_SLOTS]; /* [slots] */
 } loop;
+
+/* The place of this thread among the workers; of others, beyond them. */
+static _Thread_local size_t own_place = SIZE_MAX;
 
 struct scheduler {
     struct lender {
@@ -110,7 +125,7 @@ static sched_job *oldest(scheduler *s, size_t stage) {
 /* The oldest loop that has a round and a slot left, or NULL. */
 static loop *open_loop(scheduler *s) {
     for (loop *l = s->loops.next; l != &s->loops; l = l->next)
-        if (l->free_slots != 0 && atomic_load(&l->next_round) < l->rounds)
+        if (l->free_slots != 0 && atomic_load(&l->left) > 0)
             return l;
     return NULL;
 }
@@ -135,11 +150,11 @@ static void look_on(const atomic_size_t *number, size_t was) {
 }
 
 /* Who looks on counts as asleep: it comes when it is called. */
-static void sleep_until_called(scheduler *s) {
+static void sleep_until_called(scheduler *s, bool has_helped) {
     s->asleep++;
     look_around(s);
     const size_t calls = atomic_load(&s->calls);
-    if (s->computing > 0) {
+    if (s->computing > 0 || has_helped) {
         s->looking++;
         pthread_mutex_unlock(&s->lock);
         look_on(&s->calls, calls);
@@ -162,23 +177,33 @@ static void leave_the_rest(scheduler *s) {
     if (jobs_waiting(s) > s->called)
         wake(s, 1);
     else if (l != NULL)
-        wake(s, (l->free_slots & (l->free_slots - 1)) == 0 ? 1 : 2);
+        wake(s, atomic_load(&l->left) == 1 || (l->free_slots & (l->free_slots - 1)) == 0 ? 1 : 2);
 }
 
 /* ---- Loops ---- */
 
-/* Takes rounds until none is left, or until *stop. Without the lock. */
+/* Takes rounds, those of its own share first, until none is left, or until *stop. Without the lock. */
 static void take_rounds(loop *l, size_t slot, const atomic_bool *stop) {
-    while (stop == NULL || !atomic_load_explicit(stop, memory_order_relaxed)) {
-        const size_t n = atomic_fetch_add(&l->next_round, 1);
-        if (n >= l->rounds)
-            return;
-        l->round(l->context, n, slot);
+    for (size_t n = 0; n < l->slots; n++) {
+        share *of = &l->shares[(slot + n) % l->slots];
+        while (stop == NULL || !atomic_load_explicit(stop, memory_order_relaxed)) {
+            const size_t round = atomic_fetch_add(&of->next, 1);
+            if (round >= of->end)
+                break;
+            atomic_fetch_sub(&l->left, 1);
+            l->round(l->context, round, slot);
+        }
     }
 }
 
+/* The slot of this thread, or another one if that is taken. */
+static size_t choose_slot(const loop *l) {
+    const size_t own = own_place < l->slots ? own_place : l->slots - 1;
+    return (l->free_slots >> own & 1) != 0 ? own : (size_t)__builtin_ctzll(l->free_slots);
+}
+
 static void help(scheduler *s, loop *l) {
-    const size_t slot = (size_t)__builtin_ctzll(l->free_slots);
+    const size_t slot = choose_slot(l);
     l->free_slots &= ~((uint64_t)1 << slot);
     atomic_fetch_add(&l->helpers, 1);
     s->helping++;
@@ -192,14 +217,28 @@ static void help(scheduler *s, loop *l) {
         pthread_cond_signal(&l->empty);
 }
 
+/* Where the share of slot n begins, without a product that overflows. */
+static size_t first_round(size_t rounds, size_t n, size_t slots) {
+    return rounds / slots * n + rounds % slots * n / slots;
+}
+
 /* attn_parallel's `run`; without the lock. */
 static void run_loop(const attn_parallel *parallel, size_t rounds, attn_round *round, void *context) {
     scheduler *s = ((const struct lender *)(const void *)parallel)->scheduler;
-    const size_t slots = rounds < parallel->slots ? rounds : parallel->slots;
-    /* All slots but the first, which is the caller's. */
-    loop l = {.round = round, .context = context, .rounds = rounds};
-    for (size_t slot = 1; slot < slots; slot++)
-        l.free_slots |= (uint64_t)1 << slot;
+    const size_t slots = parallel->slots;
+    loop l;
+    l.round = round;
+    l.context = context;
+    l.slots = slots;
+    l.free_slots = UINT64_MAX >> (LOOP_SLOTS - slots);
+    atomic_init(&l.left, rounds);
+    atomic_init(&l.helpers, 0);
+    for (size_t n = 0; n < slots; n++) {
+        atomic_init(&l.shares[n].next, first_round(rounds, n, slots));
+        l.shares[n].end = first_round(rounds, n + 1, slots);
+    }
+    const size_t own = choose_slot(&l);
+    l.free_slots &= ~((uint64_t)1 << own);
     pthread_cond_init(&l.empty, NULL);
     pthread_mutex_lock(&s->lock);
     l.next = &s->loops;
@@ -207,7 +246,7 @@ static void run_loop(const attn_parallel *parallel, size_t rounds, attn_round *r
     l.previous->next = s->loops.previous = &l;
     leave_the_rest(s);
     pthread_mutex_unlock(&s->lock);
-    take_rounds(&l, 0, NULL);
+    take_rounds(&l, own, NULL);
     pthread_mutex_lock(&s->lock);
     l.previous->next = l.next;
     l.next->previous = l.previous;
@@ -284,8 +323,11 @@ static bool prepares_first(scheduler *s) {
            (ready == 0 || (job->is_small && ready < SCHED_TOGETHER && s->ready_rows < SCHED_ROWS));
 }
 
-/* Does one thing that is to be done, the lock given up meanwhile; false if there is nothing. */
-static bool work(scheduler *s) {
+/* What a worker has done. */
+typedef enum { NOTHING, A_PART, HELPED } deed;
+
+/* Does one thing that is to be done, the lock given up meanwhile. */
+static deed work(scheduler *s) {
     loop *l;
     if (oldest(s, SCHED_COMPUTED) != NULL)
         finish_job(s, oldest(s, SCHED_COMPUTED));
@@ -293,11 +335,12 @@ static bool work(scheduler *s) {
         prepare_job(s, oldest(s, SCHED_QUEUED));
     else if (oldest(s, SCHED_READY) != NULL)
         compute_jobs(s);
-    else if ((l = open_loop(s)) != NULL)
+    else if ((l = open_loop(s)) != NULL) {
         help(s, l);
-    else
-        return false;
-    return true;
+        return HELPED;
+    } else
+        return NOTHING;
+    return A_PART;
 }
 
 /* ---- Threads ---- */
@@ -307,14 +350,14 @@ static void *run_worker(void *argument) {
     if (s->prepare != NULL)
         s->prepare();
     pthread_mutex_lock(&s->lock);
-    s->started++;
+    own_place = s->started++;
     pthread_cond_signal(&s->prepared);
-    for (;;) {
-        if (work(s))
-            continue;
-        if (s->stopping)
+    for (deed last = NOTHING, now;; last = now) {
+        now = work(s);
+        if (now == NOTHING && s->stopping)
             break;
-        sleep_until_called(s);
+        if (now == NOTHING)
+            sleep_until_called(s, last == HELPED);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -366,7 +409,7 @@ static void *run_timer(void *argument) {
 
 /* ---- Start and stop ---- */
 
-static void init(scheduler *s, size_t threads, size_t max_queue, void (*prepare)(void)) {
+static void init(scheduler *s, size_t slots, size_t max_queue, void (*prepare)(void)) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -378,19 +421,18 @@ static void init(scheduler *s, size_t threads, size_t max_queue, void (*prepare)
     for (size_t i = 0; i < SCHED_STAGES; i++)
         s->waiting[i].jobs.previous = s->waiting[i].jobs.next = &s->waiting[i].jobs;
     s->loops.previous = s->loops.next = &s->loops;
-    s->lender.parallel =
-        (attn_parallel){.slots = threads < LOOP_SLOTS ? threads : LOOP_SLOTS, .run = run_loop};
+    s->lender.parallel = (attn_parallel){.slots = slots < LOOP_SLOTS ? slots : LOOP_SLOTS, .run = run_loop};
     s->lender.scheduler = s;
     s->max_queue = max_queue;
     s->wakes_at = CLOCK_NEVER;
     s->prepare = prepare;
 }
 
-scheduler *sched_new(size_t threads, size_t max_queue, void (*prepare)(void)) {
+scheduler *sched_new(size_t threads, bool has_guest, size_t max_queue, void (*prepare)(void)) {
     scheduler *s = calloc(1, sizeof *s + threads * sizeof s->threads[0]);
     if (s == NULL)
         return NULL;
-    init(s, threads, max_queue, prepare);
+    init(s, threads + has_guest, max_queue, prepare);
     s->has_timer = pthread_create(&s->timer_thread, NULL, run_timer, s) == 0;
     while (s->has_timer && s->thread_count < threads &&
            pthread_create(&s->threads[s->thread_count], NULL, run_worker, s) == 0)

@@ -54,10 +54,11 @@ struct sched_job {
 
 typedef struct scheduler scheduler;
 
-/* Starts `threads` workers and waits until each has called `prepare` (may be NULL). At most `max_queue` jobs
+/* Starts `threads` workers and waits until each has called `prepare` (may be NULL). With `has_guest` a thread
+ * beside them may use sched_parallel too, as one more thread that computes. At most `max_queue` jobs
  * wait to be computed beyond those that a free worker will take at once. NULL if a thread or memory could not
  * be had. */
-scheduler *sched_new(size_t threads, size_t max_queue, void (*prepare)(void));
+scheduler *sched_new(size_t threads, bool has_guest, size_t max_queue, void (*prepare)(void));
 
 /* Hands a job over. False if the queue is full: then nothing of it will be called. */
 bool sched_submit(scheduler *s, sched_job *job);
@@ -65,9 +66,8 @@ bool sched_submit(scheduler *s, sched_job *job);
 /* Do more jobs wait to be prepared than there are workers free to take them? */
 bool sched_crowded(scheduler *s);
 
-/* Lends the workers that have nothing else to do, to be used from a job's `compute`; NULL if there is only
- * one. They leave a loop, between two rounds, when a job waits for them. A slot is below the number of rounds
- * too. */
+/* Lends the workers that have nothing else to do, to be used from a job's `compute`, or by the guest; NULL if
+ * there is only one thread. They leave a loop, between two rounds, when a job waits for them. */
 const attn_parallel *sched_parallel(const scheduler *s);
 
 /* Lets all jobs run to their end, then stops the threads and frees the scheduler. NULL is allowed. */

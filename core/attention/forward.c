@@ -149,7 +149,7 @@ static void finish(attn_pass *pass, attn_job *job) {
 /* Room for the passes themselves. */
 static bool allocate_passes(attn_batch *batch, attn_arena *work) {
     if ((batch->passes = attn_arena_array(work, batch->count, sizeof *batch->passes)) == NULL ||
-        (batch->parts = attn_arena_array(work, batch->count, sizeof *batch->parts)) == NULL)
+        (batch->parts = attn_arena_array(work, batch->count, ATTN_LINEARS * sizeof *batch->parts)) == NULL)
         return false;
     memset(batch->passes, 0, batch->count * sizeof *batch->passes);
     return true;

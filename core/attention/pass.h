@@ -81,7 +81,7 @@ typedef struct {
     attn_job *jobs;    /* [count] */
     attn_pass *passes; /* [count] */
     size_t count;
-    attn_linear_part *parts; /* [count] */
+    attn_linear_part *parts; /* [ATTN_LINEARS, count] */
     char *scratch;           /* [slots, slot_bytes] */
     size_t slot_bytes;
 } attn_batch;

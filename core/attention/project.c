@@ -10,7 +10,7 @@
 #define ANGLE_ROWS ((size_t)64) /* positions whose angles are made in one task */
 
 /* Which of the inputs is projected. */
-typedef enum { QUERY, KEY, VALUE } projected;
+typedef enum { QUERY, KEY, VALUE, INPUTS } projected;
 
 typedef struct {
     attn_batch *batch;
@@ -202,7 +202,7 @@ static attn_linear input_projection(const attn_batch *batch, projection *p) {
     const float *const biases[] = {w->q_bias, w->k_bias, w->v_bias};
     return (attn_linear){.weight = weights[p->which],
                          .bias = biases[p->which],
-                         .parts = batch->parts,
+                         .parts = batch->parts + (size_t)p->which * batch->count,
                          .part_count = batch->count,
                          .unit = w->config.head_dim,
                          .deliver = deliver_input,
@@ -231,7 +231,16 @@ static void set_parts(attn_batch *batch, projected which) {
         size_t rows = 0;
         if (in->head_output != NULL || !attn_multiply(in->B, width, &rows))
             rows = 0; /* such a pass gets no memory */
-        batch->parts[n] = (attn_linear_part){inputs[which], rows};
+        batch->parts[(size_t)which * batch->count + n] = (attn_linear_part){inputs[which], rows};
+    }
+}
+
+/* What is computed of all inputs, and for whom. */
+static void input_projections(attn_batch *batch, projection *p, attn_linear *linears) {
+    for (projected which = QUERY; which < INPUTS; which++) {
+        p[which] = (projection){batch, which};
+        set_parts(batch, which);
+        linears[which] = input_projection(batch, &p[which]);
     }
 }
 
@@ -246,17 +255,14 @@ static void set_output_parts(attn_batch *batch) {
 }
 
 size_t attn_project_scratch(attn_batch *batch) {
-    projection p = {.which = QUERY};
+    projection p[INPUTS];
+    attn_linear linears[INPUTS];
     set_output_parts(batch);
-    const attn_linear output = output_projection(batch, &p);
-    size_t most = attn_linear_scratch(&output);
-    for (; p.which <= VALUE; p.which++) {
-        set_parts(batch, p.which);
-        const attn_linear input = input_projection(batch, &p);
-        const size_t bytes = attn_linear_scratch(&input);
-        most = bytes > most ? bytes : most;
-    }
-    return most;
+    linears[0] = output_projection(batch, p);
+    const size_t output = attn_linear_scratch(linears, 1);
+    input_projections(batch, p, linears);
+    const size_t inputs = attn_linear_scratch(linears, INPUTS);
+    return inputs > output ? inputs : output;
 }
 
 /* A value beyond float32 must not leak where its weight is zero, as 0 * infinity. Its head becomes zeros,
@@ -280,16 +286,14 @@ static void replace_spoiled(attn_pass *pass) {
 }
 
 void attn_project_inputs(attn_batch *batch) {
-    projection p = {.batch = batch};
+    projection p[INPUTS];
+    attn_linear linears[INPUTS];
     for (size_t n = 0; n < batch->count; n++)
         if (batch->layer->config.rope.style != ATTN_ROPE_NONE && !attn_pass_failed(&batch->passes[n]) &&
             batch->passes[n].input->head_output == NULL)
             prepare_angles(batch, &batch->passes[n]);
-    for (p.which = QUERY; p.which <= VALUE; p.which++) {
-        set_parts(batch, p.which);
-        const attn_linear linear = input_projection(batch, &p);
-        attn_linear_run(&linear, batch->parallel, batch->scratch);
-    }
+    input_projections(batch, p, linears);
+    attn_linear_run(linears, INPUTS, batch->parallel, batch->scratch);
     for (size_t n = 0; n < batch->count; n++)
         replace_spoiled(&batch->passes[n]);
 }
@@ -298,7 +302,7 @@ void attn_project_output(attn_batch *batch) {
     projection p = {.batch = batch};
     const attn_linear linear = output_projection(batch, &p);
     set_output_parts(batch);
-    attn_linear_run(&linear, batch->parallel, batch->scratch);
+    attn_linear_run(&linear, 1, batch->parallel, batch->scratch);
     for (size_t n = 0; n < batch->count; n++)
         if (!attn_pass_failed(&batch->passes[n]) && atomic_load(&batch->passes[n].beyond))
             attn_pass_fail(&batch->passes[n], 1, ATTN_BAD_VALUE,

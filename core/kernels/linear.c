@@ -5,8 +5,9 @@
 #include <string.h>
 
 /* What a task computes at most: so many rows that reading the weights is paid for, and so few that the copy
- * of their numbers stays in the L2 cache beside a panel of weights and the results. */
-enum { TASK_ROWS = 96, TASK_COLUMNS = 512 };
+ * of their numbers stays in the L2 cache beside a panel of weights and the results; so few columns that there
+ * are tasks for several threads, and still fewer if there are few rows. */
+enum { TASK_ROWS = 96, TASK_COLUMNS = 256, FEW_ROWS = 12, FEW_ROWS_COLUMNS = 128 };
 /* Numbers of a block of the sum, at most ATTN_DEPTH: with half of that the errors are half as large, at the
  * same speed. */
 enum { DEPTH = 128 };
@@ -30,8 +31,16 @@ typedef struct {
     size_t x_row, y_row;  /* distances of rows in the scratch memory; no powers of two, as rows that are
                            * 4 KiB apart compete for the same lines of the L1 cache */
     size_t pieces_at, x_at, y_at, panel_at, bias_at, bytes; /* in the scratch memory of a slot */
-    char *scratch;
+    size_t first_task;                                      /* among those of all products */
 } plan;
+
+/* Several products in one loop. */
+typedef struct {
+    plan plans[ATTN_LINEARS];
+    size_t count, tasks;
+    size_t slot_bytes;
+    char *scratch;
+} plans;
 
 static size_t ceiling(size_t n, size_t divisor) {
     return n / divisor + (n % divisor > 0);
@@ -49,11 +58,12 @@ static size_t common_multiple(size_t a, size_t b) {
 
 /* Tasks begin at multiples of the unit. If possible also at the beginning of a panel; else a panel that lies
  * in two tasks is computed in both. */
-static size_t task_columns(const attn_linear *linear) {
+static size_t task_columns(const attn_linear *linear, size_t rows) {
+    const size_t most = rows <= FEW_ROWS ? FEW_ROWS_COLUMNS : TASK_COLUMNS;
     const size_t unit = linear->unit > 0 ? linear->unit : 1;
     const size_t both = common_multiple(unit, linear->weight->kernels->weight_panel);
-    const size_t step = both <= 2 * TASK_COLUMNS ? both : unit;
-    return step >= TASK_COLUMNS ? step : TASK_COLUMNS / step * step;
+    const size_t step = both <= 2 * most ? both : unit;
+    return step >= most ? step : most / step * step;
 }
 
 static size_t place(size_t *bytes, size_t size) {
@@ -97,7 +107,7 @@ static plan plan_of(const attn_linear *linear) {
         p.row_blocks += blocks;
         p.block_rows = most > p.block_rows ? most : p.block_rows;
     }
-    p.columns = task_columns(linear);
+    p.columns = task_columns(linear, p.rows);
     p.column_blocks = ceiling(weight->width, p.columns);
     p.depths = weight->depth > 0 ? ceiling(weight->depth, DEPTH) : 1;
     p.depth = ceiling(weight->depth, p.depths);
@@ -111,8 +121,20 @@ static plan plan_of(const attn_linear *linear) {
     return p;
 }
 
-size_t attn_linear_scratch(const attn_linear *linear) {
-    return plan_of(linear).bytes;
+static plans plans_of(const attn_linear *linears, size_t count) {
+    plans all = {.count = count};
+    for (size_t n = 0; n < count; n++) {
+        plan *p = &all.plans[n];
+        *p = plan_of(&linears[n]);
+        p->first_task = all.tasks;
+        all.tasks += p->row_blocks * p->column_blocks;
+        all.slot_bytes = p->bytes > all.slot_bytes ? p->bytes : all.slot_bytes;
+    }
+    return all;
+}
+
+size_t attn_linear_scratch(const attn_linear *linears, size_t count) {
+    return plans_of(linears, count).slot_bytes;
 }
 
 static bool is_stopped(const attn_linear *linear, size_t part) {
@@ -208,22 +230,40 @@ static void deliver(const plan *p, const piece *pieces, size_t count, size_t col
     }
 }
 
+static const plan *plan_with(const plans *all, size_t task) {
+    size_t n = all->count - 1;
+    while (all->plans[n].first_task > task)
+        n--;
+    return &all->plans[n];
+}
+
+/* The first weights of the task after the one that ends at column `last` of a block of rows: the task that
+ * this thread will most likely have next. */
+static const char *weights_after(const plans *all, const plan *p, size_t block, size_t last) {
+    const attn_packed *weight = p->linear->weight;
+    if (last < weight->width)
+        return weights_at(weight, last / weight->kernels->weight_panel * weight->kernels->weight_panel, 0);
+    if (block + 1 == p->row_blocks && p + 1 < all->plans + all->count)
+        p++;
+    return weights_at(p->linear->weight, 0, 0);
+}
+
 static void run_task(void *loop, size_t round, size_t slot) {
-    const plan *p = loop;
+    const plans *all = loop;
+    const plan *p = plan_with(all, round);
     const attn_linear *linear = p->linear;
     const attn_kernels *kernels = linear->weight->kernels;
-    char *scratch = p->scratch + slot * p->bytes;
+    char *scratch = all->scratch + slot * all->slot_bytes;
     piece *pieces = (piece *)(void *)(scratch + p->pieces_at);
     float *x = (float *)(void *)(scratch + p->x_at), *y = (float *)(void *)(scratch + p->y_at);
     float *bias = (float *)(void *)(scratch + p->bias_at), *wide = (float *)(void *)(scratch + p->panel_at);
 
-    const size_t block = round / p->column_blocks, column = round % p->column_blocks * p->columns;
+    const size_t task = round - p->first_task;
+    const size_t block = task / p->column_blocks, column = task % p->column_blocks * p->columns;
     const size_t width = linear->weight->width;
     const size_t last = column + p->columns < width ? column + p->columns : width;
     const size_t begin = column / kernels->weight_panel * kernels->weight_panel;
     const size_t columns = ceiling(last - begin, kernels->weight_panel) * kernels->weight_panel;
-    /* Of the task that this thread will most likely have next. */
-    const size_t next_begin = last < width ? last / kernels->weight_panel * kernels->weight_panel : 0;
     size_t first_row, last_row;
     rows_of_block(p, block, &first_row, &last_row);
     const size_t count = find_pieces(linear, first_row, last_row, pieces);
@@ -242,14 +282,14 @@ static void run_task(void *loop, size_t round, size_t slot) {
         product.add = n > 0;
         product.bias = linear->bias != NULL && n + 1 == p->depths ? bias : NULL;
         product.b_after = n + 1 < p->depths ? weights_at(linear->weight, begin, k + p->depth)
-                                            : weights_at(linear->weight, next_begin, 0);
+                                            : weights_after(all, p, block, last);
         multiply(p, &product, begin, k, wide);
     }
     deliver(p, pieces, count, column, last - column, y + (column - begin));
 }
 
-void attn_linear_run(const attn_linear *linear, const attn_parallel *parallel, char *scratch) {
-    plan p = plan_of(linear);
-    p.scratch = scratch;
-    attn_parallel_run(parallel, p.row_blocks * p.column_blocks, run_task, &p);
+void attn_linear_run(const attn_linear *linears, size_t count, const attn_parallel *parallel, char *scratch) {
+    plans all = plans_of(linears, count);
+    all.scratch = scratch;
+    attn_parallel_run(parallel, all.tasks, run_task, &all);
 }

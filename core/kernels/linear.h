@@ -34,11 +34,15 @@ typedef struct {
     void *context;
 } attn_linear;
 
+/* The most products that are computed together. */
+#define ATTN_LINEARS ((size_t)3)
+
 /* Bytes of working memory for one slot: less than 1 MiB for heads of up to 512 numbers, whatever the shapes.
  */
-size_t attn_linear_scratch(const attn_linear *linear);
+size_t attn_linear_scratch(const attn_linear *linears, size_t count);
 
-/* Computes it. `scratch` has attn_linear_scratch bytes, aligned to 64, for each slot of `parallel`. */
-void attn_linear_run(const attn_linear *linear, const attn_parallel *parallel, char *scratch);
+/* Computes `count` products, at most ATTN_LINEARS, in one loop. `scratch` has attn_linear_scratch bytes,
+ * aligned to 64, for each slot of `parallel`. */
+void attn_linear_run(const attn_linear *linears, size_t count, const attn_parallel *parallel, char *scratch);
 
 #endif

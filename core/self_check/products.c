@@ -189,11 +189,11 @@ static attn_status run_projection(const attn_checking *c, projection *p, const a
                                 .unit = 1,
                                 .deliver = take,
                                 .context = p};
-    const size_t bytes = (attn_linear_scratch(&linear) + 63) / 64 * 64;
+    const size_t bytes = (attn_linear_scratch(&linear, 1) + 63) / 64 * 64;
     char *scratch = aligned_alloc(64, bytes);
     if (scratch == NULL)
         return attn_check_no_memory(c);
-    attn_linear_run(&linear, NULL, scratch);
+    attn_linear_run(&linear, 1, NULL, scratch);
     free(scratch);
     attn_status status = compare_projection(c, p, packed, 0, 1);
     return status == ATTN_OK ? compare_projection(c, p, packed, 1, rows - 1) : status;

@@ -148,7 +148,7 @@ int main(int argc, char **argv) {
     const char *const *list = argc > 1 ? (const char *const *)(argv + 1) : specs;
     const size_t count = argc > 1 ? (size_t)argc - 1 : sizeof specs / sizeof specs[0], cpus = machine_cpus();
     uint64_t seed = test_seed("bench_batch");
-    scheduler *pool = sched_new(cpus, 1, NULL);
+    scheduler *pool = sched_new(cpus, false, 1, NULL);
     if (pool == NULL)
         return EXIT_FAILURE;
     printf("%zu requests of one token, kernels %s: microseconds a request, medians of %d turns\n", REQUESTS,

@@ -125,7 +125,7 @@ static void deliver(void *context, size_t part, size_t row, size_t rows, size_t 
 }
 
 static void ours(contest *c) {
-    attn_linear_run(&c->linear, NULL, c->scratch);
+    attn_linear_run(&c->linear, 1, NULL, c->scratch);
 }
 
 static void openblas(contest *c) {
@@ -187,7 +187,7 @@ static void set_linear(contest *c) {
                               .unit = 64,
                               .deliver = deliver,
                               .context = c};
-    c->scratch = aligned_alloc(64, attn_linear_scratch(&c->linear));
+    c->scratch = aligned_alloc(64, attn_linear_scratch(&c->linear, 1));
     if (c->scratch == NULL)
         abort();
 }

@@ -4,7 +4,6 @@
 #include "core/kernels/openblas.h"
 #include "server/scheduler.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,39 +22,16 @@ typedef struct {
 } pass_call;
 
 typedef struct {
-    sched_job job;
-    const attn_layer *layer;
-    attn_job pass;
-    scheduler *pool;
-    sem_t done;
-} task;
-
-typedef struct {
     attn_layer layer;
-    scheduler *pool; /* NULL: the calling thread computes */
+    scheduler *pool; /* of the other threads; NULL: the calling thread is alone */
 } pass;
 
 pass *pass_new(const char *kernels, const char *precision, size_t threads, const pass_layer *from);
 int pass_run(const pass *p, const pass_call *call);
 void pass_free(pass *p);
 
-static bool prepare(sched_job *job) {
-    (void)job;
-    return true;
-}
-
-static void compute(sched_job *const *jobs, size_t count) {
-    task *t = (task *)(void *)jobs[0];
-    attn_forward_batch(t->layer, &t->pass, count, sched_parallel(t->pool)); /* there is never more than one */
-}
-
-static void finish(sched_job *job) {
-    sem_post(&((task *)(void *)job)->done);
-}
-
-static const sched_parts parts = {.prepare = prepare, .compute = compute, .finish = finish};
-
-/* A layer in the kernels called `kernels`, on a pool of so many threads. NULL if that cannot be. */
+/* A layer in the kernels called `kernels`, for so many threads, the calling one included. NULL if that cannot
+ * be. */
 pass *pass_new(const char *kernels, const char *precision, size_t threads, const pass_layer *from) {
     const attn_kernels *set = attn_kernels_named(kernels);
     pass *p = calloc(1, sizeof *p);
@@ -86,18 +62,8 @@ pass *pass_new(const char *kernels, const char *precision, size_t threads, const
     p->layer.o_bias = from->biases[3];
     attn_openblas_init();
     if (threads > 1)
-        p->pool = sched_new(threads, 1, attn_openblas_warm_up);
+        p->pool = sched_new(threads - 1, true, 1, attn_openblas_warm_up);
     return threads > 1 && p->pool == NULL ? NULL : p;
-}
-
-/* Computes on the pool, and waits. */
-static bool run_on_pool(task *t) {
-    sem_init(&t->done, 0, 0);
-    if (!sched_submit(t->pool, &t->job))
-        return false;
-    while (sem_wait(&t->done) != 0)
-        continue;
-    return true;
 }
 
 /* 0, or 1 with a sentence on stderr. */
@@ -111,18 +77,14 @@ int pass_run(const pass *p, const pass_call *call) {
                               .is_causal = call->causal != 0,
                               .query_offset = call->causal != 0 ? call->S - call->L : 0};
     const attn_output output = {.output = call->output};
-    task t = {.job = {.parts = &parts, .deadline = UINT64_MAX},
-              .layer = &p->layer,
-              .pass = {.input = &input, .output = &output, .work = attn_arena_new(NULL)},
-              .pool = p->pool};
-    if (t.pass.work == NULL || (p->pool != NULL && !run_on_pool(&t)))
+    attn_job job = {.input = &input, .output = &output, .work = attn_arena_new(NULL)};
+    if (job.work == NULL)
         return 1;
-    if (p->pool == NULL)
-        attn_forward_batch(t.layer, &t.pass, 1, NULL);
-    attn_arena_free(t.pass.work);
-    if (t.pass.status != ATTN_OK)
-        fprintf(stderr, "%s\n", t.pass.error.text);
-    return t.pass.status != ATTN_OK;
+    attn_forward_batch(&p->layer, &job, 1, p->pool == NULL ? NULL : sched_parallel(p->pool));
+    attn_arena_free(job.work);
+    if (job.status != ATTN_OK)
+        fprintf(stderr, "%s\n", job.error.text);
+    return job.status != ATTN_OK;
 }
 
 void pass_free(pass *p) {

@@ -27,6 +27,7 @@ CHECK(softmax)
 CHECK(packing)
 CHECK(linear)
 CHECK(linear_bits)
+CHECK(linears)
 CHECK(stopped)
 
 /* Of the best set every number, of the others some. */

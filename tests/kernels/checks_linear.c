@@ -187,12 +187,21 @@ static void free_projection(projection *p) {
     free(p);
 }
 
-static void run(projection *p, const attn_parallel *parallel) {
-    for (size_t n = 0; n < MOST_PARTS; n++)
-        p->delivered[n] = 0;
-    char *scratch = memory(attn_linear_scratch(&p->linear) * attn_parallel_slots(parallel));
-    attn_linear_run(&p->linear, parallel, scratch);
+/* In one loop. */
+static void run_all(projection *const *p, size_t count, const attn_parallel *parallel) {
+    attn_linear linears[ATTN_LINEARS];
+    for (size_t n = 0; n < count; n++) {
+        linears[n] = p[n]->linear;
+        for (size_t part = 0; part < MOST_PARTS; part++)
+            p[n]->delivered[part] = 0;
+    }
+    char *scratch = memory(attn_linear_scratch(linears, count) * attn_parallel_slots(parallel));
+    attn_linear_run(linears, count, parallel, scratch);
     free(scratch);
+}
+
+static void run(projection *p, const attn_parallel *parallel) {
+    run_all(&p, 1, parallel);
 }
 
 /* Is row m of a part what plain loops make of it? */
@@ -266,6 +275,35 @@ bool check_linear_bits(const attn_kernels *kernels, uint64_t seed) {
                             attn_precision_name(p->weight.precision), p->weight.width, p->weight.depth,
                             p->parts[n].rows);
         free_projection(p);
+    }
+    return good;
+}
+
+/* Has every part of a product that was computed with others the bits that it has by itself? */
+static bool same_by_itself(const attn_kernels *kernels, projection *p) {
+    for (size_t n = 0; n < p->linear.part_count; n++) {
+        if (p->delivered[n] != p->parts[n].rows * p->weight.width)
+            return FAIL("%zu of %zu numbers were delivered", (size_t)p->delivered[n],
+                        p->parts[n].rows * p->weight.width);
+        if (!same_alone(kernels, p, n))
+            return FAIL("%zu x %zu: a part of %zu rows has other bits by itself", p->weight.width,
+                        p->weight.depth, p->parts[n].rows);
+    }
+    return true;
+}
+
+bool check_linears(const attn_kernels *kernels, uint64_t seed) {
+    bool good = true;
+    for (size_t shape = 0; shape < SHAPES && good; shape++) {
+        projection *p[ATTN_LINEARS];
+        const size_t count = between(&seed, 1, ATTN_LINEARS);
+        for (size_t n = 0; n < count; n++)
+            p[n] = new_projection(kernels, random_below(&seed, ATTN_PRECISIONS), &seed);
+        run_all(p, count, random_below(&seed, 2) ? &THREADS : NULL);
+        for (size_t n = 0; n < count; n++) {
+            good = good && same_by_itself(kernels, p[n]);
+            free_projection(p[n]);
+        }
     }
     return good;
 }

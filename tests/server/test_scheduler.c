@@ -10,7 +10,7 @@ static void prepare(void) {
 }
 
 Test(scheduler, prepares_every_worker_before_it_is_there) {
-    scheduler *s = sched_new(5, 10, prepare);
+    scheduler *s = sched_new(5, false, 10, prepare);
     cr_assert_eq(prepared, 5);
     sched_free(s);
 }
@@ -18,7 +18,7 @@ Test(scheduler, prepares_every_worker_before_it_is_there) {
 Test(scheduler, prepares_jobs_in_their_order) {
     atomic_bool gate = false;
     atomic_int order = 0;
-    scheduler *s = sched_new(1, 100, NULL);
+    scheduler *s = sched_new(1, false, 100, NULL);
     probe jobs[50];
     for (int i = 0; i < 50; i++) {
         jobs[i] = new_probe(NULL);
@@ -35,7 +35,7 @@ Test(scheduler, prepares_jobs_in_their_order) {
 
 Test(scheduler, refuses_what_is_beyond_its_queue) {
     atomic_bool gate = false;
-    scheduler *s = sched_new(2, 3, NULL);
+    scheduler *s = sched_new(2, false, 3, NULL);
     probe jobs[7];
     int accepted = 0;
     for (int i = 0; i < 7; i++) {
@@ -56,7 +56,7 @@ Test(scheduler, refuses_what_is_beyond_its_queue) {
 /* Jobs that are prepared and not yet computed take room in the queue as before. */
 Test(scheduler, what_is_prepared_still_waits) {
     atomic_bool gate = false;
-    scheduler *s = sched_new(1, 3, NULL);
+    scheduler *s = sched_new(1, false, 3, NULL);
     probe jobs[5];
     for (int i = 0; i < 5; i++) {
         jobs[i] = new_probe(NULL);
@@ -78,7 +78,7 @@ Test(scheduler, what_is_prepared_still_waits) {
 
 Test(scheduler, a_queue_of_none_still_feeds_the_workers) {
     atomic_bool gate = false;
-    scheduler *s = sched_new(1, 0, NULL);
+    scheduler *s = sched_new(1, false, 0, NULL);
     probe first = new_probe(NULL), second = new_probe(NULL);
     first.compute_gate = second.compute_gate = &gate;
     cr_assert(sched_submit(s, &first.job));
@@ -90,7 +90,7 @@ Test(scheduler, a_queue_of_none_still_feeds_the_workers) {
 
 Test(scheduler, takes_out_what_is_past_its_deadline_while_every_worker_is_busy) {
     atomic_bool gate = false;
-    scheduler *s = sched_new(1, 10, NULL);
+    scheduler *s = sched_new(1, false, 10, NULL);
     probe busy = new_probe(NULL), later = new_probe(NULL), soon = new_probe(NULL);
     busy.prepare_gate = &gate;
     cr_assert(sched_submit(s, &busy.job));
@@ -108,7 +108,7 @@ Test(scheduler, takes_out_what_is_past_its_deadline_while_every_worker_is_busy) 
  * up by another. */
 Test(scheduler, takes_out_what_is_past_its_deadline_before_every_part) {
     atomic_bool gate = false, first_gate = false;
-    scheduler *s = sched_new(1, 10, NULL);
+    scheduler *s = sched_new(1, false, 10, NULL);
     probe ready = new_probe("one"), slow = new_probe("other");
     ready.prepare_gate = &first_gate;
     slow.prepare_gate = &gate;
@@ -126,7 +126,7 @@ Test(scheduler, takes_out_what_is_past_its_deadline_before_every_part) {
 /* Two are computed together; while the first is finished, the time of the second runs out. */
 Test(scheduler, takes_out_what_is_computed_and_past_its_deadline) {
     atomic_bool prepare_gate = false, finish_gate = false;
-    scheduler *s = sched_new(1, 10, NULL);
+    scheduler *s = sched_new(1, false, 10, NULL);
     probe first = new_probe("one"), second = new_probe("one");
     first.prepare_gate = &prepare_gate;
     first.finish_gate = &finish_gate;
@@ -146,7 +146,7 @@ Test(scheduler, takes_out_what_is_computed_and_past_its_deadline) {
 /* Lets one worker find all these jobs in its queue at once. */
 static void run_at_once(probe *jobs, size_t count) {
     atomic_bool gate = false;
-    scheduler *s = sched_new(1, count + 1, NULL);
+    scheduler *s = sched_new(1, false, count + 1, NULL);
     probe first = new_probe("first");
     first.prepare_gate = &gate;
     first.is_only_prepared = true;
@@ -247,7 +247,7 @@ static void *submit_many(void *argument) {
 
 /* Every job ends exactly once, finished or expired, whoever submits and whoever works. */
 Test(scheduler, ends_every_job_exactly_once) {
-    scheduler *s = sched_new(3, 20, NULL);
+    scheduler *s = sched_new(3, false, 20, NULL);
     pthread_t submitters[4];
     int together = 0;
     for (int i = 0; i < 4; i++)

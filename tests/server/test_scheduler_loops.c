@@ -17,12 +17,13 @@ typedef struct {
     atomic_uint pause; /* microseconds a round */
     atomic_int begun;
     atomic_bool *gate; /* the rounds wait for it */
+    pthread_t caller;
 } counted;
 
 static void count_round(void *context, size_t round, size_t slot) {
     counted *c = context;
     const size_t slots = attn_parallel_slots(c->parallel);
-    c->wrong += slot >= slots || slot >= c->rounds || c->in_slot[slot % 256]++ != 0;
+    c->wrong += slot >= slots || c->in_slot[slot % 256]++ != 0;
     const int now = ++c->running;
     for (int most = c->most_running;
          most < now && !atomic_compare_exchange_weak(&c->most_running, &most, now);)
@@ -62,7 +63,7 @@ static void check_and_free(counted *c) {
 
 Test(loops, every_round_runs_once_with_a_slot_of_its_own) {
     for (size_t threads = 1; threads <= 9; threads += 2) {
-        scheduler *s = sched_new(threads, 100, NULL);
+        scheduler *s = sched_new(threads, false, 100, NULL);
         cr_assert_eq(attn_parallel_slots(sched_parallel(s)), threads);
         static counted loops[20];
         probe jobs[20];
@@ -81,7 +82,7 @@ Test(loops, every_round_runs_once_with_a_slot_of_its_own) {
 }
 
 Test(loops, idle_workers_help) {
-    scheduler *s = sched_new(4, 10, NULL);
+    scheduler *s = sched_new(4, false, 10, NULL);
     static counted c;
     probe p = loop_probe(&c, s, 400, 1000);
     cr_assert(sched_submit(s, &p.job));
@@ -94,7 +95,7 @@ Test(loops, idle_workers_help) {
 
 /* More workers than a loop has slots for. */
 Test(loops, many_workers_share_no_slot) {
-    scheduler *s = sched_new(80, 10, NULL);
+    scheduler *s = sched_new(80, false, 10, NULL);
     static counted c;
     probe p = loop_probe(&c, s, 2000, 500);
     cr_assert(sched_submit(s, &p.job));
@@ -107,7 +108,7 @@ Test(loops, many_workers_share_no_slot) {
 
 /* The worker that helps takes the job that comes, and the loop goes on. */
 Test(loops, a_job_is_not_stuck_behind_a_loop) {
-    scheduler *s = sched_new(2, 10, NULL);
+    scheduler *s = sched_new(2, false, 10, NULL);
     static counted c;
     probe big = loop_probe(&c, s, 1000000, 100), small = new_probe(NULL);
     cr_assert(sched_submit(s, &big.job));
@@ -127,7 +128,7 @@ Test(loops, a_job_is_not_stuck_behind_a_loop) {
 /* A worker that helps counts as free: a queue of none takes a job for it. */
 Test(loops, a_helper_counts_as_free) {
     atomic_bool gate = false;
-    scheduler *s = sched_new(2, 0, NULL);
+    scheduler *s = sched_new(2, false, 0, NULL);
     static counted c;
     probe big = loop_probe(&c, s, 100, 0), second = new_probe(NULL), third = new_probe(NULL);
     c.gate = &gate;
@@ -162,7 +163,7 @@ static void run_nested(probe *p) {
 
 Test(loops, loops_may_be_nested) {
     static nested n;
-    scheduler *s = sched_new(3, 10, NULL);
+    scheduler *s = sched_new(3, false, 10, NULL);
     for (size_t i = 0; i < 8; i++)
         loop_probe(&n.inner[i], s, 50, 10);
     probe p = new_probe(NULL);
@@ -188,7 +189,7 @@ static size_t count_threads(void) {
 Test(loops, many_loops_at_once_add_no_threads) {
     enum { JOBS = 60 };
     const size_t before = count_threads();
-    scheduler *s = sched_new(5, JOBS, NULL);
+    scheduler *s = sched_new(5, false, JOBS, NULL);
     static counted loops[JOBS];
     probe jobs[JOBS];
     for (size_t i = 0; i < JOBS; i++) {
@@ -207,22 +208,25 @@ Test(loops, many_loops_at_once_add_no_threads) {
 /* The caller has no round left while another is still in the midst of its own. */
 static void linger(void *context, size_t round, size_t slot) {
     counted *c = context;
+    const bool is_caller = pthread_equal(pthread_self(), c->caller);
+    (void)slot;
     c->begun++;
-    if (slot != 0)
+    if (!is_caller)
         usleep(20000);
-    for (int i = 0; i < 100000 && slot == 0 && c->begun < 2; i++)
+    for (int i = 0; i < 100000 && is_caller && c->begun < 2; i++)
         usleep(100);
     c->ran[round]++;
 }
 
 static void run_lingering(probe *p) {
     counted *c = p->context;
+    c->caller = pthread_self();
     attn_parallel_run(c->parallel, 2, linger, c);
     c->wrong += c->ran[0] != 1 || c->ran[1] != 1;
 }
 
 Test(loops, a_loop_ends_when_the_last_helper_has) {
-    scheduler *s = sched_new(2, 10, NULL);
+    scheduler *s = sched_new(2, false, 10, NULL);
     static counted c;
     probe p = loop_probe(&c, s, 2, 0);
     p.compute = run_lingering;
@@ -232,6 +236,87 @@ Test(loops, a_loop_ends_when_the_last_helper_has) {
     cr_assert_eq(c.begun, 2);
     check_and_free(&c);
 }
+
+/* ---- Who takes what ---- */
+
+enum { PLACED_ROUNDS = 40, LOOPS = 20, WORKERS = 4 };
+
+/* Who ran which round in which loop. All wait in their first round until all have come. */
+typedef struct {
+    const attn_parallel *parallel;
+    atomic_int come;
+    pthread_t ran[LOOPS][PLACED_ROUNDS];
+    size_t slot[LOOPS][PLACED_ROUNDS];
+    int loops;
+} placed;
+
+static void note_round(void *context, size_t round, size_t slot) {
+    placed *c = context;
+    c->ran[c->loops][round] = pthread_self();
+    c->slot[c->loops][round] = slot;
+    if (c->come < WORKERS)
+        c->come++;
+    for (int i = 0; i < 100000 && c->come < WORKERS; i++)
+        usleep(100);
+    usleep(500); /* so that nobody is through with its share before the others are in theirs */
+}
+
+static void run_placed(probe *p) {
+    placed *c = p->context;
+    for (c->loops = 0; c->loops < LOOPS; c->loops++) {
+        c->come = 0;
+        attn_parallel_run(c->parallel, PLACED_ROUNDS, note_round, c);
+    }
+}
+
+static void check_placed(const placed *c) {
+    for (size_t n = 0; n < LOOPS; n++)
+        for (size_t share = 0; share < WORKERS; share++) {
+            const size_t first = share * (PLACED_ROUNDS / WORKERS);
+            cr_assert_eq(c->slot[n][first], share, "loop %zu: %zu in slot %zu", n, share, c->slot[n][first]);
+            cr_assert(pthread_equal(c->ran[n][first], c->ran[0][first]), "loop %zu, share %zu", n, share);
+        }
+}
+
+/* A thread begins with the same share of every loop: what it has read there is in its caches. */
+Test(loops, workers_keep_their_shares) {
+    scheduler *s = sched_new(WORKERS, false, 10, NULL);
+    static placed c;
+    c.parallel = sched_parallel(s);
+    probe p = new_probe(&c);
+    p.compute = run_placed;
+    p.context = &c;
+    cr_assert(sched_submit(s, &p.job));
+    cr_assert(comes_true(&p.finished));
+    sched_free(s);
+    check_placed(&c);
+}
+
+/* A guest computes as one more thread, and keeps the last share. */
+Test(loops, a_guest_has_a_share_too) {
+    scheduler *s = sched_new(WORKERS - 1, true, 10, NULL);
+    static placed c;
+    c.parallel = sched_parallel(s);
+    probe p = {.context = &c};
+    cr_assert_eq(attn_parallel_slots(c.parallel), WORKERS);
+    run_placed(&p);
+    sched_free(s);
+    check_placed(&c);
+    cr_assert(pthread_equal(c.ran[0][PLACED_ROUNDS - 1], pthread_self()));
+}
+
+/* With a guest a single worker is lent too. */
+Test(loops, a_guest_and_a_worker_share_loops) {
+    scheduler *s = sched_new(1, true, 10, NULL);
+    static counted c;
+    probe p = loop_probe(&c, s, 400, 1000);
+    run_counted(&p);
+    sched_free(s);
+    cr_assert_eq(c.most_running, 2);
+    check_and_free(&c);
+}
+
+/* ---- Many ---- */
 
 /* Loops so short that helpers come too late, over and over: none is lost, none hangs. */
 static void run_many_short(probe *p) {
@@ -244,7 +329,7 @@ static void run_many_short(probe *p) {
 }
 
 Test(loops, short_loops_end_when_all_their_rounds_have) {
-    scheduler *s = sched_new(4, 10, NULL);
+    scheduler *s = sched_new(4, false, 10, NULL);
     static counted c[2];
     probe jobs[2];
     for (int i = 0; i < 2; i++) {
