@@ -3,6 +3,7 @@
 #include "server/clock.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -139,14 +140,12 @@ static void wake(scheduler *s, size_t count) {
     }
 }
 
-/* Returns when *number is no longer what it was, but soon. Without the lock. */
+/* Returns when *number is no longer what it was, but soon; whoever else wants this CPU has it meanwhile.
+ * Without the lock. */
 static void look_on(const atomic_size_t *number, size_t was) {
     const uint64_t until = clock_now() + LOOKING_ON;
-    while (atomic_load(number) == was && clock_now() < until) {
-#ifdef __x86_64__
-        __builtin_ia32_pause();
-#endif
-    }
+    while (atomic_load(number) == was && clock_now() < until)
+        sched_yield();
 }
 
 /* Who looks on counts as asleep: it comes when it is called. */
