@@ -1,39 +1,10 @@
 #include "tests/kernels/checks.h"
 
-#include "tests/random.h"
+#include "tests/kernels/arrays.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { SHAPES = 60 };
-#define UNTOUCHED 12345.0f
-
-/* Says what went wrong, and is false. */
-#define FAIL(...)                                                                                            \
-    (fprintf(stderr, "%s, %s: ", kernels->name, __func__), fprintf(stderr, __VA_ARGS__),                     \
-     fputc('\n', stderr), false)
-
-static float *array(size_t count) {
-    float *numbers = malloc((count + 1) * sizeof *numbers);
-    if (numbers == NULL)
-        abort();
-    for (size_t n = 0; n < count + 1; n++)
-        numbers[n] = UNTOUCHED;
-    return numbers;
-}
-
-static float *random_array(size_t count, uint64_t *seed) {
-    float *numbers = array(count);
-    for (size_t n = 0; n < count; n++)
-        numbers[n] = random_float(seed);
-    return numbers;
-}
-
-static size_t between(uint64_t *seed, size_t least, size_t most) {
-    return least + (size_t)random_below(seed, most - least + 1);
-}
 
 /* ---- Products
  * ---------------------------------------------------------------------------------------------- */
@@ -291,18 +262,6 @@ bool check_softmax(const attn_kernels *kernels, uint64_t seed) {
 
 /* ---- Functions of one number
  * ---------------------------------------------------------------------------------- */
-
-static uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float of_bits(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 /* |found - expected| in units of the last place of a float32 of expected's size. */
 static double ulps(float found, double expected) {

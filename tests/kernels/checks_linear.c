@@ -1,37 +1,18 @@
 #include "tests/kernels/checks.h"
 
-#include "tests/random.h"
+#include "tests/kernels/arrays.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { SHAPES = 8, MOST_PARTS = 20 };
-
-/* Says what went wrong, and is false. */
-#define FAIL(...)                                                                                            \
-    (fprintf(stderr, "%s, %s: ", kernels->name, __func__), fprintf(stderr, __VA_ARGS__),                     \
-     fputc('\n', stderr), false)
 
 static void *memory(size_t bytes) {
     void *block = aligned_alloc(64, (bytes + 64) / 64 * 64);
     if (block == NULL)
         abort();
     return block;
-}
-
-static float *random_array(size_t count, uint64_t *seed) {
-    float *numbers = memory(count * sizeof *numbers);
-    for (size_t n = 0; n < count; n++)
-        numbers[n] = random_float(seed);
-    return numbers;
-}
-
-static size_t between(uint64_t *seed, size_t least, size_t most) {
-    return least + (size_t)random_below(seed, most - least + 1);
 }
 
 /* ---- Threads
