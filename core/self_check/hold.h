@@ -32,7 +32,7 @@ attn_status attn_check_product(attn_checking *c);
  * several places. */
 attn_status attn_check_weights(attn_checking *c, attn_precision precision);
 
-/* The softmax, and what else works on rows of scores. */
+/* The softmax, what else works on rows of scores, and what is done with the numbers between two products. */
 attn_status attn_check_rows(attn_checking *c);
 
 #endif

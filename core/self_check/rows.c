@@ -1,4 +1,4 @@
-/* rows.c: part of the self-check: what works on rows of scores. */
+/* rows.c: part of the self-check: what works on rows of scores, and of what the products give. */
 #include "core/self_check/hold.h"
 
 #include <math.h>
@@ -143,12 +143,161 @@ static attn_status check_dots(attn_checking *c, size_t keys, size_t depth) {
     return status;
 }
 
+/* ---- Between the products: each number is rounded once at most, so there is only one right answer ---- */
+
+enum { ROWS = 3 };
+
+/* What `largest` gives, as a number: infinity if one is not finite. */
+static double number_of(uint32_t bits) {
+    float number = INFINITY;
+    if (bits < ATTN_INFINITE)
+        memcpy(&number, &bits, sizeof number);
+    return (double)number;
+}
+
+/* In each place one that is the largest without its sign, and what is not finite. */
+static attn_status check_largest(attn_checking *c, size_t count) {
+    const float extremes[] = {-2, INFINITY, -INFINITY, NAN, -NAN};
+    float x[LARGEST];
+    char shape[64];
+    attn_status status = ATTN_OK;
+    attn_check_fill(c, x, count, 1);
+    for (size_t n = 0; n < count && status == ATTN_OK; n++) {
+        const float number = x[n];
+        snprintf(shape, sizeof shape, "n=%zu, in place %zu", count, n);
+        for (size_t i = 0; i < sizeof extremes / sizeof extremes[0] && status == ATTN_OK; i++) {
+            x[n] = extremes[i];
+            status = attn_check_hold(c, "the largest number", shape, number_of(c->kernels->largest(x, count)),
+                                     i == 0 ? 2 : (double)INFINITY, 0);
+        }
+        x[n] = number;
+    }
+    return status;
+}
+
+static attn_status check_copy(attn_checking *c, size_t columns) {
+    float from[ROWS * ROW], to[ROWS * LARGEST];
+    double largest = 0;
+    char shape[32];
+    attn_status status = ATTN_OK;
+    snprintf(shape, sizeof shape, "%d rows, n=%zu", ROWS, columns);
+    attn_check_fill(c, from, ROWS * ROW, 1);
+    const uint32_t bits = c->kernels->copy(ROWS, columns, from, ROW, to, LARGEST);
+    for (size_t i = 0; i < ROWS * columns && status == ATTN_OK; i++) {
+        const size_t row = i / columns, n = i % columns;
+        const double x = (double)from[row * ROW + n];
+        status = attn_check_hold(c, "the copy of rows", shape, (double)to[row * LARGEST + n], x, 0);
+        largest = fmax(largest, fabs(x));
+    }
+    return status == ATTN_OK
+               ? attn_check_hold(c, "the largest copied number", shape, number_of(bits), largest, 0)
+               : status;
+}
+
+static attn_status check_scale(attn_checking *c, size_t count) {
+    const float factor = 0.3f;
+    float x[LARGEST], original[LARGEST];
+    double largest = 0;
+    char shape[32];
+    attn_status status = ATTN_OK;
+    snprintf(shape, sizeof shape, "n=%zu", count);
+    attn_check_fill(c, original, count, 1);
+    memcpy(x, original, count * sizeof *x);
+    const uint32_t bits = c->kernels->scale(x, count, factor);
+    for (size_t n = 0; n < count && status == ATTN_OK; n++) {
+        const float product = original[n] * factor;
+        status = attn_check_hold(c, "the scaling", shape, (double)x[n], (double)product, 0);
+        largest = fmax(largest, fabs((double)product));
+    }
+    return status == ATTN_OK
+               ? attn_check_hold(c, "the largest scaled number", shape, number_of(bits), largest, 0)
+               : status;
+}
+
+/* Sums in double precision are begun, and added to. */
+static attn_status check_sums(attn_checking *c, size_t count) {
+    float x[2][LARGEST];
+    double sums[LARGEST];
+    char shape[64];
+    attn_status status = ATTN_OK;
+    attn_check_fill(c, x[0], count, 1);
+    attn_check_fill(c, x[1], count, 0.001f); /* a sum that float32 would round */
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(shape, sizeof shape, "n=%zu, %zu summands", count, i + 1);
+        c->kernels->add_up(x[i], count, sums, i > 0);
+        for (size_t n = 0; n < count && status == ATTN_OK; n++) {
+            const double sum = i == 0 ? (double)x[0][n] : (double)x[0][n] + (double)x[1][n];
+            status = attn_check_hold(c, "the sum in double precision", shape, sums[n], sum, 0);
+        }
+    }
+    return status;
+}
+
+static attn_status check_rescale(attn_checking *c, size_t columns) {
+    const float factors[ROWS] = {0.3f, 1, 0};
+    const size_t count = ROWS * columns;
+    float x[ROWS * LARGEST], original[ROWS * LARGEST];
+    double sums[ROWS * LARGEST];
+    char shape[32];
+    attn_status status = ATTN_OK;
+    snprintf(shape, sizeof shape, "%d rows, n=%zu", ROWS, columns);
+    attn_check_fill(c, original, count, 1);
+    memcpy(x, original, count * sizeof *x);
+    for (size_t i = 0; i < count; i++)
+        sums[i] = (double)original[i] / 3;
+    c->kernels->rescale(ROWS, columns, factors, x, sums);
+    for (size_t i = 0; i < count && status == ATTN_OK; i++) {
+        const float product = original[i] * factors[i / columns];
+        const double sum = (double)original[i] / 3 * (double)factors[i / columns];
+        status = attn_check_hold(c, "the rescaling", shape, (double)x[i], (double)product, 0);
+        if (status == ATTN_OK)
+            status = attn_check_hold(c, "the rescaling of sums", shape, sums[i], sum, 0);
+    }
+    return status;
+}
+
+/* Of sums, of what is not yet added to them, and of both. */
+static attn_status check_share_out(attn_checking *c, size_t count) {
+    static const char *const names[] = {"", "the share of numbers", "the share of sums", "the share of both"};
+    const double share = 1 / 1.7;
+    float x[LARGEST], to[LARGEST];
+    double sums[LARGEST];
+    char shape[32];
+    attn_status status = ATTN_OK;
+    snprintf(shape, sizeof shape, "n=%zu", count);
+    attn_check_fill(c, to, count, 1);
+    attn_check_fill(c, x, count, 1);
+    for (size_t n = 0; n < count; n++)
+        sums[n] = (double)to[n] / 3;
+    for (int given = 1; given <= 3; given++) {
+        const float *const numbers = given & 1 ? x : NULL;
+        const double *const before = given & 2 ? sums : NULL;
+        c->kernels->share_out(count, numbers, before, share, to);
+        for (size_t n = 0; n < count && status == ATTN_OK; n++) {
+            const double sum = (before == NULL ? 0 : before[n]) + (numbers == NULL ? 0 : (double)numbers[n]);
+            status = attn_check_hold(c, names[given], shape, (double)to[n], (double)(float)(sum * share), 0);
+        }
+    }
+    return status;
+}
+
+static attn_status check_between(attn_checking *c, size_t count) {
+    attn_status (*const checks[])(attn_checking *, size_t) = {check_largest, check_copy,    check_scale,
+                                                              check_sums,    check_rescale, check_share_out};
+    attn_status status = ATTN_OK;
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0] && status == ATTN_OK; i++)
+        status = checks[i](c, count);
+    return status;
+}
+
 attn_status attn_check_rows(attn_checking *c) {
     attn_status status = check_softmax(c);
     for (size_t n = 1; n <= LARGEST && status == ATTN_OK; n++) {
         status = check_row(c, n);
         if (status == ATTN_OK)
             status = check_dots(c, 1 + n % 33, n);
+        if (status == ATTN_OK)
+            status = check_between(c, n);
     }
     return status;
 }

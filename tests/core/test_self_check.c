@@ -86,6 +86,88 @@ static void wrong_cap(float *x, size_t count, float cap) {
     x[count - 1] *= count == 9 ? 1.00001f : 1;
 }
 
+/* Overlooks the last number. */
+static uint32_t wrong_largest(const float *x, size_t count) {
+    return right->largest(x, count == 9 ? 8 : count);
+}
+
+/* Takes numbers for the larger the larger they are with their sign. */
+static uint32_t largest_with_signs(const float *x, size_t count) {
+    float most = 0;
+    uint32_t bits;
+    for (size_t n = 0; n < count; n++)
+        most = x[n] > most ? x[n] : most;
+    memcpy(&bits, &most, sizeof bits);
+    return bits;
+}
+
+static uint32_t largest_finite(const float *x, size_t count) {
+    const uint32_t bits = right->largest(x, count);
+    return bits < ATTN_INFINITE ? bits : ATTN_INFINITE - 1;
+}
+
+static uint32_t wrong_copy(size_t rows, size_t columns, const float *from, size_t from_row, float *to,
+                           size_t to_row) {
+    const uint32_t bits = right->copy(rows, columns, from, from_row, to, to_row);
+    to[(rows - 1) * to_row + columns - 1] *= columns == 9 ? 1 + 0x1p-22f : 1;
+    return bits;
+}
+
+static uint32_t wrong_size_of_copy(size_t rows, size_t columns, const float *from, size_t from_row, float *to,
+                                   size_t to_row) {
+    return right->copy(rows, columns, from, from_row, to, to_row) - (columns == 9);
+}
+
+static uint32_t wrong_scale(float *x, size_t count, float factor) {
+    const uint32_t bits = right->scale(x, count, factor);
+    x[count - 1] *= count == 9 ? 1 + 0x1p-22f : 1;
+    return bits;
+}
+
+static uint32_t wrong_size_of_scale(float *x, size_t count, float factor) {
+    return right->scale(x, count, factor) + (count == 9);
+}
+
+static void wrong_first_sum(const float *x, size_t count, double *sums, bool add) {
+    right->add_up(x, count, sums, add);
+    sums[count - 1] *= count == 9 && !add ? 1 + 0x1p-40 : 1;
+}
+
+static void wrong_later_sum(const float *x, size_t count, double *sums, bool add) {
+    right->add_up(x, count, sums, add);
+    sums[count - 1] *= count == 9 && add ? 1 + 0x1p-40 : 1;
+}
+
+static void wrong_rescale(size_t rows, size_t columns, const float *factors, float *x, double *sums) {
+    right->rescale(rows, columns, factors, x, sums);
+    x[columns - 1] *= columns == 9 ? 1 + 0x1p-22f : 1;
+}
+
+static void wrong_rescale_of_sums(size_t rows, size_t columns, const float *factors, float *x, double *sums) {
+    right->rescale(rows, columns, factors, x, sums);
+    sums[columns - 1] *= columns == 9 ? 1 + 0x1p-40 : 1;
+}
+
+/* Is wrong where both x and sums are given, or only the one. */
+static void wrong_share(bool x_given, bool sums_given, size_t count, const float *x, const double *sums,
+                        double share, float *to) {
+    right->share_out(count, x, sums, share, to);
+    if (count == 9 && (x != NULL) == x_given && (sums != NULL) == sums_given)
+        to[count - 1] *= 1 + 0x1p-22f;
+}
+
+static void wrong_share_of_x(size_t count, const float *x, const double *sums, double share, float *to) {
+    wrong_share(true, false, count, x, sums, share, to);
+}
+
+static void wrong_share_of_sums(size_t count, const float *x, const double *sums, double share, float *to) {
+    wrong_share(false, true, count, x, sums, share, to);
+}
+
+static void wrong_share_of_both(size_t count, const float *x, const double *sums, double share, float *to) {
+    wrong_share(true, true, count, x, sums, share, to);
+}
+
 /* Expects a complaint that says so, and names the set. */
 static void noticed(const attn_kernels *wrong, const char *says) {
     attn_error error = {""};
@@ -122,6 +204,24 @@ TEST_OF_KERNELS(self_check, notices_a_kernel_that_computes_wrongly) {
     NOTICED(dots, wrong_dots, "the product of a query with keys");
     NOTICED(exponential, wrong_exponential, "the exponential");
     NOTICED(soft_cap, wrong_cap, "the soft cap");
+}
+
+TEST_OF_KERNELS(self_check, notices_a_kernel_that_spoils_what_the_products_give) {
+    right = kernels_under_test;
+    NOTICED(largest, wrong_largest, "the largest number");
+    NOTICED(largest, largest_with_signs, "the largest number");
+    NOTICED(largest, largest_finite, "the largest number");
+    NOTICED(copy, wrong_copy, "the copy of rows");
+    NOTICED(copy, wrong_size_of_copy, "the largest copied number");
+    NOTICED(scale, wrong_scale, "the scaling");
+    NOTICED(scale, wrong_size_of_scale, "the largest scaled number");
+    NOTICED(add_up, wrong_first_sum, "the sum in double precision");
+    NOTICED(add_up, wrong_later_sum, "2 summands");
+    NOTICED(rescale, wrong_rescale, "the rescaling ");
+    NOTICED(rescale, wrong_rescale_of_sums, "the rescaling of sums");
+    NOTICED(share_out, wrong_share_of_x, "the share of numbers");
+    NOTICED(share_out, wrong_share_of_sums, "the share of sums");
+    NOTICED(share_out, wrong_share_of_both, "the share of both");
 }
 
 TEST_OF_KERNELS(self_check, passes_what_computes_rightly) {
