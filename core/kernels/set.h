@@ -17,6 +17,7 @@
 #include "core/kernels/kernels.h"
 
 #include <float.h>
+#include <string.h>
 
 #define PANEL        (LANES * PANEL_VECTORS)
 #define NEVER_INLINE __attribute__((noinline))

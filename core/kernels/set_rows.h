@@ -2,11 +2,13 @@
 
 /* Of the bits of numbers without their signs, which grow with the number. */
 static ALWAYS_INLINE uint32_t largest_lane(vec v) {
-    int32_t bits[LANES], largest = 0;
-    v_store((float *)(void *)bits, v);
+    float lanes[LANES];
+    uint32_t bits[LANES], largest = 0;
+    v_store(lanes, v);
+    memcpy(bits, lanes, sizeof bits);
     for (size_t n = 0; n < LANES; n++)
         largest = bits[n] > largest ? bits[n] : largest;
-    return (uint32_t)largest;
+    return largest;
 }
 
 static ALWAYS_INLINE vec larger_of(vec most, vec x) {
