@@ -8,9 +8,6 @@
  * of their numbers stays in the L2 cache beside a panel of weights and the results; so few columns that there
  * are tasks for several threads, and still fewer if there are few rows. */
 enum { TASK_ROWS = 96, TASK_COLUMNS = 256, FEW_ROWS = 12, FEW_ROWS_COLUMNS = 128 };
-/* Numbers of a block of the sum, at most ATTN_DEPTH: with half of that the errors are half as large, at the
- * same speed. */
-enum { DEPTH = 128 };
 /* From so many rows on, narrow weights are widened once for all rows instead of at each use. */
 enum { WIDEN_ROWS = 16 };
 enum { ALIGNMENT = 64, ALIGNED_FLOATS = ALIGNMENT / sizeof(float) };
@@ -109,7 +106,7 @@ static plan plan_of(const attn_linear *linear) {
     }
     p.columns = task_columns(linear, p.rows);
     p.column_blocks = ceiling(weight->width, p.columns);
-    p.depths = weight->depth > 0 ? ceiling(weight->depth, DEPTH) : 1;
+    p.depths = weight->depth > 0 ? ceiling(weight->depth, ATTN_DEPTH) : 1;
     p.depth = ceiling(weight->depth, p.depths);
     p.x_row = ceiling(p.depth, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
     p.y_row = ceiling(p.columns + 2 * panel, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;

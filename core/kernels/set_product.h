@@ -52,20 +52,27 @@ static ALWAYS_INLINE void add_products(attn_precision precision, direction way, 
     }
 }
 
+/* Each step is for the whole tile: a store might be to *p, for all that the compiler knows, so a test of p's
+ * members after each would be made anew. */
 static ALWAYS_INLINE void finish_tile(size_t rows, size_t vectors, vec sums[TILE_ROWS][MOST_VECTORS],
                                       const attn_product *p, size_t row, size_t column) {
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        float *y = p->y + (row + r) * p->y_row + column;
-        UNROLL for (size_t v = 0; v < vectors; v++) {
-            vec sum = sums[r][v];
-            if (p->b_scale != NULL)
-                sum = sum * v_load(p->b_scale + column + v * LANES);
-            if (p->add)
-                sum = v_load(y + v * LANES) + sum;
-            if (p->bias != NULL)
-                sum = sum + v_load(p->bias + column + v * LANES);
-            v_store(y + v * LANES, sum);
+    const float *scale = p->b_scale, *bias = p->bias;
+    const size_t y_row = p->y_row;
+    float *y = p->y + row * y_row + column;
+    if (scale != NULL)
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] *= v_load(scale + column + v * LANES);
         }
+    if (p->add)
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] += v_load(y + r * y_row + v * LANES);
+        }
+    if (bias != NULL)
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] += v_load(bias + column + v * LANES);
+        }
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        UNROLL for (size_t v = 0; v < vectors; v++) v_store(y + r * y_row + v * LANES, sums[r][v]);
     }
 }
 
