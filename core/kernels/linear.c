@@ -5,9 +5,10 @@
 #include <string.h>
 
 /* What a task computes at most: so many rows that reading the weights is paid for, and so few that the copy
- * of their numbers stays in the L2 cache beside a panel of weights and the results; so few columns that there
- * are tasks for several threads, and still fewer if there are few rows. */
-enum { TASK_ROWS = 96, TASK_COLUMNS = 256, FEW_ROWS = 12, FEW_ROWS_COLUMNS = 128 };
+ * of their numbers stays in the L2 cache beside a panel of weights and the results. */
+enum { TASK_ROWS = 96 };
+/* Columns of a task: few where there would else be too few tasks for several threads. */
+enum { FEW_ROWS = 12, FEW_ROWS_COLUMNS = 128, WIDE = 2048, WIDE_COLUMNS = 512, COLUMNS = 256 };
 /* From so many rows on, narrow weights are widened once for all rows instead of at each use. */
 enum { WIDEN_ROWS = 16 };
 enum { ALIGNMENT = 64, ALIGNED_FLOATS = ALIGNMENT / sizeof(float) };
@@ -56,7 +57,9 @@ static size_t common_multiple(size_t a, size_t b) {
 /* Tasks begin at multiples of the unit. If possible also at the beginning of a panel; else a panel that lies
  * in two tasks is computed in both. */
 static size_t task_columns(const attn_linear *linear, size_t rows) {
-    const size_t most = rows <= FEW_ROWS ? FEW_ROWS_COLUMNS : TASK_COLUMNS;
+    const size_t most = rows <= FEW_ROWS                ? FEW_ROWS_COLUMNS
+                        : linear->weight->width >= WIDE ? WIDE_COLUMNS
+                                                        : COLUMNS;
     const size_t unit = linear->unit > 0 ? linear->unit : 1;
     const size_t both = common_multiple(unit, linear->weight->kernels->weight_panel);
     const size_t step = both <= 2 * most ? both : unit;
