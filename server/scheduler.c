@@ -10,9 +10,8 @@
 #define LOOP_SLOTS 64 /* the bits of loop.free_slots */
 #define LINE       64 /* bytes of a line of the caches */
 
-/* How long a thread looks on before it sleeps, while a job is computed: the next loop of a pass, or the end
- * of this one, is often nearer than the time that waking a thread takes. Nobody looks on where nothing is
- * computed. */
+/* How long a thread looks on before it sleeps, while a job is computed or after it has helped: the next loop
+ * of a pass, or the end of this one, is often nearer than the time that waking a thread takes. */
 #define LOOKING_ON ((uint64_t)50000) /* nanoseconds */
 
 /* Rounds [next, end) of a loop, which whoever has the slot of the same number takes first. */
@@ -181,11 +180,15 @@ static void leave_the_rest(scheduler *s) {
 
 /* ---- Loops ---- */
 
+static bool is_set(const atomic_bool *stop) {
+    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
+}
+
 /* Takes rounds, those of its own share first, until none is left, or until *stop. Without the lock. */
 static void take_rounds(loop *l, size_t slot, const atomic_bool *stop) {
     for (size_t n = 0; n < l->slots; n++) {
         share *of = &l->shares[(slot + n) % l->slots];
-        while (stop == NULL || !atomic_load_explicit(stop, memory_order_relaxed)) {
+        while (atomic_load(&of->next) < of->end && !is_set(stop)) {
             const size_t round = atomic_fetch_add(&of->next, 1);
             if (round >= of->end)
                 break;
@@ -221,24 +224,27 @@ static size_t first_round(size_t rounds, size_t n, size_t slots) {
     return rounds / slots * n + rounds % slots * n / slots;
 }
 
+static void init_loop(loop *l, size_t rounds, size_t slots, attn_round *round, void *context) {
+    l->round = round;
+    l->context = context;
+    l->slots = slots;
+    l->free_slots = UINT64_MAX >> (LOOP_SLOTS - slots);
+    atomic_init(&l->left, rounds);
+    atomic_init(&l->helpers, 0);
+    for (size_t n = 0; n < slots; n++) {
+        atomic_init(&l->shares[n].next, first_round(rounds, n, slots));
+        l->shares[n].end = first_round(rounds, n + 1, slots);
+    }
+    pthread_cond_init(&l->empty, NULL);
+}
+
 /* attn_parallel's `run`; without the lock. */
 static void run_loop(const attn_parallel *parallel, size_t rounds, attn_round *round, void *context) {
     scheduler *s = ((const struct lender *)(const void *)parallel)->scheduler;
-    const size_t slots = parallel->slots;
     loop l;
-    l.round = round;
-    l.context = context;
-    l.slots = slots;
-    l.free_slots = UINT64_MAX >> (LOOP_SLOTS - slots);
-    atomic_init(&l.left, rounds);
-    atomic_init(&l.helpers, 0);
-    for (size_t n = 0; n < slots; n++) {
-        atomic_init(&l.shares[n].next, first_round(rounds, n, slots));
-        l.shares[n].end = first_round(rounds, n + 1, slots);
-    }
+    init_loop(&l, rounds, parallel->slots, round, context);
     const size_t own = choose_slot(&l);
     l.free_slots &= ~((uint64_t)1 << own);
-    pthread_cond_init(&l.empty, NULL);
     pthread_mutex_lock(&s->lock);
     l.next = &s->loops;
     l.previous = s->loops.previous;
