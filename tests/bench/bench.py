@@ -94,6 +94,16 @@ def measure(runners, inputs, causal):
     return {name: statistics.median(t) if t else first[name] for name, t in times.items()}
 
 
+def command_of(args, parser):
+    """What to type for this table."""
+    given = []
+    for name in "threads", "layers", "seed", "output":
+        value = getattr(args, name)
+        if value not in (None, parser.get_default(name)) and (name, value) != ("output", "docs/bench"):
+            given += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return "make bench" + ("-quick" if args.quick else "") + (f' ARGS="{" ".join(given)}"' if given else "")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", required=True, help="the pass as a library that can be loaded")
@@ -105,7 +115,7 @@ def main():
     parser.add_argument("--output", help="write OUTPUT.txt and OUTPUT.png too")
     args = parser.parse_args()
     threads = args.threads or sorted({1, len(os.sched_getaffinity(0))})
-    out = report.Report(args.limits, LAYERS, threads, args.seed)
+    out = report.Report(args.limits, LAYERS, threads, args.seed, command_of(args, parser))
     for count, (E, H, Hkv) in itertools.product(threads, LAYERS[:1] if args.quick else LAYERS[: args.layers]):
         rng = np.random.default_rng(args.seed)
         layer = random_layer(E, H, Hkv, rng)

@@ -13,7 +13,7 @@ is MultiheadAttention, onnxruntime is MultiHeadAttention or GroupQueryAttention 
 ScaledDotProductAttention. "limit" is the share of the machine's limit that ours reaches: the longer of the time for its
 multiplications at the measured FMA peak and of that for its bytes (weights, inputs, outputs) at the speed at which as many
 bytes as the weights have are read again and again.
-c: causal. Medians of calls in turns, in one process; what takes long was called once. Command: make bench"""
+c: causal. Medians of calls in turns, in one process; what takes long was called once."""
 
 
 def version(name):
@@ -43,15 +43,15 @@ def weight_bytes(E, H, Hkv):
 
 
 class Report:
-    def __init__(self, limits, layers, threads, seed):
+    def __init__(self, limits, layers, threads, seed, command):
         self.sizes = [weight_bytes(*layer) for layer in layers]
-        command = [limits, "--limits", *map(str, self.sizes)]
-        found = dict(line.split() for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        asked = [limits, "--limits", *map(str, self.sizes)]
+        found = dict(line.split() for line in subprocess.run(asked, check=True, capture_output=True, text=True).stdout
                      .splitlines())
         self.peak = float(found["fma_per_second"])
         self.reading = {size: float(found[f"bytes_per_second_of_{size}"]) for size in self.sizes}
         self.rows, self.lines = [], []
-        self.say(HELP + "\n")
+        self.say(f"{HELP}\nCommand: {command}\n")
         speeds = ", ".join(f"{speed / 1e9:.1f} GB/s of {size >> 20} MiB" for size, speed in self.reading.items())
         self.say(f"{datetime.date.today()}, {cpu()}, kernels {found['kernels']}, seed {seed}; one thread: "
                  f"{self.peak / 1e9:.1f} G multiply-adds/s, reads {speeds}")
