@@ -108,9 +108,9 @@ class Report:
     def panel(self, axes, key, threads):
         rows = [r for r in self.rows if (r[0].E, r[0].H, r[0].Hkv) == key and r[1] == threads]
         rows.sort(key=lambda r: r[4])
-        for name in PEERS:
+        for color, name in enumerate(PEERS):
             points = [(r[4] * 1e3, r[-1][name]) for r in rows if name in r[-1]]
-            axes.plot(*zip(*points), ".", label=name) if points else None
+            axes.plot(*zip(*points), ".", color=f"C{color}", label=name) if points else None
         axes.axhline(1, color="black", linewidth=0.8)
         axes.set(xscale="log", yscale="log", xlabel="our time, ms (one point a shape L, S)",
                  title=f"E {key[0]}, {key[1]} heads, {key[2]} KV, {threads} thread{'s' if threads > 1 else ''}")
