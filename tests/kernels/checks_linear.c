@@ -279,7 +279,7 @@ bool check_linears(const attn_kernels *kernels, uint64_t seed) {
         projection *p[ATTN_LINEARS];
         const size_t count = between(&seed, 1, ATTN_LINEARS);
         for (size_t n = 0; n < count; n++)
-            p[n] = new_projection(kernels, random_below(&seed, ATTN_PRECISIONS), &seed);
+            p[n] = new_projection(kernels, (attn_precision)random_below(&seed, ATTN_PRECISIONS), &seed);
         run_all(p, count, random_below(&seed, 2) ? &THREADS : NULL);
         for (size_t n = 0; n < count; n++) {
             good = good && same_by_itself(kernels, p[n]);
