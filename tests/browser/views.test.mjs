@@ -36,18 +36,19 @@ pageTest('a cell locked in the map is the cell of all views', {}, async (page) =
 });
 
 pageTest('each view chooses for the others', {}, async (page) => {
-    const keyOf = async () => (await readCell(page)).Key;
+    const says = (name, place) => until(async () => (await readCell(page))[name] ?? '', (text) => text.endsWith(`(${place})`),
+        `${name} ${place}`);
     await tab(page, 'Text');
     await page.locator('#key-2').click();
     await page.mouse.move(5, 5);
-    assert.match(await keyOf(), /\(2\)$/);
+    await says('Key', 2);
     await page.locator('#query-5').click();
     await page.mouse.move(5, 5);
-    assert.match((await readCell(page)).Query, /\(5\)$/);
+    await says('Query', 5);
     await tab(page, 'One row');
     await page.locator('#row [data-n="3"]').click();
     await page.mouse.move(5, 5);
-    assert.match(await keyOf(), /\(3\)$/);
+    await says('Key', 3);
     await tab(page, 'Lines');
     const lines = page.locator('#lines canvas');
     await lines.click({ position: { x: 40, y: 7 * 20 + 10 } });
