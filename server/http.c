@@ -1,7 +1,7 @@
 /* http.c: the server: its start, the connections that it lets in, and its end.
  *
- * One thread of the library's moves the bytes of all connections. What the library leaves to us of a
- * connection: a deadline for slow requests and a gentle end (connections.h). */
+ * One thread moves the bytes of all connections (http_loop.h). What the library leaves to us of a connection:
+ * a deadline for slow requests and a gentle end (connections.h). */
 #include "server/http.h"
 
 #include "server/connections.h"
@@ -88,15 +88,27 @@ static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
     /* The library's own timeout counts inactivity only. It is there for clients that do not read their
      * answer; connections.c comes first for all others. */
     const size_t longest = o->idle_timeout > o->read_timeout ? o->idle_timeout : o->read_timeout;
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-                            accept_policy, server, http_request_serve, server, MHD_OPTION_EXTERNAL_LOGGER,
-                            library_log, NULL, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener,
-                            MHD_OPTION_CONNECTION_LIMIT,
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, accept_policy,
+                            server, http_request_serve, server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
+                            MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned int)(o->max_connections + EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE),
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)(longest / 1000 + 1),
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, http_request_begin,
-                            server, MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, server,
+                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                            MHD_OPTION_URI_LOG_CALLBACK, http_request_begin, server,
+                            MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, server,
                             MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server, MHD_OPTION_END);
+}
+
+/* The daemon and its thread, on this listener, which is the daemon's from then on. */
+static bool start_serving(http_server *server, int listener) {
+    server->daemon = start_daemon(server, listener);
+    if (server->daemon == NULL)
+        return false;
+    if (http_loop_start(server->daemon, &server->loop))
+        return true;
+    MHD_quiesce_daemon(server->daemon); /* which leaves the listener to us again */
+    MHD_stop_daemon(server->daemon);
+    return false;
 }
 
 http_server *http_start(service *s, attn_error *error) {
@@ -106,14 +118,12 @@ http_server *http_start(service *s, attn_error *error) {
     http_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
         server->service = s;
-        server->closed_listener = MHD_INVALID_SOCKET;
         endpoint_url(listener, server->url, sizeof server->url);
         fit_connections(&s->options);
         server->connections = new_connections(server);
-        server->daemon = server->connections == NULL ? NULL : start_daemon(server, listener);
+        if (server->connections != NULL && start_serving(server, listener))
+            return server;
     }
-    if (server != NULL && server->daemon != NULL)
-        return server;
     attn_fail(error, ATTN_NO_MEMORY, "cannot start the HTTP server: %s", strerror(errno));
     close(listener);
     if (server != NULL)
@@ -126,11 +136,8 @@ const char *http_url(const http_server *server) {
     return server->url;
 }
 
-void http_close_listener(http_server *server) {
-    const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
-    if (listener == MHD_INVALID_SOCKET)
-        return;
-    /* Those that the system has accepted for us already would be reset. */
+/* Those that the system has accepted for us already would be reset when the listener is closed. */
+static void take_accepted(http_server *server, int listener) {
     for (;;) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
@@ -139,10 +146,20 @@ void http_close_listener(http_server *server) {
             break;
         MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, size);
     }
-    /* From now on connections are refused, and another process may listen on the port. The library's thread
-     * may be using the descriptor, which must not become another's: it is closed at the end. */
-    shutdown(listener, SHUT_RDWR);
-    server->closed_listener = listener;
+}
+
+/* On the loop's thread. */
+static void close_listener(void *context) {
+    http_server *server = context;
+    const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
+    if (listener == MHD_INVALID_SOCKET)
+        return;
+    take_accepted(server, listener);
+    close(listener);
+}
+
+void http_close_listener(http_server *server) {
+    http_loop_call(server->loop, close_listener, server);
 }
 
 void http_refuse_requests(http_server *server) {
@@ -154,9 +171,8 @@ size_t http_active(http_server *server) {
 }
 
 void http_stop(http_server *server) {
+    http_loop_end(server->loop);
     MHD_stop_daemon(server->daemon);
-    if (server->closed_listener != MHD_INVALID_SOCKET)
-        close(server->closed_listener);
     connections_free(server->connections);
     free(server);
 }

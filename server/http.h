@@ -1,5 +1,5 @@
-/* http.h: connections in, answers out. http.c is the server, http_request.c one request from its first line
- * to its answer; only these two know libmicrohttpd.
+/* http.h: connections in, answers out. http.c is the server, http_loop.c the thread that drives it,
+ * http_request.c one request from its first line to its answer; only these three know libmicrohttpd.
  *
  * A request and its answer are an http_exchange. Its route's handler reads the body, writes the answer, and
  * knows nothing of sockets. */

@@ -312,8 +312,11 @@ static void take_body(request *r, const char *bytes, size_t count) {
     http_answer_problem(x, &p);
 }
 
+/* From here on the request is the loop's, which may be through with it before this returns. */
 static void resume(request *r) {
+    http_loop *loop = r->server->loop;
     MHD_resume_connection(r->mhd);
+    http_loop_wake(loop);
 }
 
 static request *request_of_job(sched_job *job) {

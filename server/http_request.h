@@ -6,6 +6,7 @@
 #include "server/connections.h"
 #include "server/endpoint.h"
 #include "server/http.h"
+#include "server/http_loop.h"
 
 #include <microhttpd.h>
 #include <stdatomic.h>
@@ -16,7 +17,7 @@ struct http_server {
     service *service;
     struct MHD_Daemon *daemon;
     connections *connections;
-    MHD_socket closed_listener; /* shut down, but not closed yet; or MHD_INVALID_SOCKET */
+    http_loop *loop; /* drives the daemon */
     atomic_size_t active;
     atomic_bool refusing; /* the end is near: a request that comes now is not handed to the workers */
     char url[ENDPOINT_URL_SIZE];
