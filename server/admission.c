@@ -10,10 +10,13 @@
 
 /* Framing that two parties in a row could read in two ways (RFC 9112, sections 3.2, 6.1 and 6.3). */
 static problem_code check_framing(const request_head *head, problem *p) {
-    if (head->ambiguous)
-        return problem_set(
-            p, PROBLEM_BAD_REQUEST,
-            "the request has two Host headers or two different Content-Length headers; expected one");
+    if (head->repeated != NULL)
+        return problem_set(p, PROBLEM_BAD_REQUEST, "the request has more than one %s header; expected one",
+                           head->repeated);
+    if (head->host != NULL && !head_is_host(head->host))
+        return problem_set(p, PROBLEM_BAD_REQUEST,
+                           "the host is '%.100s'; expected a name or an address, and perhaps :PORT",
+                           head->host);
     if (head->transfer_encoding && head->content_length != NULL)
         return problem_set(p, PROBLEM_BAD_REQUEST,
                            "the request has both Content-Length and Transfer-Encoding; expected one of them");
@@ -54,54 +57,52 @@ static problem_code check_route(const request_head *head, http_exchange *x, prob
     return PROBLEM_NONE;
 }
 
-/* Is the text a number of bytes long, spaces around it left out, this media type? */
-static bool is_media_type(const char *text, size_t length, const char *type) {
-    const size_t spaces = strspn(text, " \t");
-    if (spaces >= length)
-        return false;
-    text += spaces;
-    length -= spaces;
-    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
-        length--;
-    return length == strlen(type) && strncasecmp(text, type, length) == 0;
+static head_part part_of(const char *header) {
+    return (head_part){header, header == NULL ? 0 : strlen(header)};
 }
 
-/* The weight of an item of an Accept or Accept-Encoding header: its q, or 1 (RFC 9110, section 12.4.2). */
-static double weight_of(const char *item, size_t length) {
-    for (size_t i = 1; i + 1 < length; i++)
-        if ((item[i] == 'q' || item[i] == 'Q') && item[i + 1] == '=' &&
-            (item[i - 1] == ';' || item[i - 1] == ' ')) {
-            const double q = strtod(item + i + 2, NULL);
+/* The weight of an item of an Accept or Accept-Encoding header: its q, or 1 (RFC 9110, 12.4.2). `parameters`
+ * is what follows its name. */
+static double weight_of(head_part parameters) {
+    head_part parameter;
+    while (head_next(&parameters, ';', &parameter))
+        if (parameter.length > 2 && strncasecmp(parameter.text, "q=", 2) == 0) {
+            const double q = strtod(parameter.text + 2, NULL);
             return q > 0 ? q : 0;
         }
     return 1;
 }
 
-/* Looks for each of `ranges`, from the least to the most specific, in one header. *best is the most specific
- * one found so far, -1 for none; *weight is its weight. */
-static void find_range(const char *header, const char *const *ranges, int count, int *best, double *weight) {
-    for (const char *item = header; item != NULL && *item != '\0';) {
-        const size_t length = strcspn(item, ","), type = strcspn(item, ";,");
+/* Looks for each of `ranges`, from the least to the most specific, in a header. *best is the most specific
+ * one, -1 for none; the result is its weight. */
+static double find_range(const char *header, const char *const *ranges, int count, int *best) {
+    head_part rest = part_of(header), item, name;
+    double weight = 0;
+    *best = -1;
+    while (head_next(&rest, ',', &item)) {
+        if (!head_next(&item, ';', &name))
+            continue;
         for (int i = 0; i < count; i++)
-            if (i >= *best && is_media_type(item, type, ranges[i])) {
+            if (i >= *best && head_is(name, ranges[i])) {
                 *best = i;
-                *weight = weight_of(item + type, length - type);
+                weight = weight_of(item);
             }
-        item += length + (item[length] == ',');
     }
+    return weight;
 }
 
-/* How much an answer of this type is wanted, 0 for not at all (RFC 9110, section 12.5.1). */
+static bool is_empty(const char *list) {
+    head_part rest = part_of(list), item;
+    return !head_next(&rest, ',', &item);
+}
+
+/* How much an answer of this type is wanted, 0 for not at all (RFC 9110, 12.5.1). */
 static double wanted(const request_head *head, const char *media_type) {
     char range[64];
     const char *const ranges[] = {"*/*", range, media_type};
-    const bool any = head->accept == NULL || (*head->accept == '\0' && head->more_accept == NULL);
-    int best = -1;
-    double weight = 0;
+    int best;
     snprintf(range, sizeof range, "%.*s/*", (int)strcspn(media_type, "/"), media_type);
-    find_range(head->accept, ranges, 3, &best, &weight);
-    find_range(head->more_accept, ranges, 3, &best, &weight);
-    return any ? 1 : weight;
+    return is_empty(head->accept) ? 1 : find_range(head->accept, ranges, 3, &best);
 }
 
 /* A list for a sentence: "application/json, image/png". */
@@ -134,45 +135,51 @@ static problem_code choose_answer(const request_head *head, http_exchange *x, pr
 }
 
 static problem_code choose_body(const request_head *head, http_exchange *x, problem *p) {
-    /* An empty header says no more than none. */
-    const char *type = head->content_type != NULL && *head->content_type != '\0' ? head->content_type : NULL;
+    head_part rest = part_of(head->content_type), type;
+    const bool given = head_next(&rest, ';', &type); /* an empty header says no more than none */
     char list[200];
     for (size_t i = 0; i < wire_format_count; i++)
-        if (wire_formats[i].read != NULL &&
-            (type == NULL ? i == 0 : is_media_type(type, strcspn(type, ";"), wire_formats[i].media_type))) {
+        if (wire_formats[i].read != NULL && (given ? head_is(type, wire_formats[i].media_type) : i == 0)) {
             x->in = &wire_formats[i];
             return PROBLEM_NONE;
         }
     list_formats(false, list, sizeof list);
     return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
                        "Content-Type is '%.100s'; expected %s (curl: -H 'Content-Type: application/json')",
-                       type, list);
+                       head->content_type, list);
 }
 
-/* Content-Encoding, and what Accept-Encoding allows: gzip before deflate where both are wanted as much. */
-static problem_code choose_encodings(const request_head *head, http_exchange *x, problem *p) {
+/* What an answer may be compressed with: gzip before deflate where both are wanted as much. */
+static content_encoding choose_compression(const request_head *head) {
     static const char *const known[] = {"*", "deflate", "gzip"};
-    const char *encoding = head->content_encoding;
+    content_encoding chosen = ENCODING_IDENTITY;
     double most = 0;
     for (size_t i = 1; i < 3; i++) {
         const char *const ranges[] = {known[0], known[i]};
-        int best = -1;
-        double weight = 0;
-        find_range(head->accept_encoding, ranges, 2, &best, &weight);
-        find_range(head->more_accept_encoding, ranges, 2, &best, &weight);
+        int best;
+        const double weight = find_range(head->accept_encoding, ranges, 2, &best);
         if (weight > 0 && weight >= most) {
             most = weight;
-            x->takes_encoding = i == 1 ? ENCODING_DEFLATE : ENCODING_GZIP;
+            chosen = i == 1 ? ENCODING_DEFLATE : ENCODING_GZIP;
         }
     }
-    if (encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0)
-        return PROBLEM_NONE;
-    x->body_encoding = strcasecmp(encoding, "deflate") == 0 ? ENCODING_DEFLATE : ENCODING_GZIP;
-    if (x->body_encoding == ENCODING_DEFLATE || strcasecmp(encoding, "gzip") == 0 ||
-        strcasecmp(encoding, "x-gzip") == 0)
-        return PROBLEM_NONE;
-    return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                       "Content-Encoding is '%.100s'; expected gzip, deflate or none", encoding);
+    return chosen;
+}
+
+/* How the body is compressed: in one way at most. Identity changes nothing (RFC 9110, 8.4). */
+static problem_code check_encoding(const request_head *head, http_exchange *x, problem *p) {
+    head_part rest = part_of(head->content_encoding), coding;
+    while (head_next(&rest, ',', &coding)) {
+        const bool gzip = head_is(coding, "gzip") || head_is(coding, "x-gzip");
+        if (head_is(coding, "identity"))
+            continue;
+        if (x->body_encoding != ENCODING_IDENTITY || (!gzip && !head_is(coding, "deflate")))
+            return problem_set(p, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                               "Content-Encoding is '%.100s'; expected gzip, deflate or none",
+                               head->content_encoding);
+        x->body_encoding = gzip ? ENCODING_GZIP : ENCODING_DEFLATE;
+    }
+    return PROBLEM_NONE;
 }
 
 static problem_code check_media(const request_head *head, bool has_body, http_exchange *x, problem *p) {
@@ -182,7 +189,8 @@ static problem_code check_media(const request_head *head, bool has_body, http_ex
     if (code == PROBLEM_NONE &&
         (x->route->media == MEDIA_TENSORS || (x->route->media == MEDIA_JSON && has_body)))
         code = choose_body(head, x, p);
-    return code != PROBLEM_NONE ? code : choose_encodings(head, x, p);
+    x->takes_encoding = choose_compression(head);
+    return code != PROBLEM_NONE ? code : check_encoding(head, x, p);
 }
 
 static problem_code refuse_parameter(const request_head *head, size_t n, problem_code code, const char *why,

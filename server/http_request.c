@@ -40,10 +40,6 @@ static request *request_of(http_exchange *x) {
     return (request *)(void *)x;
 }
 
-static const char *header(const request *r, const char *name) {
-    return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
-}
-
 /* ---- Answers ---- */
 
 /* The answer that needs no memory. */
@@ -151,42 +147,24 @@ static enum MHD_Result send_answer(request *r) {
 
 /* ---- Headers ---- */
 
-/* Sees each header once, so that one which is sent twice is noticed. */
+/* A head that is being read. */
+typedef struct {
+    request_head head;
+    attn_arena *arena; /* for what must be copied */
+    bool complete;     /* there was memory for all of it */
+} reading;
+
 static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const char *name,
                                    const char *value) {
-    request_head *head = context;
+    reading *r = context;
     (void)kind;
-    if (value == NULL)
-        value = "";
-    const size_t length = strlen(name);
-    if (length > 0 && (name[length - 1] == ' ' || name[length - 1] == '\t'))
-        head->odd_name = true;
-    if (strcasecmp(name, "Transfer-Encoding") == 0) {
-        head->odd_encoding |= head->transfer_encoding || strcasecmp(value, "chunked") != 0;
-        head->transfer_encoding = true;
-    }
-    if (strcasecmp(name, "Content-Length") == 0) {
-        head->ambiguous |= head->content_length != NULL && strcmp(head->content_length, value) != 0;
-        head->content_length = value;
-    }
-    if (strcasecmp(name, "Accept") == 0) {
-        head->more_accept = head->accept == NULL ? NULL : value;
-        head->accept = head->accept == NULL ? value : head->accept;
-    }
-    if (strcasecmp(name, "Accept-Encoding") == 0) {
-        head->more_accept_encoding = head->accept_encoding == NULL ? NULL : value;
-        head->accept_encoding = head->accept_encoding == NULL ? value : head->accept_encoding;
-    }
-    if (strcasecmp(name, "Host") == 0) {
-        head->ambiguous |= head->host != NULL;
-        head->host = value;
-    }
-    return MHD_YES;
+    r->complete = head_take(&r->head, r->arena, name, value);
+    return r->complete ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
                                       const char *value) {
-    request_head *head = context;
+    request_head *head = &((reading *)context)->head;
     (void)kind;
     if (head->parameter_count < HEAD_PARAMETERS) {
         head->parameters[head->parameter_count].name = name;
@@ -196,25 +174,20 @@ static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, co
     return MHD_YES;
 }
 
-static request_head read_head(const request *r, const char *method, const char *path, const char *version) {
-    /* A request for a proxy names the host in its first line (RFC 9112, section 3.2.2). */
-    if (strncasecmp(path, "http://", 7) == 0) {
-        const char *slash = strchr(path + 7, '/');
-        path = slash == NULL ? "/" : slash;
-    }
-    request_head head = {.method = method,
-                         .path = path,
-                         .http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
-                         .content_type = header(r, "Content-Type"),
-                         .content_encoding = header(r, "Content-Encoding"),
-                         .request_timeout = header(r, "X-Request-Timeout"),
-                         .inference_header = header(r, "Inference-Header-Content-Length"),
-                         .if_none_match = header(r, "If-None-Match"),
-                         .odd_path = r->odd_path,
-                         .extra = connection_is_extra(r->connection)};
-    MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &head);
-    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_parameter, &head);
-    return head;
+/* False: no memory. */
+static bool read_head(request *r, const char *method, const char *path, const char *version,
+                      request_head *head) {
+    reading read = {.head = {.method = method,
+                             .http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
+                             .odd_path = r->odd_path,
+                             .extra = connection_is_extra(r->connection)},
+                    .arena = r->public.small,
+                    .complete = true};
+    MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &read);
+    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_parameter, &read);
+    read.complete = read.complete && head_set_path(&read.head, read.arena, path);
+    *head = read.head;
+    return read.complete;
 }
 
 /* Has the path, before its query, an encoded slash or NUL? */
@@ -258,13 +231,16 @@ void *http_request_begin(void *context, const char *uri, struct MHD_Connection *
 
 static enum MHD_Result take_headers(request *r, const char *url, const char *method, const char *version) {
     http_exchange *x = &r->public;
-    const request_head head = read_head(r, method, url, version);
+    request_head head;
     problem p;
+    const bool known = read_head(r, method, url, version, &head);
     r->stage = BODY;
     snprintf(r->method, sizeof r->method, "%s", method);
-    request_id_choose(header(r, "X-Request-Id"), r->request_id);
+    request_id_choose(head.request_id, r->request_id);
     connection_name(r->connection, r->request_id);
-    if (admit(&head, &x->service->options, x, &p) == PROBLEM_NONE) {
+    if (!known)
+        problem_from_core(&p, ATTN_NO_MEMORY, NULL);
+    else if (admit(&head, &x->service->options, x, &p) == PROBLEM_NONE) {
         if (wire_buffer_grow(&x->body, x->expected_body < FIRST_RESERVE ? x->expected_body : FIRST_RESERVE))
             return MHD_YES;
         problem_from_core(&p, attn_arena_failure(x->arena), NULL);

@@ -24,8 +24,8 @@ static const struct {
     {{FINE, .content_length = "5", .content_encoding = "identity"}, PROBLEM_NONE, ""},
     {{.method = "POST", .path = "/attend/bert.3"}, PROBLEM_NONE, ""},
     {{.method = "HEAD", .path = "/healthz"}, PROBLEM_NONE, ""},
-    {{FINE, .accept = "text/html", .more_accept = "application/json"}, PROBLEM_NONE, ""},
-    {{FINE, .accept = "text/html", .more_accept = "image/gif"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
+    {{FINE, .accept = "text/html, text/plain, application/json"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "text/html, image/gif"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
     {{FINE, .accept = "text/html"}, PROBLEM_NOT_ACCEPTABLE, "text/html"},
     {{FINE, .accept = "application/json;q=0"}, PROBLEM_NOT_ACCEPTABLE, "q=0"},
     {{FINE, .accept = "image/*, image/png; q=0.0"}, PROBLEM_NOT_ACCEPTABLE, "Accept"},
@@ -53,7 +53,21 @@ static const struct {
     {{FINE, .request_timeout = "-5"}, PROBLEM_BAD_VALUE, "'-5'"},
     {{FINE, .request_timeout = "5s"}, PROBLEM_BAD_VALUE, "'5s'"},
     {{FINE, .extra = true}, PROBLEM_UNAVAILABLE, "--max-connections"},
-    {{FINE, .ambiguous = true}, PROBLEM_BAD_REQUEST, "Host"},
+    {{FINE, .repeated = "Host"}, PROBLEM_BAD_REQUEST, "more than one Host header"},
+    {{FINE, .host = "a b/"}, PROBLEM_BAD_REQUEST, "'a b/'"},
+    {{FINE, .host = "[::1]:8080"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "application/json;profile=\"a;q=0\""}, PROBLEM_NONE, ""},
+    {{FINE, .accept = "application/json;profile=\"a,b\\\";q=0, c\";q=0"}, PROBLEM_NOT_ACCEPTABLE, "profile"},
+    {{FINE, .accept = "application/json ; Q=0"}, PROBLEM_NOT_ACCEPTABLE, "Q=0"},
+    {{FINE, .accept = "application/json;xq=0"}, PROBLEM_NONE, ""},
+    {{FINE, .accept = " , ,"}, PROBLEM_NONE, ""},
+    {{FINE, .content_length = "5", .content_encoding = "identity, identity, gzip"}, PROBLEM_NONE, ""},
+    {{FINE, .content_length = "5", .content_encoding = "gzip, deflate"},
+     PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+     "'gzip, deflate'"},
+    {{FINE, .content_length = "5", .content_type = "application/json, text/plain"},
+     PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+     "text/plain"},
     {{FINE, .odd_name = true}, PROBLEM_BAD_REQUEST, "space"},
     {{FINE, .transfer_encoding = true, .odd_encoding = true}, PROBLEM_BAD_REQUEST, "'chunked'"},
     {{FINE, .odd_path = true}, PROBLEM_BAD_REQUEST, "slash"},
@@ -201,23 +215,23 @@ Test(admission, takes_the_length_of_the_inference_header) {
 /* The highest q wins; ties go in the order JSON, safetensors, PNG; the most specific range decides. */
 Test(admission, chooses_the_format_of_the_answer) {
     static const struct {
-        const char *accept, *more, *chosen;
+        const char *accept, *chosen;
     } wishes[] = {
-        {NULL, NULL, "application/json"},
-        {"*/*", NULL, "application/json"},
-        {"application/*", NULL, "application/json"},
-        {"image/png, application/json", NULL, "application/json"},
-        {"image/png;q=0.5, application/json;q=0.4", NULL, "image/png"},
-        {"application/vnd.safetensors, image/png", NULL, "application/vnd.safetensors"},
-        {"*/*;q=0.1, application/vnd.safetensors;q=0.2", NULL, "application/vnd.safetensors"},
-        {"application/*, application/json;q=0", NULL, "application/vnd.safetensors"},
-        {"image/*", NULL, "image/png"},
-        {"application/json;q=0.3", "image/png", "image/png"},
+        {NULL, "application/json"},
+        {"*/*", "application/json"},
+        {"application/*", "application/json"},
+        {"image/png, application/json", "application/json"},
+        {"image/png;q=0.5, application/json;q=0.4", "image/png"},
+        {"application/vnd.safetensors, image/png", "application/vnd.safetensors"},
+        {"*/*;q=0.1, application/vnd.safetensors;q=0.2", "application/vnd.safetensors"},
+        {"application/*, application/json;q=0", "application/vnd.safetensors"},
+        {"image/*", "image/png"},
+        {"application/json;q=0.3, image/png", "image/png"},
     };
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
         http_exchange x = {0};
         problem p;
-        const request_head head = {FINE, .accept = wishes[i].accept, .more_accept = wishes[i].more};
+        const request_head head = {FINE, .accept = wishes[i].accept};
         cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%zu: %s", i, p.text);
         cr_assert_str_eq(x.out->media_type, wishes[i].chosen, "%zu", i);
     }
