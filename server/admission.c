@@ -34,10 +34,22 @@ static problem_code check_framing(const request_head *head, problem *p) {
     return PROBLEM_NONE;
 }
 
+static head_part part_of(const char *header) {
+    return (head_part){header, header == NULL ? 0 : strlen(header)};
+}
+
+/* Is it a browser that opens a page? It names HTML first. */
+static bool wants_page(const char *accept) {
+    head_part rest = part_of(accept), item, name;
+    return head_next(&rest, ',', &item) && head_next(&item, ';', &name) && head_is(name, "text/html");
+}
+
 static problem_code check_route(const request_head *head, http_exchange *x, problem *p) {
     x->route = route_find(head->method, head->path, x->segment, x->allow);
     if (is_result_path(head->path))
         x->headers = result_headers; /* whatever the answer will be */
+    if (is_page_path(head->path) && wants_page(head->accept))
+        x->show_not_found = show_not_found;
     x->argument = *x->segment == '\0' ? NULL : x->segment;
     if (x->route == NULL && *x->allow == '\0' && strncmp(head->path, "/v2/", 4) == 0)
         return problem_set(p, PROBLEM_NOT_FOUND,
@@ -55,10 +67,6 @@ static problem_code check_route(const request_head *head, http_exchange *x, prob
         return problem_set(p, PROBLEM_METHOD_NOT_ALLOWED, "the method is %.20s, but %.100s takes %s",
                            head->method, head->path, x->allow);
     return PROBLEM_NONE;
-}
-
-static head_part part_of(const char *header) {
-    return (head_part){header, header == NULL ? 0 : strlen(header)};
 }
 
 /* The weight of an item of an Accept or Accept-Encoding header: its q, or 1 (RFC 9110, 12.4.2). `parameters`
@@ -204,6 +212,8 @@ static problem_code refuse_parameter(const request_head *head, size_t n, problem
 static problem_code check_parameters(const request_head *head, http_exchange *x, problem *p) {
     const bool picture =
         x->route->media == MEDIA_PICTURE || (x->out != NULL && strcmp(x->out->media_type, FORMAT_PNG) == 0);
+    if (x->route->any_query)
+        return PROBLEM_NONE;
     if (head->parameter_count > 0 && !picture)
         return refuse_parameter(head, 0, PROBLEM_UNKNOWN_FIELD,
                                 x->route->media == MEDIA_TENSORS

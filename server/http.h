@@ -20,7 +20,10 @@
 #include <stdint.h>
 
 #define HTTP_SEGMENT_SIZE 128 /* more than any name that a path can have in it */
-#define HTTP_ALLOW_SIZE   32  /* "GET, HEAD, DELETE" */
+
+/* Every method that a route may have, as in an Allow header, and OPTIONS, which is answered on any path. */
+#define HTTP_METHODS    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+#define HTTP_ALLOW_SIZE sizeof HTTP_METHODS
 
 typedef struct http_exchange http_exchange;
 
@@ -53,6 +56,7 @@ typedef struct {
     http_media media;
     void (*handle)(http_exchange *x); /* on the I/O thread; NULL if there is ... */
     const http_work *work;            /* ... work for the workers */
+    bool any_query; /* what the query says does not matter: monitors and mail programs add their own */
 } http_route;
 
 /* Why the work on a request should stop. */
@@ -82,6 +86,8 @@ struct http_exchange {
     bool has_inference_header;       /* there is an Inference-Header-Content-Length ... */
     size_t inference_header;         /* ... of so many bytes */
     const char *if_none_match;       /* the header, or NULL */
+    /* Answers a 404 that a person will see; NULL: a program will, in JSON. False: no memory. */
+    bool (*show_not_found)(http_exchange *x, const problem *p);
 
     /* The answer, filled in by the handler. */
     int status;

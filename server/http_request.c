@@ -52,7 +52,8 @@ void http_answer_problem(http_exchange *x, const problem *p) {
     x->answer_encoding = ENCODING_IDENTITY;
     *x->result_url = '\0';
     x->status = problem_http_status(p->code);
-    if (json_write_problem(p, &x->answer))
+    if (p->code == PROBLEM_NOT_FOUND && x->show_not_found != NULL ? x->show_not_found(x, p)
+                                                                  : json_write_problem(p, &x->answer))
         return;
     x->status = problem_http_status(PROBLEM_OUT_OF_MEMORY);
     x->answer = (wire_buffer){.bytes = no_memory, .length = strlen(no_memory)};

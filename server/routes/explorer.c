@@ -31,6 +31,53 @@ static const http_header result_page_headers[] = {
     {NULL, NULL},
 };
 
+/* For who has followed a link that leads nowhere; a program that asks for the same gets JSON. */
+static const http_header not_found_headers[] = {
+    {"Cache-Control", "private, no-store"},
+    {"Content-Security-Policy", POLICY},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Vary", "Accept"},
+    {NULL, NULL},
+};
+
+bool is_page_path(const char *path) {
+    const char *ending = strrchr(path, '.');
+    return strcmp(path, "/") == 0 || strncmp(path, "/assets/", 8) == 0 ||
+           (is_result_path(path) &&
+            (ending == NULL || (strcmp(ending, ".json") != 0 && strcmp(ending, ".png") != 0)));
+}
+
+static bool append_text(wire_buffer *buffer, const char *text) {
+    return wire_buffer_append(buffer, text, strlen(text));
+}
+
+/* The sentence may quote the path. */
+static bool append_escaped(wire_buffer *buffer, const char *text) {
+    for (; *text != '\0'; text++) {
+        const char *escaped = *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '&' ? "&amp;" : NULL;
+        if (escaped != NULL ? !append_text(buffer, escaped) : !wire_buffer_append(buffer, text, 1))
+            return false;
+    }
+    return true;
+}
+
+bool show_not_found(http_exchange *x, const problem *p) {
+    static const char head[] =
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+        "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Not found - attend-server</title>\n"
+        "<h1>There is nothing here</h1>\n<p>";
+    static const char tail[] = "</p>\n<p><a href=\"/\">Open the explorer</a></p>\n</html>\n";
+    x->answer = (wire_buffer){.arena = x->small};
+    if (!append_text(&x->answer, head) || !append_escaped(&x->answer, p->text) ||
+        !append_text(&x->answer, tail))
+        return false;
+    x->headers = not_found_headers;
+    x->media_type = asset_media_type(PAGE);
+    return true;
+}
+
 /* The file's bytes stay where they are. */
 static void answer_file(http_exchange *x, const web_asset *file) {
     const bool gzip = x->takes_encoding == ENCODING_GZIP;

@@ -3,31 +3,38 @@
 #include <stdio.h>
 #include <string.h>
 
+static void handle_options(http_exchange *x) {
+    x->status = 204;
+}
+
+/* OPTIONS, on any path: what its other methods are stands in Allow. */
+static const http_route any_path = {"OPTIONS", "*", MEDIA_OWN, handle_options, NULL, true};
+
 /* Of several patterns that a path has, the first one counts, with all of its methods. */
 static const http_route table[] = {
-    {"GET", "/", MEDIA_OWN, handle_page, NULL},
-    {"GET", "/assets/{}", MEDIA_OWN, handle_asset, NULL},
-    {"POST", "/attend", MEDIA_TENSORS, NULL, &attend_work},
-    {"POST", "/attend/{}", MEDIA_TENSORS, NULL, &attend_work},
-    {"GET", "/models", MEDIA_JSON, handle_models, NULL},
-    {"GET", "/models/{}", MEDIA_JSON, handle_model, NULL},
-    {"GET", "/healthz", MEDIA_JSON, handle_healthz, NULL},
-    {"GET", "/readyz", MEDIA_JSON, handle_readyz, NULL},
-    {"GET", "/openapi.json", MEDIA_JSON, handle_openapi, NULL},
-    {"GET", "/results/{}.json", MEDIA_OWN, NULL, &result_json_work},
-    {"GET", "/results/{}/heatmap.png", MEDIA_PICTURE, NULL, &result_picture_work},
-    {"GET", "/results/{}", MEDIA_OWN, handle_result_page, NULL},
-    {"DELETE", "/results/{}", MEDIA_OWN, handle_result_delete, NULL},
-    {"GET", "/v2", MEDIA_OWN, handle_oip_server, NULL},
-    {"GET", "/v2/", MEDIA_OWN, handle_oip_server, NULL},
-    {"GET", "/v2/health/live", MEDIA_OWN, handle_oip_live, NULL},
-    {"GET", "/v2/health/ready", MEDIA_OWN, handle_oip_ready, NULL},
-    {"GET", "/v2/models/{}", MEDIA_OWN, handle_oip_model, NULL},
-    {"GET", "/v2/models/{}/versions/1", MEDIA_OWN, handle_oip_model, NULL},
-    {"GET", "/v2/models/{}/ready", MEDIA_OWN, handle_oip_model_ready, NULL},
-    {"GET", "/v2/models/{}/versions/1/ready", MEDIA_OWN, handle_oip_model_ready, NULL},
-    {"POST", "/v2/models/{}/infer", MEDIA_OWN, NULL, &oip_work},
-    {"POST", "/v2/models/{}/versions/1/infer", MEDIA_OWN, NULL, &oip_work},
+    {"GET", "/", MEDIA_OWN, handle_page, NULL, true},
+    {"GET", "/assets/{}", MEDIA_OWN, handle_asset, NULL, false},
+    {"POST", "/attend", MEDIA_TENSORS, NULL, &attend_work, false},
+    {"POST", "/attend/{}", MEDIA_TENSORS, NULL, &attend_work, false},
+    {"GET", "/models", MEDIA_JSON, handle_models, NULL, false},
+    {"GET", "/models/{}", MEDIA_JSON, handle_model, NULL, false},
+    {"GET", "/healthz", MEDIA_JSON, handle_healthz, NULL, true},
+    {"GET", "/readyz", MEDIA_JSON, handle_readyz, NULL, true},
+    {"GET", "/openapi.json", MEDIA_JSON, handle_openapi, NULL, false},
+    {"GET", "/results/{}.json", MEDIA_OWN, NULL, &result_json_work, false},
+    {"GET", "/results/{}/heatmap.png", MEDIA_PICTURE, NULL, &result_picture_work, false},
+    {"GET", "/results/{}", MEDIA_OWN, handle_result_page, NULL, true},
+    {"DELETE", "/results/{}", MEDIA_OWN, handle_result_delete, NULL, true},
+    {"GET", "/v2", MEDIA_OWN, handle_oip_server, NULL, false},
+    {"GET", "/v2/", MEDIA_OWN, handle_oip_server, NULL, false},
+    {"GET", "/v2/health/live", MEDIA_OWN, handle_oip_live, NULL, true},
+    {"GET", "/v2/health/ready", MEDIA_OWN, handle_oip_ready, NULL, true},
+    {"GET", "/v2/models/{}", MEDIA_OWN, handle_oip_model, NULL, false},
+    {"GET", "/v2/models/{}/versions/1", MEDIA_OWN, handle_oip_model, NULL, false},
+    {"GET", "/v2/models/{}/ready", MEDIA_OWN, handle_oip_model_ready, NULL, true},
+    {"GET", "/v2/models/{}/versions/1/ready", MEDIA_OWN, handle_oip_model_ready, NULL, true},
+    {"POST", "/v2/models/{}/infer", MEDIA_OWN, NULL, &oip_work, false},
+    {"POST", "/v2/models/{}/versions/1/infer", MEDIA_OWN, NULL, &oip_work, false},
 };
 
 /* Does the path have this pattern? A {} in it stands for a text without a slash that is not empty, which goes
@@ -52,15 +59,15 @@ static bool matches(const char *pattern, const char *path, char argument[HTTP_SE
 }
 
 /* Adds a method to a list of them. */
-static void allow(char allowed[HTTP_ALLOW_SIZE], const char *method, bool get) {
+static void allow(char allowed[HTTP_ALLOW_SIZE], const char *method) {
     const size_t length = strlen(allowed);
-    snprintf(allowed + length, HTTP_ALLOW_SIZE - length, "%s%s%s", length == 0 ? "" : ", ", method,
-             get ? ", HEAD" : "");
+    snprintf(allowed + length, HTTP_ALLOW_SIZE - length, "%s%s", length == 0 ? "" : ", ", method);
 }
 
 const http_route *route_find(const char *method, const char *path, char argument[HTTP_SEGMENT_SIZE],
                              char allowed[HTTP_ALLOW_SIZE]) {
     const char *pattern = NULL;
+    const bool asks = strcmp(method, any_path.method) == 0;
     *allowed = '\0';
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (pattern == NULL ? !matches(table[i].path, path, argument) : strcmp(table[i].path, pattern) != 0)
@@ -71,7 +78,13 @@ const http_route *route_find(const char *method, const char *path, char argument
             *allowed = '\0';
             return &table[i];
         }
-        allow(allowed, table[i].method, get);
+        allow(allowed, get ? "GET, HEAD" : table[i].method);
     }
-    return NULL;
+    if (!asks)
+        return NULL;
+    if (pattern != NULL)
+        allow(allowed, any_path.method);
+    else
+        strcpy(allowed, HTTP_METHODS);
+    return &any_path;
 }

@@ -7,8 +7,9 @@
 #include <jansson.h>
 
 /* Finds the route of `method` and `path`. NULL if there is none: then `allowed` is set to the methods of that
- * path, or to "" if no route has the path. `argument` is set to the text that {} stands for, cut to the room
- * that there is, or to "". */
+ * path, or to "" if no route has the path. OPTIONS has a route on any path, and `allowed` is set as well, to
+ * all methods if no other route has the path. `argument` is set to the text that {} stands for, cut to the
+ * room that there is, or to "". */
 const http_route *route_find(const char *method, const char *path, char argument[HTTP_SEGMENT_SIZE],
                              char allowed[HTTP_ALLOW_SIZE]);
 
@@ -24,6 +25,12 @@ void handle_openapi(http_exchange *x); /* openapi.c: GET /openapi.json */
 void handle_page(http_exchange *x);        /* explorer.c: GET / */
 void handle_asset(http_exchange *x);       /* explorer.c: GET /assets/{name} */
 void handle_result_page(http_exchange *x); /* explorer.c: GET /results/{id} */
+
+/* explorer.c: is it one of the paths that are opened in a browser, to be read by a person? */
+bool is_page_path(const char *path);
+
+/* explorer.c: the answer is this 404, as a page. False: no memory. */
+bool show_not_found(http_exchange *x, const problem *p);
 
 extern const http_work result_json_work;    /* results.c: GET /results/{id}.json */
 extern const http_work result_picture_work; /* results.c: GET /results/{id}/heatmap.png */

@@ -134,3 +134,66 @@ def test_the_whole_url_in_the_first_line(url, scheme):
     assert ask(url, f"{scheme}://[::1]/nowhere")[0] == 404
     assert ask(url, f"{scheme}://a@b/healthz")[0] == 400
     assert ask(url, f"{scheme}://h")[0] == 200
+
+
+QUERIES = ["?", "?ts=1", "?utm_source=x&utm_medium=mail", "?x", "?head=1", "?" + "&".join(f"a{i}={i}" for i in range(50))]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_on_pages_and_probes_is_ignored(url, query):
+    for path in ("/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/v2/models/plain/ready"):
+        assert ask(url, path + query)[0] == 200, path
+        assert ask(url, path + query, method="HEAD")[0] == 200, path
+
+
+def test_a_query_on_the_page_of_a_kept_result_is_ignored(url):
+    kept = json.loads(attend(url, body=PLAIN[:-1] + ',"keep":true}')[2])["result_url"]
+    status, headers, page = ask(url, kept + "?utm_source=mail", "Accept: text/html")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8") and b"<h1>Attention explorer" in page
+    assert ask(url, kept + ".json?utm_source=mail")[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/plain", "/openapi.json", "/v2", "/v2/models/plain"])
+def test_a_query_elsewhere_is_refused(url, path):
+    status, _, body = ask(url, path + "?ts=1")
+    assert status == 400 and json.loads(body)["code"] == "unknown_field"
+
+
+@pytest.mark.parametrize("path", ["/", "*", "/attend", "/healthz", "/results/x", "/nowhere", "/v2/health/ready?x=1"])
+def test_options(url, path):
+    """What HAProxy's httpchk asks, and what a browser will ask before it sends to another origin."""
+    for version, host in (("1.1", "Host: x"), ("1.0", None)):
+        status, headers, body = ask(url, path, method="OPTIONS", version=version, host=host)
+        assert (status, body) == (204, b"") and "OPTIONS" in headers["allow"].split(", ")
+        assert "content-type" not in headers
+    assert "POST" in ask(url, "/attend", method="OPTIONS")[1]["allow"]
+    assert "POST" not in ask(url, "/healthz", method="OPTIONS")[1]["allow"]
+
+
+BROWSER = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+def test_a_person_is_told_in_words_that_a_result_is_gone(url):
+    for path in ("/results/abc", "/results/abc?utm_source=mail", "/results/abc/", "/results/%3Cscript%3E/x", "/assets/x.js"):
+        status, headers, page = ask(url, path, BROWSER)
+        assert (status, headers["content-type"]) == (404, "text/html; charset=utf-8"), path
+        assert headers["content-security-policy"].startswith("default-src 'none'") and "no-store" in headers["cache-control"]
+        assert headers["referrer-policy"] == "no-referrer" and "x-request-id" in headers
+        assert b"<script" not in page and b"<style" not in page and b' href="/"' in page
+    assert b"it may have expired" in ask(url, "/results/abc", BROWSER)[2]
+    assert b"&lt;script&gt;" in ask(url, "/results/%3Cscript%3E/x", BROWSER)[2]
+    status, headers, nothing = ask(url, "/results/abc", BROWSER, method="HEAD")
+    assert (status, nothing) == (404, b"") and headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("accept", [(), ("Accept: */*",), ("Accept: application/json",), ("Accept: */*, text/html",)])
+def test_a_program_is_told_in_json(url, accept):
+    for path in ("/results/abc", "/assets/x.js"):
+        status, headers, body = ask(url, path, *accept)
+        assert (status, headers["content-type"], json.loads(body)["code"]) == (404, "application/json", "not_found")
+
+
+def test_data_is_not_found_in_json_even_by_a_browser(url):
+    for path in ("/results/abc.json", "/results/abc/heatmap.png", "/v2/models/none"):
+        status, headers, body = ask(url, path, BROWSER)
+        assert (status, json.loads(body)["code"]) == (404, "not_found")

@@ -87,7 +87,7 @@ static const struct {
     {{.method = "POST", .path = "/results/abc"}, PROBLEM_METHOD_NOT_ALLOWED, "takes GET, HEAD, DELETE"},
     {{.method = "GET", .path = "/results/abc.json"}, PROBLEM_NONE, ""},
     {{.method = "DELETE", .path = "/results/abc.json"}, PROBLEM_METHOD_NOT_ALLOWED, "takes GET, HEAD"},
-    {{.method = "GET", .path = "/results/abc", .parameters = {{"head", "1"}}, .parameter_count = 1},
+    {{.method = "GET", .path = "/results/abc.json", .parameters = {{"head", "1"}}, .parameter_count = 1},
      PROBLEM_UNKNOWN_FIELD,
      "'head'"},
     {{.method = "GET",
@@ -234,5 +234,92 @@ Test(admission, chooses_the_format_of_the_answer) {
         const request_head head = {FINE, .accept = wishes[i].accept};
         cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%zu: %s", i, p.text);
         cr_assert_str_eq(x.out->media_type, wishes[i].chosen, "%zu", i);
+    }
+}
+
+/* Monitors add a query to what they ask for, mail programs to links. */
+Test(admission, a_query_does_not_matter_to_pages_and_probes) {
+    static const struct {
+        const char *method, *path;
+        bool matters;
+    } paths[] = {
+        {"GET", "/", false},
+        {"HEAD", "/", false},
+        {"GET", "/results/abc", false},
+        {"DELETE", "/results/abc", false},
+        {"GET", "/healthz", false},
+        {"HEAD", "/readyz", false},
+        {"GET", "/v2/health/live", false},
+        {"GET", "/v2/health/ready", false},
+        {"GET", "/v2/models/a/ready", false},
+        {"GET", "/v2/models/a/versions/1/ready", false},
+        {"OPTIONS", "/attend", false},
+        {"OPTIONS", "*", false},
+        {"GET", "/models", true},
+        {"GET", "/models/a", true},
+        {"GET", "/openapi.json", true},
+        {"GET", "/results/abc.json", true},
+        {"GET", "/assets/main.js", true},
+        {"GET", "/v2", true},
+        {"GET", "/v2/models/a", true},
+        {"POST", "/attend", true},
+        {"POST", "/v2/models/a/infer", true},
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        http_exchange x = {0};
+        problem p;
+        const request_head head = {.method = paths[i].method,
+                                   .path = paths[i].path,
+                                   .parameters = {{"utm_source", "x"}, {"ts", NULL}},
+                                   .parameter_count = 20};
+        cr_assert_eq(admit(&head, &limits, &x, &p), paths[i].matters ? PROBLEM_UNKNOWN_FIELD : PROBLEM_NONE,
+                     "%s %s", paths[i].method, paths[i].path);
+    }
+}
+
+Test(admission, options_tells_the_methods_of_a_path) {
+    static const struct {
+        const char *path, *allow;
+    } paths[] = {
+        {"/attend", "POST, OPTIONS"},      {"/attend/bert.3", "POST, OPTIONS"},
+        {"/models", "GET, HEAD, OPTIONS"}, {"/results/abc", "GET, HEAD, DELETE, OPTIONS"},
+        {"/", "GET, HEAD, OPTIONS"},       {"*", HTTP_METHODS},
+        {"/nowhere", HTTP_METHODS},        {"/v2/nowhere", HTTP_METHODS},
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        http_exchange x = {0};
+        problem p;
+        const request_head head = {.method = "OPTIONS", .path = paths[i].path};
+        cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%s", paths[i].path);
+        cr_assert_str_eq(x.allow, paths[i].allow, "%s", paths[i].path);
+        x.route->handle(&x);
+        cr_assert_eq(x.status, 204);
+    }
+}
+
+/* Only who opens a page gets a page. */
+Test(admission, a_404_is_a_page_for_a_browser_only) {
+    static const char browser[] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    static const struct {
+        const char *path, *accept;
+        bool page;
+    } asked[] = {
+        {"/results/abc", browser, true},
+        {"/results/abc", "TEXT/HTML;q=0.9", true},
+        {"/results/abc/", browser, true},
+        {"/assets/x.js", browser, true},
+        {"/results/abc", NULL, false},
+        {"/results/abc", "*/*", false},
+        {"/results/abc", "*/*, text/html", false},
+        {"/results/abc.json", browser, false},
+        {"/results/abc/heatmap.png", browser, false},
+        {"/models/none", browser, false},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        http_exchange x = {0};
+        problem p;
+        const request_head head = {.method = "GET", .path = asked[i].path, .accept = asked[i].accept};
+        admit(&head, &limits, &x, &p);
+        cr_assert_eq(x.show_not_found != NULL, asked[i].page, "%zu", i);
     }
 }
