@@ -30,6 +30,7 @@ typedef struct {
     enum { HEADERS, BODY, QUEUED, ANSWERED } stage;
     bool refused;  /* the answer stands already; what still comes of the body is thrown away */
     bool close;    /* after the answer */
+    bool kept;     /* the client wants the connection to live on */
     bool odd_path; /* with an encoded slash or NUL; the path that we get is decoded */
     uint64_t began;
     char method[16], path[256]; /* for the log, cut */
@@ -111,6 +112,17 @@ static bool add_own_headers(struct MHD_Response *response, const http_exchange *
            add_header(response, "Allow", x->allow) && add_header(response, "Server-Timing", x->timing);
 }
 
+/* Does the connection end with the answer? If not, the client is told how long it may rest: one that sends
+ * its next request at the moment of the end loses it. */
+static bool add_connection_headers(struct MHD_Response *response, const request *r) {
+    char rest[32] = "";
+    const bool close = r->close || r->public.service->draining;
+    if (!close && r->kept)
+        snprintf(rest, sizeof rest, "timeout=%zu", r->public.service->options.idle_timeout / 1000);
+    return add_header(response, "Connection", close ? "close" : "") &&
+           add_header(response, "Keep-Alive", rest);
+}
+
 /* What kind of body it is; an answer that can have none says nothing. */
 static const char *media_type_of(const http_exchange *x) {
     if (x->status == MHD_HTTP_NO_CONTENT || x->status == MHD_HTTP_NOT_MODIFIED)
@@ -130,7 +142,6 @@ static enum MHD_Result send_answer(request *r) {
         MHD_create_response_from_buffer(x->answer.length, x->answer.bytes, MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
         return MHD_NO;
-    const bool close = r->close || x->service->draining;
     const bool busy = x->status == problem_http_status(PROBLEM_QUEUE_FULL);
     enum MHD_Result result = MHD_NO;
     if (add_header(response, "Server", "attend-server/" ATTEND_VERSION) &&
@@ -138,8 +149,7 @@ static enum MHD_Result send_answer(request *r) {
         add_header(response, "Content-Encoding", encoding_name(x->answer_encoding)) &&
         add_header(response, "Vary", x->route != NULL && x->route->work != NULL ? "Accept-Encoding" : "") &&
         add_header(response, "X-Request-Id", r->request_id) && add_own_headers(response, x) &&
-        add_header(response, "Retry-After", busy ? "1" : "") &&
-        add_header(response, "Connection", close ? "close" : ""))
+        add_header(response, "Retry-After", busy ? "1" : "") && add_connection_headers(response, r))
         result = MHD_queue_response(r->mhd, (unsigned)x->status, response);
     MHD_destroy_response(response);
     r->stage = ANSWERED;
@@ -237,6 +247,8 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     const bool known = read_head(r, method, url, version, &head);
     r->stage = BODY;
     snprintf(r->method, sizeof r->method, "%s", method);
+    r->kept =
+        head.http_1_0 ? head_lists(head.connection, "keep-alive") : !head_lists(head.connection, "close");
     request_id_choose(head.request_id, r->request_id);
     connection_name(r->connection, r->request_id);
     if (!known)

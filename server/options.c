@@ -59,7 +59,7 @@ static const option table[] = {
      "a kept result is removed after this time"},
     {"read-timeout", OPTION_NUMBER, AT(read_timeout), "30000", 1, DAY_MS, "MS",
      "a request must have arrived within this time, else 408"},
-    {"idle-timeout", OPTION_NUMBER, AT(idle_timeout), "60000", 1, DAY_MS, "MS",
+    {"idle-timeout", OPTION_NUMBER, AT(idle_timeout), "75000", 1, DAY_MS, "MS",
      "a connection without a request is closed after this time"},
     {"request-timeout", OPTION_NUMBER, AT(request_timeout), "30000", 1, DAY_MS, "MS",
      "a request must be computed within this time, else 504"},

@@ -197,3 +197,29 @@ def test_data_is_not_found_in_json_even_by_a_browser(url):
     for path in ("/results/abc.json", "/results/abc/heatmap.png", "/v2/models/none"):
         status, headers, body = ask(url, path, BROWSER)
         assert (status, json.loads(body)["code"]) == (404, "not_found")
+
+
+def test_a_kept_connection_is_told_how_long_it_may_rest(url):
+    """Before it closes on a client that sends its next request at that moment."""
+
+    def told(*lines, version="1.1", method="GET", path="/healthz"):
+        host, port = url.removeprefix("http://").rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            first = "\r\n".join([f"{method} {path} HTTP/{version}", "Host: x", *lines, "", ""])
+            connection.sendall(first.encode())
+            got = b""
+            while b"\r\n\r\n" not in got and (piece := connection.recv(1 << 16)):
+                got += piece
+        lines = got.partition(b"\r\n\r\n")[0].decode().lower().split("\r\n")[1:]
+        headers = dict(line.split(": ", 1) for line in lines)
+        return headers.get("keep-alive"), headers.get("connection")
+
+    assert told()[0] == "timeout=75"
+    assert told("Connection: TE, keep-alive")[0] == "timeout=75"
+    assert told(path="/nowhere")[0] == "timeout=75"
+    assert told("Connection: keep-alive", version="1.0")[0] == "timeout=75"
+    assert told("Connection: close") == (None, "close")
+    assert told("Connection: TE, Close")[0] is None
+    assert told("Connection: TE", "Connection: close")[0] is None
+    assert told(version="1.0") == (None, "close")
+    assert told("Content-Length: 9", method="POST", path="/nowhere") == (None, "close")

@@ -33,7 +33,7 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert_eq(o.max_queue, 256);
     cr_assert_eq(o.max_connections, 1024);
     cr_assert_eq(o.read_timeout, 30000);
-    cr_assert_eq(o.idle_timeout, 60000);
+    cr_assert_eq(o.idle_timeout, 75000);
     cr_assert_eq(o.request_timeout, 30000);
     cr_assert_eq(o.drain_seconds, 5);
     cr_assert_eq(o.level, LOG_INFO);
