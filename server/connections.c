@@ -36,6 +36,8 @@ struct connection {
     bool extra;
     bool hung_up; /* the client sends no more */
     char request_id[REQUEST_ID_MAX + 1];
+    const char *answer; /* for a late request; NULL: that it is late */
+    size_t answer_length;
     connection *previous, *next;
 };
 
@@ -91,6 +93,10 @@ static void set_deadline(connection *c, uint64_t deadline) {
 /* With the lock held: the answer to a request that is late. */
 static void send_late(const connection *c) {
     char text[1024], id[REQUEST_ID_MAX + 1];
+    if (c->answer != NULL) {
+        send(c->descriptor, c->answer, c->answer_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return;
+    }
     request_id_choose(c->request_id, id);
     const int length = snprintf(text, sizeof text,
                                 "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
@@ -310,6 +316,13 @@ void connection_name(connection *c, const char *request_id) {
     pthread_mutex_unlock(&c->table->lock);
 }
 
+void connection_answer(connection *c, const char *answer, size_t length) {
+    pthread_mutex_lock(&c->table->lock);
+    c->answer = answer;
+    c->answer_length = length;
+    pthread_mutex_unlock(&c->table->lock);
+}
+
 bool connection_complete(connection *c) {
     pthread_mutex_lock(&c->table->lock);
     const bool in_time = c->state != LATE && c->state != GONE;
@@ -325,6 +338,7 @@ bool connection_idle(connection *c) {
     const connection_limits *limits = &c->table->limits;
     pthread_mutex_lock(&c->table->lock);
     const bool in_time = c->state != LATE;
+    c->answer = NULL;
     if (in_time && c->state != GONE) {
         c->state = IDLE;
         c->request_id[0] = '\0';

@@ -39,6 +39,10 @@ void connection_begin(connection *c);
 /* The request's id, for the answer that it gets if it is late; cut to REQUEST_ID_MAX. */
 void connection_name(connection *c, const char *request_id);
 
+/* The answer stands before the request is complete: should it be late, this is what the client is sent. The
+ * bytes [length], a whole answer, must stay until connection_idle. */
+void connection_answer(connection *c, const char *answer, size_t length);
+
 /* The request is complete, nothing more is expected of the client. False if its time was up already: then the
  * client has been told, and the connection is being shut down. */
 bool connection_complete(connection *c);

@@ -123,6 +123,12 @@ static bool add_connection_headers(struct MHD_Response *response, const request 
            add_header(response, "Keep-Alive", rest);
 }
 
+/* Is it worth trying again in a moment? */
+static bool is_busy(const http_exchange *x) {
+    return x->status == problem_http_status(PROBLEM_QUEUE_FULL) ||
+           x->status == problem_http_status(PROBLEM_UNAVAILABLE);
+}
+
 /* What kind of body it is; an answer that can have none says nothing. */
 static const char *media_type_of(const http_exchange *x) {
     if (x->status == MHD_HTTP_NO_CONTENT || x->status == MHD_HTTP_NOT_MODIFIED)
@@ -142,14 +148,13 @@ static enum MHD_Result send_answer(request *r) {
         MHD_create_response_from_buffer(x->answer.length, x->answer.bytes, MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
         return MHD_NO;
-    const bool busy = x->status == problem_http_status(PROBLEM_QUEUE_FULL);
     enum MHD_Result result = MHD_NO;
     if (add_header(response, "Server", "attend-server/" ATTEND_VERSION) &&
         add_header(response, "Content-Type", media_type_of(x)) &&
         add_header(response, "Content-Encoding", encoding_name(x->answer_encoding)) &&
         add_header(response, "Vary", x->route != NULL && x->route->work != NULL ? "Accept-Encoding" : "") &&
         add_header(response, "X-Request-Id", r->request_id) && add_own_headers(response, x) &&
-        add_header(response, "Retry-After", busy ? "1" : "") && add_connection_headers(response, r))
+        add_header(response, "Retry-After", is_busy(x) ? "1" : "") && add_connection_headers(response, r))
         result = MHD_queue_response(r->mhd, (unsigned)x->status, response);
     MHD_destroy_response(response);
     r->stage = ANSWERED;
@@ -281,6 +286,26 @@ static bool make_room(http_exchange *x, size_t count) {
     return wire_buffer_grow(&x->body, doubled < x->expected_body ? doubled : x->expected_body);
 }
 
+/* The library takes no answer in the middle of a body; the rest is read and thrown away. A client that is too
+ * slow even for that gets this answer instead of 408, which would name the wrong reason. */
+static void refuse_body(request *r, const problem *p) {
+    http_exchange *x = &r->public;
+    wire_buffer whole = {.arena = x->small};
+    char head[512];
+    r->refused = true;
+    attn_arena_release(x->arena, x->body.bytes);
+    x->body = (wire_buffer){.arena = x->arena};
+    http_answer_problem(x, p);
+    const int length = snprintf(head, sizeof head,
+                                "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                                "X-Request-Id: %s\r\n%sConnection: close\r\n\r\n",
+                                x->status, MHD_get_reason_phrase_for((unsigned)x->status), x->answer.length,
+                                r->request_id, is_busy(x) ? "Retry-After: 1\r\n" : "");
+    if (wire_buffer_append(&whole, head, (size_t)length) &&
+        wire_buffer_append(&whole, x->answer.bytes, x->answer.length))
+        connection_answer(r->connection, whole.bytes, whole.length);
+}
+
 static void take_body(request *r, const char *bytes, size_t count) {
     http_exchange *x = &r->public;
     problem p;
@@ -294,11 +319,7 @@ static void take_body(request *r, const char *bytes, size_t count) {
         return;
     else
         problem_from_core(&p, attn_arena_failure(x->arena), NULL);
-    /* The library takes no answer in the middle of a body; the rest is read and thrown away. */
-    r->refused = true;
-    attn_arena_release(x->arena, x->body.bytes);
-    x->body = (wire_buffer){.arena = x->arena};
-    http_answer_problem(x, &p);
+    refuse_body(r, &p);
 }
 
 /* From here on the request is the loop's, which may be through with it before this returns. */
@@ -427,7 +448,7 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **st
     if (r == NULL)
         return;
     *state = NULL;
-    if (!connection_idle(r->connection))
+    if (!connection_idle(r->connection) && !r->refused)
         r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as connections.c told the client */
     log_request(r, how);
     http_server *server = r->server;
