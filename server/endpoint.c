@@ -23,14 +23,22 @@ static bool start_connection(int fd, const struct addrinfo *address) {
            connect(fd, address->ai_addr, address->ai_addrlen) == 0;
 }
 
+/* Copies a host without the brackets that an IPv6 address has in a URL. */
+static void bare_host(const char *host, char bare[NI_MAXHOST]) {
+    const size_t length = strlen(host);
+    const bool brackets = length > 2 && *host == '[' && host[length - 1] == ']';
+    snprintf(bare, NI_MAXHOST, "%.*s", brackets ? (int)length - 2 : NI_MAXHOST, host + brackets);
+}
+
 /* A socket for the first address of the options' host, after `start`. `verb` is for the sentence. */
 static int open_socket(const options *o, int flags, bool (*start)(int, const struct addrinfo *),
                        const char *verb, attn_error *error) {
-    char port[16];
+    char port[16], host[NI_MAXHOST];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     snprintf(port, sizeof port, "%zu", o->port);
-    const int failed = getaddrinfo(o->host, port, &hints, &found);
+    bare_host(o->host, host);
+    const int failed = getaddrinfo(host, port, &hints, &found);
     if (failed != 0) {
         attn_fail(error, ATTN_BAD_VALUE, "--host: cannot resolve '%.100s': %s", o->host,
                   gai_strerror(failed));

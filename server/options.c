@@ -32,7 +32,8 @@ typedef struct {
 #define DAY_MS     ((uint64_t)24 * 3600 * 1000)
 
 static const option table[] = {
-    {"host", OPTION_TEXT, AT(host), "127.0.0.1", 0, 0, "ADDRESS", "address to listen on"},
+    {"host", OPTION_TEXT, AT(host), "127.0.0.1", 0, 0, "ADDRESS",
+     "address to listen on, or a name: its first address"},
     {"port", OPTION_NUMBER, AT(port), "8080", 0, 65535, "N", "port to listen on; 0 takes a free one"},
     {"model", OPTION_LIST, AT(models), "builtin:demo builtin:patterns", 0, 0, "[NAME=]SPEC",
      "a model to serve; repeatable, the first is the default model"},
@@ -239,6 +240,12 @@ static void complain_of_flag(int found, const char *word, char *sentence, size_t
                  found == ':' ? "a value is missing" : "no such flag; --help lists them");
 }
 
+/* Has the word the whole name of this flag? getopt_long takes an abbreviation too, and a script that uses one
+ * breaks with the next flag that begins like it. */
+static bool is_whole(const option *row, const char *word) {
+    return strlen(row->name) == strcspn(word + 2, "=");
+}
+
 static bool read_flags(options *o, int argc, char **argv, bool *seen, char *sentence, size_t size) {
     struct option flags[TABLE_SIZE + 1] = {0};
     for (int i = 0; i < TABLE_SIZE; i++)
@@ -247,12 +254,17 @@ static bool read_flags(options *o, int argc, char **argv, bool *seen, char *sent
                                    .val = i + 256};
     opterr = 0;
     optind = 0; /* glibc: start anew, so that a program may read more than one command line */
-    for (int found; (found = getopt_long(argc, argv, ":", flags, NULL)) != -1;) {
+    /* The plus: words are looked at one after the other, and the first that is not a flag ends it. */
+    for (int found, at = 1; (found = getopt_long(argc, argv, "+:", flags, NULL)) != -1; at = optind) {
         if (found == ':' || found == '?') {
             complain_of_flag(found, argv[optind - 1], sentence, size);
             return false;
         }
         const option *row = &table[found - 256];
+        if (!is_whole(row, argv[at])) {
+            complain_of_flag('?', argv[at], sentence, size);
+            return false;
+        }
         char name[64];
         snprintf(name, sizeof name, "--%s", row->name);
         const complaint c = {name, sentence, size};

@@ -1,9 +1,14 @@
 /* How the program starts, and how it refuses to. */
+#include "tests/service/clients.h"
+
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* Runs the program with these arguments and collects what it prints, both streams. Returns its exit code. */
 static int run(const char *arguments, char *printed, size_t size) {
@@ -43,6 +48,9 @@ static const struct {
     {"--host 203.0.113.1 --port 0", 2, "203.0.113.1"},
     {"--host not.a.host.invalid", 2, "not.a.host.invalid"},
     {"--probe --port 1", 1, "cannot connect to 127.0.0.1, port 1"},
+    {"--probe --host [::1] --port 1", 1, "cannot connect to [::1], port 1"},
+    {"--host [] --port 0", 2, "cannot resolve '[]'"},
+    {"--max-b 5 --check", 2, "--max-b: no such flag"},
 };
 
 Test(start, says_what_it_is_or_why_it_does_not_start) {
@@ -72,4 +80,20 @@ Test(start, checks_its_kernels_first) {
     cr_assert_eq(run("--check --self-check off", printed, sizeof printed), 0, "%s", printed);
     /* nor does it matter where OpenBLAS does not multiply */
     cr_assert_eq(run("--check --cpu generic", printed, sizeof printed), 0, "%s", printed);
+}
+
+/* As the program prints it itself. */
+Test(start, takes_an_ipv6_address_with_its_brackets) {
+    const int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    const struct sockaddr_in6 loopback = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const bool has_ipv6 = bind(fd, (const struct sockaddr *)&loopback, sizeof loopback) == 0;
+    close(fd);
+    if (!has_ipv6)
+        cr_skip_test("no IPv6 here");
+    char said[8192] = "";
+    server s;
+    cr_assert(server_try_start(&s, said, sizeof said, "--host", "[::1]", "--model", SMALL, NULL), "%s", said);
+    cr_assert_not_null(strstr(s.url, "http://[::1]:"), "%s", s.url);
+    cr_assert(answers(&s));
+    cr_assert_eq(server_stop(&s), 0);
 }
