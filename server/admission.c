@@ -248,13 +248,17 @@ static bool read_digits(const char *text, unsigned long long *number) {
 /* X-Request-Timeout may lower the time allowed. */
 static problem_code choose_time(const request_head *head, const options *o, http_exchange *x, problem *p) {
     unsigned long long milliseconds = o->request_timeout, asked;
+    x->deadline_of = "--request-timeout";
     if (head->request_timeout != NULL) {
         if (!read_digits(head->request_timeout, &asked) || asked == 0)
             return problem_set(
                 p, PROBLEM_BAD_VALUE,
                 "X-Request-Timeout is '%.60s'; expected a whole number of milliseconds, at least 1",
                 head->request_timeout);
-        milliseconds = asked < milliseconds ? asked : milliseconds;
+        if (asked < milliseconds) {
+            milliseconds = asked;
+            x->deadline_of = "X-Request-Timeout";
+        }
     }
     x->time_allowed = milliseconds * 1000000u;
     return PROBLEM_NONE;

@@ -73,7 +73,8 @@ struct http_exchange {
     uint64_t arrived;                /* when the last byte of the request had come, on clock_now's clock */
     uint64_t time_allowed;           /* nanoseconds from then on */
     size_t expected_body;            /* bytes, of Content-Length; 0 if it is not known */
-    uint64_t deadline;               /* when it must be answered */
+    uint64_t deadline;               /* when it must be answered ... */
+    const char *deadline_of;         /* ... according to this flag, header or parameter */
     _Atomic http_stop_reason stopped;
     _Atomic uint64_t next_look;      /* when the client is looked for again */
     void *work;                      /* the route's own, from one part to the next */

@@ -91,7 +91,9 @@ void http_answer_stopped(http_exchange *x) {
             &p, PROBLEM_UNAVAILABLE,
             "the client closed its side of the connection before it had its answer, and other requests wait");
     else
-        problem_from_core(&p, ATTN_CANCELLED, NULL);
+        problem_set(&p, PROBLEM_DEADLINE_EXCEEDED,
+                    "the request was not answered within its deadline of %.6g ms (%s)",
+                    (double)(x->deadline - x->arrived) / 1e6, x->deadline_of);
     http_answer_problem(x, &p);
 }
 

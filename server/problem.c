@@ -75,8 +75,7 @@ problem_code problem_from_core(problem *p, attn_status status, const attn_error 
             "this request and those in progress would together hold more than --max-memory allows; "
             "try again later, with less, or raise it");
     case ATTN_CANCELLED:
-        return problem_set(p, PROBLEM_DEADLINE_EXCEEDED,
-                           "the request was not answered within its deadline (--request-timeout)");
+        return problem_set(p, PROBLEM_DEADLINE_EXCEEDED, "the request was stopped before it was answered");
     case ATTN_NO_MEMORY:
         return problem_set(p, PROBLEM_OUT_OF_MEMORY,
                            "the service could not allocate memory for this request");

@@ -129,8 +129,10 @@ static void lower_deadline(http_exchange *x, const request_whole *timeout) {
     uint64_t nanoseconds;
     if (timeout->value == 0 || __builtin_mul_overflow(timeout->value, 1000, &nanoseconds))
         return;
-    if (nanoseconds < x->time_allowed)
+    if (nanoseconds < x->time_allowed) {
         x->deadline = x->arrived + nanoseconds;
+        x->deadline_of = "parameters.timeout";
+    }
 }
 
 static const attn_model *read_request(computation *c) {

@@ -1,10 +1,12 @@
 """HTTP itself, byte by byte over a socket: headers in several lines and with blanks around, hosts, first lines."""
 
+import base64
 import gzip
 import json
 import socket
 
 import pytest
+from attend_server import AttendServer
 
 PLAIN = '{"model":"plain","query":[[' + ",".join(["0.5"] * 24) + "]]}"
 
@@ -136,7 +138,8 @@ def test_the_whole_url_in_the_first_line(url, scheme):
     assert ask(url, f"{scheme}://h")[0] == 200
 
 
-QUERIES = ["?", "?ts=1", "?utm_source=x&utm_medium=mail", "?x", "?head=1", "?" + "&".join(f"a{i}={i}" for i in range(50))]
+MANY = "&".join(f"a{i}={i}" for i in range(50))
+QUERIES = ["?", "?ts=1", "?utm_source=x&utm_medium=mail", "?x", "?head=1", "?" + MANY]
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -174,10 +177,12 @@ BROWSER = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/a
 
 
 def test_a_person_is_told_in_words_that_a_result_is_gone(url):
-    for path in ("/results/abc", "/results/abc?utm_source=mail", "/results/abc/", "/results/%3Cscript%3E/x", "/assets/x.js"):
+    paths = ["/results/abc", "/results/abc?utm_source=mail", "/results/abc/", "/results/%3Cscript%3E/x", "/assets/x.js"]
+    for path in paths:
         status, headers, page = ask(url, path, BROWSER)
         assert (status, headers["content-type"]) == (404, "text/html; charset=utf-8"), path
-        assert headers["content-security-policy"].startswith("default-src 'none'") and "no-store" in headers["cache-control"]
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert "no-store" in headers["cache-control"]
         assert headers["referrer-policy"] == "no-referrer" and "x-request-id" in headers
         assert b"<script" not in page and b"<style" not in page and b' href="/"' in page
     assert b"it may have expired" in ask(url, "/results/abc", BROWSER)[2]
@@ -223,3 +228,24 @@ def test_a_kept_connection_is_told_how_long_it_may_rest(url):
     assert told("Connection: TE", "Connection: close")[0] is None
     assert told(version="1.0") == (None, "close")
     assert told("Content-Length: 9", method="POST", path="/nowhere") == (None, "close")
+
+
+def test_a_deadline_is_called_by_its_name(url):
+    """The one that was hit: the caller's own, or the flag."""
+    rows = 20000
+    data = ",".join(["0"] * 24 * rows)
+    encoded = base64.b64encode(bytes(96 * rows)).decode()
+    slow = '{"model":"plain","query":{"shape":[%d,24],"dtype":"float32","data":"%s"}}' % (rows, encoded)
+    tensor = '{"name":"query","shape":[%d,24],"datatype":"FP32","data":[%s]}' % (rows, data)
+    infer = '{"parameters":{"timeout":20500},"inputs":[' + tensor + "]}"
+
+    def sentence(answer):
+        assert answer[0] == 504 and json.loads(answer[2])["code"] == "deadline_exceeded"
+        return json.loads(answer[2])["error"]
+
+    told = "the request was not answered within its deadline of "
+    assert sentence(attend(url, "X-Request-Timeout: 20", body=slow)) == told + "20 ms (X-Request-Timeout)"
+    assert sentence(attend(url, body=infer, path="/v2/models/plain/infer")) == told + "20.5 ms (parameters.timeout)"
+    with AttendServer("--model", "plain=init:embed_dim=24,num_heads=3", "--request-timeout", "20") as short:
+        for lines in ((), ("X-Request-Timeout: 20",), ("X-Request-Timeout: 5000",)):
+            assert sentence(attend(short.url, *lines, body=slow)) == told + "20 ms (--request-timeout)"

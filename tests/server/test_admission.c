@@ -154,9 +154,11 @@ Test(admission, takes_what_the_head_says) {
     cr_assert_str_eq(x.argument, "a.0");
     cr_assert_eq(x.expected_body, 77);
     cr_assert_eq(x.time_allowed, 20000000);
+    cr_assert_str_eq(x.deadline_of, "X-Request-Timeout");
     head.request_timeout = "9999"; /* may lower the service's, not raise it */
     cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
     cr_assert_eq(x.time_allowed, 500000000);
+    cr_assert_str_eq(x.deadline_of, "--request-timeout");
     head = (request_head){.method = "GET", .path = "/attend/a"};
     cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_METHOD_NOT_ALLOWED);
     cr_assert_str_eq(x.allow, "POST");
