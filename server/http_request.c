@@ -28,10 +28,11 @@ typedef struct {
     struct MHD_Connection *mhd;
     connection *connection;
     enum { HEADERS, BODY, QUEUED, ANSWERED } stage;
-    bool refused;  /* the answer stands already; what still comes of the body is thrown away */
-    bool close;    /* after the answer */
-    bool kept;     /* the client wants the connection to live on */
-    bool odd_path; /* with an encoded slash or NUL; the path that we get is decoded */
+    bool refused;    /* the answer stands already; what still comes of the body is thrown away */
+    bool close;      /* after the answer */
+    bool kept;       /* the client wants the connection to live on */
+    bool by_library; /* it was refused before it got here */
+    bool odd_path;   /* with an encoded slash or NUL; the path that we get is decoded */
     uint64_t began;
     char method[16], path[256]; /* for the log, cut */
     char request_id[REQUEST_ID_MAX + 1];
@@ -278,6 +279,11 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     return send_answer(r);
 }
 
+/* A body that nobody will read is not kept. */
+static bool takes_body(const http_exchange *x) {
+    return x->route != NULL && x->route->work != NULL && strcmp(x->route->method, "POST") == 0;
+}
+
 /* Memory for a body is taken as it comes, twice as much each time, but not beyond the length that was
  * announced: a client must not tie up memory by announcing alone. */
 static bool make_room(http_exchange *x, size_t count) {
@@ -312,7 +318,7 @@ static void take_body(request *r, const char *bytes, size_t count) {
     http_exchange *x = &r->public;
     problem p;
     const size_t limit = r->server->service->options.max_body;
-    if (r->refused || x->route == NULL || x->route->work == NULL)
+    if (r->refused || !takes_body(x))
         return;
     if (count > limit - x->body.length)
         problem_set(&p, PROBLEM_TOO_LARGE, "the body is larger than the %zu bytes that --max-body allows",
@@ -432,9 +438,16 @@ enum MHD_Result http_request_serve(void *context, struct MHD_Connection *mhd, co
     return r->stage == QUEUED ? send_answer(r) : take_end(r);
 }
 
+/* The status of the answer that was queued, 0 if there is none. */
+static int queued_status(struct MHD_Connection *mhd) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
+    return info == NULL ? 0 : (int)info->http_status;
+}
+
 static void log_request(const request *r, enum MHD_RequestTerminationCode how) {
     const http_exchange *x = &r->public;
-    const char *end = how == MHD_REQUEST_TERMINATED_COMPLETED_OK      ? ""
+    const char *end = r->by_library                                   ? " (refused by libmicrohttpd)"
+                      : how == MHD_REQUEST_TERMINATED_COMPLETED_OK    ? ""
                       : how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ? " (timed out)"
                                                                       : " (the client left)";
     log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
@@ -446,10 +459,13 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **st
                             enum MHD_RequestTerminationCode how) {
     request *r = *state;
     (void)context;
-    (void)mhd;
     if (r == NULL)
         return;
     *state = NULL;
+    if (r->public.status == 0) {
+        r->public.status = queued_status(mhd);
+        r->by_library = r->public.status != 0;
+    }
     if (!connection_idle(r->connection) && !r->refused)
         r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as connections.c told the client */
     log_request(r, how);

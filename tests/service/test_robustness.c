@@ -3,7 +3,6 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,31 +164,6 @@ Test(robustness, a_request_that_dribbles_in_gets_408) {
     free(got);
     close(idle);
     cr_assert_eq(server_stop(&s), 0);
-}
-
-/* Slow, but that is not what is wrong with it: it is too large already. */
-Test(robustness, a_body_too_large_that_dribbles_in_is_told_so) {
-    server s = server_start("--model", SMALL, "--max-body", "1000", "--read-timeout", "500", NULL);
-    const int fd = raw_connect(&s);
-    char chunk[1200] = "578\r\n";
-    memset(chunk + 5, ' ', 1000);
-    raw_text(fd,
-             "POST /attend HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nTransfer-Encoding: chunked\r\n\r\n");
-    raw_text(fd, chunk);
-    raw_text(fd, "12345");
-    char *got = raw_read(fd, NULL); /* the chunk never ends */
-    cr_assert(strncmp(got, "HTTP/1.1 413 ", 13) == 0, "%s", got);
-    cr_assert_not_null(strstr(got, "--max-body"), "%s", got);
-    cr_assert_not_null(strstr(got, "X-Request-Id: mine\r\n"), "%s", got);
-    const char *body = strstr(got, "\r\n\r\n");
-    cr_assert(body != NULL && (size_t)atol(strstr(got, "Content-Length: ") + 16) == strlen(body + 4), "%s",
-              got);
-    free(got);
-    close(fd);
-    char said[4096] = "";
-    kill(s.pid, SIGINT);
-    cr_assert_eq(server_collect(&s, said, sizeof said), 0);
-    cr_assert_not_null(strstr(said, "POST /attend 413 "), "%s", said);
 }
 
 /* A client that writes all of a body that is too large before it reads must still get the answer. */
