@@ -16,7 +16,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define FIRST_RESERVE ((size_t)256 * 1024) /* bytes of a body; more only as it comes */
+#define FIRST_RESERVE ((size_t)256 * 1024) /* bytes of a body; more only as it comes ... */
+#define AT_ONCE       ((size_t)8 << 20)    /* ... or so many, if there is memory in plenty */
 #define LOOK_EVERY    1000000u             /* nanoseconds, for a client that has left */
 #define SMALL_BODY    ((size_t)256 * 1024) /* bytes that take less than a millisecond to read */
 
@@ -248,6 +249,23 @@ void *http_request_begin(void *context, const char *uri, struct MHD_Connection *
     return r;
 }
 
+/* A body that nobody will read is not kept. */
+static bool takes_body(const http_exchange *x) {
+    return x->route != NULL && x->route->work != NULL && strcmp(x->route->method, "POST") == 0;
+}
+
+/* Bytes that a body gets before any has come. Each time that it grows later it may have to be moved, on the
+ * thread that serves everybody; so it gets all of its length, if that is not much and there is plenty: what
+ * is announced and never sent must not take more than a quarter of the memory for all. */
+static size_t first_room(const http_exchange *x) {
+    const attn_budget *budget = &x->service->budget;
+    const size_t used = atomic_load(&budget->used), most = budget->limit / 4;
+    const size_t wanted = x->expected_body < AT_ONCE ? x->expected_body : AT_ONCE;
+    if (!takes_body(x))
+        return 0;
+    return (used <= most && wanted <= most - used) || wanted < FIRST_RESERVE ? wanted : FIRST_RESERVE;
+}
+
 static enum MHD_Result take_headers(request *r, const char *url, const char *method, const char *version) {
     http_exchange *x = &r->public;
     request_head head;
@@ -262,7 +280,7 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     if (!known)
         problem_from_core(&p, ATTN_NO_MEMORY, NULL);
     else if (admit(&head, &x->service->options, x, &p) == PROBLEM_NONE) {
-        if (wire_buffer_grow(&x->body, x->expected_body < FIRST_RESERVE ? x->expected_body : FIRST_RESERVE))
+        if (wire_buffer_grow(&x->body, first_room(x)))
             return MHD_YES;
         problem_from_core(&p, attn_arena_failure(x->arena), NULL);
     }
@@ -279,13 +297,8 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     return send_answer(r);
 }
 
-/* A body that nobody will read is not kept. */
-static bool takes_body(const http_exchange *x) {
-    return x->route != NULL && x->route->work != NULL && strcmp(x->route->method, "POST") == 0;
-}
-
 /* Memory for a body is taken as it comes, twice as much each time, but not beyond the length that was
- * announced: a client must not tie up memory by announcing alone. */
+ * announced. */
 static bool make_room(http_exchange *x, size_t count) {
     const wire_buffer *body = &x->body;
     if (count <= body->capacity - body->length || x->expected_body <= body->capacity)

@@ -7,6 +7,7 @@
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"
+#include "server/routes/routes.h"
 #include "server/service.h"
 
 #include <errno.h>
@@ -212,6 +213,7 @@ int main(int argc, char **argv) {
         code = run_probe(&s.options);
     else
         code = run(&s);
+    documents_free(&s);
     attn_registry_free(&s.registry);
     options_free(&s.options);
     return code;

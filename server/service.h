@@ -10,11 +10,19 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
+
+/* A text that is made once, when it is wanted first; NULL until then. */
+typedef struct {
+    char *bytes;
+    size_t length;
+} document;
 
 typedef struct {
     options options;
     attn_registry registry;
-    attn_budget budget; /* --max-memory */
+    document models, openapi; /* what GET /models and GET /openapi.json say of the registry */
+    attn_budget budget;       /* --max-memory */
     scheduler *scheduler;
     results *results;     /* --results-memory, --results-ttl */
     atomic_bool draining; /* since SIGTERM or SIGINT */

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,17 +132,22 @@ static json_t *describe(const attn_model *model) {
     return merge(shape, describe_options(&model->layer));
 }
 
-void answer_document(http_exchange *x, json_t *document) {
-    char *text = document == NULL ? NULL : json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(document);
+/* Takes over the reference. NULL: no memory. */
+static char *text_of(json_t *object) {
+    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(object);
+    return text;
+}
+
+void answer_document(http_exchange *x, json_t *object) {
+    char *text = text_of(object);
     x->answer.arena = x->small;
     if (text != NULL && wire_buffer_append(&x->answer, text, strlen(text)))
         x->status = 200;
     free(text);
 }
 
-void handle_models(http_exchange *x) {
-    const attn_registry *registry = &x->service->registry;
+static json_t *describe_models(const attn_registry *registry) {
     json_t *list = json_array();
     for (size_t i = 0; i < registry->count; i++)
         if (json_array_append_new(list, describe(&registry->models[i])) != 0) {
@@ -149,7 +155,35 @@ void handle_models(http_exchange *x) {
             list = NULL;
             break;
         }
-    answer_document(x, json_pack("{s:s, s:o}", "default", registry->models[0].name, "models", list));
+    return json_pack("{s:s, s:o}", "default", registry->models[0].name, "models", list);
+}
+
+void documents_free(service *s) {
+    free(s->models.bytes);
+    free(s->openapi.bytes);
+}
+
+/* Made when it is asked for first: both are long, and this is the thread that serves everybody. The text
+ * stays where it is. */
+static void answer_text(http_exchange *x, document *d,
+                        json_t *(*describe_all)(const attn_registry *registry)) {
+    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&making);
+    if (d->bytes == NULL) {
+        d->bytes = text_of(describe_all(&x->service->registry));
+        d->length = d->bytes == NULL ? 0 : strlen(d->bytes);
+    }
+    x->answer = (wire_buffer){.bytes = d->bytes, .length = d->length};
+    x->status = d->bytes == NULL ? 0 : 200;
+    pthread_mutex_unlock(&making);
+}
+
+void handle_models(http_exchange *x) {
+    answer_text(x, &x->service->models, describe_models);
+}
+
+void handle_openapi(http_exchange *x) {
+    answer_text(x, &x->service->openapi, describe_api);
 }
 
 void handle_model(http_exchange *x) {

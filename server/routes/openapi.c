@@ -1,5 +1,5 @@
-/* openapi.c: GET /openapi.json. The parts that say what a request may hold come from the tables that the
- * decoders use; the rest is server/openapi.json. */
+/* openapi.c: what GET /openapi.json says. The parts that say what a request may hold come from the tables
+ * that the decoders use; the rest is server/openapi.json. */
 #include "server/assets.h"
 #include "server/fields.h"
 #include "server/routes/routes.h"
@@ -157,7 +157,7 @@ static json_t *inference_examples_for(builder *b, const attn_model *model) {
                      "parameters", "is_causal", 1);
 }
 
-static json_t *document(builder *b, const attn_model *model) {
+static json_t *describe_all(builder *b, const attn_model *model) {
     const asset text = asset_openapi();
     json_t *root = json_loadb(text.bytes, text.length, 0, NULL);
     json_t *components = json_object_get(root, "components"),
@@ -173,12 +173,11 @@ static json_t *document(builder *b, const attn_model *model) {
     return root;
 }
 
-void handle_openapi(http_exchange *x) {
+json_t *describe_api(const attn_registry *registry) {
     builder b = {.complete = true};
-    json_t *root = document(&b, &x->service->registry.models[0]);
-    if (!b.complete) {
-        json_decref(root);
-        root = NULL;
-    }
-    answer_document(x, root);
+    json_t *root = describe_all(&b, &registry->models[0]);
+    if (b.complete)
+        return root;
+    json_decref(root);
+    return NULL;
 }

@@ -20,7 +20,7 @@ void handle_models(http_exchange *x);  /* models.c: GET /models */
 void handle_model(http_exchange *x);   /* models.c: GET /models/{name} */
 void handle_healthz(http_exchange *x); /* health.c: GET /healthz */
 void handle_readyz(http_exchange *x);  /* health.c: GET /readyz */
-void handle_openapi(http_exchange *x); /* openapi.c: GET /openapi.json */
+void handle_openapi(http_exchange *x); /* models.c: GET /openapi.json */
 
 void handle_page(http_exchange *x);        /* explorer.c: GET / */
 void handle_asset(http_exchange *x);       /* explorer.c: GET /assets/{name} */
@@ -43,8 +43,15 @@ void handle_oip_server(http_exchange *x);      /* oip.c: GET /v2 */
 void handle_oip_model(http_exchange *x);       /* oip.c: GET /v2/models/{name} */
 void handle_oip_model_ready(http_exchange *x); /* oip.c: GET /v2/models/{name}/ready */
 
+/* models.c: frees what GET /models and GET /openapi.json have made. */
+void documents_free(service *s);
+
+/* openapi.c: the description of the API, with examples for the first of these models; the caller owns it.
+ * NULL: no memory. */
+json_t *describe_api(const attn_registry *registry);
+
 /* models.c: the answer is this document, whose reference is taken over; NULL means that memory ran out. */
-void answer_document(http_exchange *x, json_t *document);
+void answer_document(http_exchange *x, json_t *object);
 
 /* results.c: what every answer under /results/ has: no cache and no other site may learn of its path. */
 extern const http_header result_headers[];
