@@ -11,6 +11,7 @@
 #include "server/machine.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -136,6 +137,16 @@ const char *http_url(const http_server *server) {
     return server->url;
 }
 
+/* From now on the system answers nobody who wants to connect, and whoever tries again finds the port closed.
+ * Without this one may still get in between the last that is taken over and the end of the listener, and be
+ * reset. */
+static void turn_away(int listener) {
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog program = {.len = 1, .filter = &drop};
+    if (setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+        log_line(LOG_DEBUG, "cannot turn connections away: %s", strerror(errno));
+}
+
 /* Those that the system has accepted for us already would be reset when the listener is closed. */
 static void take_accepted(http_server *server, int listener) {
     for (;;) {
@@ -154,6 +165,7 @@ static void close_listener(void *context) {
     const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
     if (listener == MHD_INVALID_SOCKET)
         return;
+    turn_away(listener);
     take_accepted(server, listener);
     close(listener);
 }

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +121,57 @@ Test(ending, while_draining_another_can_listen_on_the_port) {
     cr_assert_eq(server_wait(&s), 0);
     cr_assert(answers(&next));
     cr_assert_eq(server_stop(&next), 0);
+}
+
+typedef struct {
+    const server *s;
+    pthread_t thread;
+    int resets;
+} visitor;
+
+/* Connects and asks, again and again, until it is refused. */
+static void *visit(void *argument) {
+    visitor *v = argument;
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)v->s->port),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (bool refused = false; !refused;) {
+        char bytes[512];
+        const int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+            refused = true;
+            v->resets += errno != ECONNREFUSED;
+        } else {
+            raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            ssize_t got;
+            while ((got = recv(fd, bytes, sizeof bytes, 0)) > 0)
+                continue;
+            v->resets += got < 0 && errno == ECONNRESET;
+        }
+        close(fd);
+    }
+    return NULL;
+}
+
+/* Who connects while the listener is closed gets in or is refused, but is not let in and thrown out. */
+Test(ending, connections_at_the_last_moment_are_not_reset) {
+    enum { ROUNDS = 20, VISITORS = 6 };
+    int resets = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        server s = server_start("--model", SMALL, "--log-level", "error", NULL);
+        visitor visitors[VISITORS];
+        for (int i = 0; i < VISITORS; i++) {
+            visitors[i] = (visitor){.s = &s};
+            pthread_create(&visitors[i].thread, NULL, visit, &visitors[i]);
+        }
+        usleep(50000);
+        cr_assert_eq(server_stop(&s), 0);
+        for (int i = 0; i < VISITORS; i++) {
+            pthread_join(visitors[i].thread, NULL);
+            resets += visitors[i].resets;
+        }
+    }
+    cr_assert_eq(resets, 0, "%d were reset", resets);
 }
 
 Test(ending, a_second_signal_ends_it_at_once) {
