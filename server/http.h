@@ -1,5 +1,6 @@
 /* http.h: connections in, answers out. http.c is the server, http_loop.c the thread that drives it,
- * http_request.c one request from its first line to its answer; only these three know libmicrohttpd.
+ * http_request.c one request from its first line to its answer, http_head.c its headers; only these four know
+ * libmicrohttpd.
  *
  * A request and its answer are an http_exchange. Its route's handler reads the body, writes the answer, and
  * knows nothing of sockets. */

@@ -6,6 +6,7 @@
 
 #include "server/admission.h"
 #include "server/clock.h"
+#include "server/http_head.h"
 #include "server/log.h"
 #include "server/log_path.h"
 #include "server/request_id.h"
@@ -165,51 +166,6 @@ static enum MHD_Result send_answer(request *r) {
     return result;
 }
 
-/* ---- Headers ---- */
-
-/* A head that is being read. */
-typedef struct {
-    request_head head;
-    attn_arena *arena; /* for what must be copied */
-    bool complete;     /* there was memory for all of it */
-} reading;
-
-static enum MHD_Result take_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                   const char *value) {
-    reading *r = context;
-    (void)kind;
-    r->complete = head_take(&r->head, r->arena, name, value);
-    return r->complete ? MHD_YES : MHD_NO;
-}
-
-static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
-                                      const char *value) {
-    request_head *head = &((reading *)context)->head;
-    (void)kind;
-    if (head->parameter_count < HEAD_PARAMETERS) {
-        head->parameters[head->parameter_count].name = name;
-        head->parameters[head->parameter_count].value = value;
-    }
-    head->parameter_count++;
-    return MHD_YES;
-}
-
-/* False: no memory. */
-static bool read_head(request *r, const char *method, const char *path, const char *version,
-                      request_head *head) {
-    reading read = {.head = {.method = method,
-                             .http_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0,
-                             .odd_path = r->odd_path,
-                             .extra = connection_is_extra(r->connection)},
-                    .arena = r->public.small,
-                    .complete = true};
-    MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, take_header, &read);
-    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_parameter, &read);
-    read.complete = read.complete && head_set_path(&read.head, read.arena, path);
-    *head = read.head;
-    return read.complete;
-}
-
 /* Has the path, before its query, an encoded slash or NUL? */
 static bool is_odd(const char *uri) {
     for (; *uri != '\0' && *uri != '?'; uri++)
@@ -270,7 +226,9 @@ static enum MHD_Result take_headers(request *r, const char *url, const char *met
     http_exchange *x = &r->public;
     request_head head;
     problem p;
-    const bool known = read_head(r, method, url, version, &head);
+    const bool known = http_read_head(r->mhd, x->small, method, url, version, &head);
+    head.odd_path = r->odd_path;
+    head.extra = connection_is_extra(r->connection);
     r->stage = BODY;
     snprintf(r->method, sizeof r->method, "%s", method);
     r->kept =
