@@ -21,9 +21,9 @@ typedef struct links {
 } links;
 
 typedef struct entry {
-    links by_use; /* first: the most recently used */
-    links by_age; /* first: the newest */
-    struct entry *next_in_bucket;
+    links by_use;                 /* first: the most recently used */
+    links by_age;                 /* first: the newest */
+    struct entry *next_in_bucket; /* or in the garbage */
     char id[ID_LENGTH + 1];
     kept_result *kept;
     size_t bytes; /* that are charged for it, this structure included */
@@ -43,6 +43,7 @@ struct results {
     size_t count;
     links by_use, by_age;
     entry *buckets[BUCKETS];
+    entry *garbage; /* what is to be freed: without the lock, for to give back many pages takes a while */
     bool has_thread, stopping;
     pthread_t thread;
 };
@@ -95,13 +96,13 @@ static entry *find(results *r, const char *id) {
 
 /* ---- Removal: all of these with the lock held ---- */
 
-static void destroy(results *r, entry *e) {
+static void discard(results *r, entry *e) {
     r->used -= e->bytes;
-    free(e->kept);
-    free(e);
+    e->next_in_bucket = r->garbage;
+    r->garbage = e;
 }
 
-/* Takes it out of the lists; it is freed now, or by its last taker. */
+/* Takes it out of the lists; it is garbage now, or when its last taker is done. */
 static void forget(results *r, entry *e) {
     entry **place = &r->buckets[bucket_of(e->id)];
     while (*place != e)
@@ -112,7 +113,7 @@ static void forget(results *r, entry *e) {
     r->count--;
     e->forgotten = true;
     if (e->takers == 0)
-        destroy(r, e);
+        discard(r, e);
 }
 
 /* All have the same lifetime: the oldest expires first. */
@@ -136,14 +137,42 @@ static bool make_room(results *r, size_t bytes) {
     return true;
 }
 
+/* Gives up the lock, and frees the garbage. */
+static void unlock_and_free(results *r) {
+    entry *garbage = r->garbage;
+    r->garbage = NULL;
+    pthread_mutex_unlock(&r->lock);
+    while (garbage != NULL) {
+        entry *const e = garbage;
+        garbage = e->next_in_bucket;
+        free(e->kept);
+        free(e);
+    }
+}
+
+/* The same for a caller that has no time: the store's own thread will free it. */
+static void unlock_and_leave(results *r) {
+    if (r->garbage == NULL || !r->has_thread) {
+        unlock_and_free(r);
+        return;
+    }
+    pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* ---- Start and end ---- */
 
-/* Removes results as they expire. */
+/* Removes results as they expire, and frees what others have left. */
 static void *watch(void *argument) {
     results *const r = argument;
     pthread_mutex_lock(&r->lock);
     while (!r->stopping) {
         remove_expired(r);
+        if (r->garbage != NULL) {
+            unlock_and_free(r);
+            pthread_mutex_lock(&r->lock);
+            continue;
+        }
         if (r->by_age.previous == &r->by_age) {
             pthread_cond_wait(&r->changed, &r->lock);
             continue;
@@ -191,6 +220,8 @@ void results_free(results *r) {
         pthread_join(r->thread, NULL);
     while (r->by_use.next != &r->by_use)
         forget(r, entry_by_use(r->by_use.next));
+    pthread_mutex_lock(&r->lock);
+    unlock_and_free(r);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
     free(r);
@@ -245,7 +276,7 @@ static bool charge(results *r, size_t bytes) {
         r->used += bytes;
         r->held += bytes;
     }
-    pthread_mutex_unlock(&r->lock);
+    unlock_and_free(r);
     return room;
 }
 
@@ -332,7 +363,7 @@ results_taken results_take(results *r, const char *id) {
             .entry = e,
         };
     }
-    pthread_mutex_unlock(&r->lock);
+    unlock_and_free(r);
     return taken;
 }
 
@@ -343,15 +374,15 @@ void results_give_back(results *r, const results_taken *taken) {
     if (e->takers == 0) {
         r->held -= e->bytes;
         if (e->forgotten)
-            destroy(r, e);
+            discard(r, e);
     }
-    pthread_mutex_unlock(&r->lock);
+    unlock_and_free(r);
 }
 
 bool results_has(results *r, const char *id) {
     pthread_mutex_lock(&r->lock);
     const bool found = use(r, id) != NULL;
-    pthread_mutex_unlock(&r->lock);
+    unlock_and_leave(r);
     return found;
 }
 
@@ -361,7 +392,7 @@ bool results_delete(results *r, const char *id) {
     entry *e = find(r, id);
     if (e != NULL)
         forget(r, e);
-    pthread_mutex_unlock(&r->lock);
+    unlock_and_leave(r);
     return e != NULL;
 }
 
