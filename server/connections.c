@@ -1,9 +1,9 @@
 #include "server/connections.h"
 
 #include "server/clock.h"
+#include "server/lingering.h"
 #include "server/request_id.h"
 
-#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -16,12 +16,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Sockets that are read and thrown away. The watcher closes the oldest beyond LINGERING_KEPT; the rest of the
- * room is for those that come before it wakes. */
-#define LINGERING_MAX   256
-#define LINGERING_KEPT  64
-#define LINGERING_QUIET 2000 /* milliseconds without a byte after which one is closed */
 
 /* Milliseconds that the library gets to take in what a client sent before it hung up. */
 #define HANG_UP_GRACE 200
@@ -41,12 +35,6 @@ struct connection {
     connection *previous, *next;
 };
 
-typedef struct {
-    int descriptor;
-    uint64_t deadline; /* if it stays quiet */
-    uint64_t end;      /* however much it sends */
-} lingering;
-
 struct connections {
     pthread_mutex_t lock;
     pthread_t thread;
@@ -55,8 +43,7 @@ struct connections {
     connection_limits limits;
     connection open; /* ring */
     size_t count;
-    lingering lingering[LINGERING_MAX]; /* others append, the watcher alone removes */
-    size_t lingering_count;
+    lingering *lingering;
     uint64_t wakes_at;
     bool stopping;
 };
@@ -160,50 +147,7 @@ static uint64_t expire_overdue(connections *table) {
             expire(c, now);
         earliest = earlier(earliest, c->deadline);
     }
-    for (size_t i = 0; i < table->lingering_count; i++)
-        earliest = earlier(earliest, table->lingering[i].deadline);
     return earliest;
-}
-
-/* Reads what has come and throws it away. False at the end of the stream. */
-static bool swallow(int descriptor) {
-    char bytes[65536];
-    for (int i = 0; i < 16; i++) {
-        const ssize_t n = recv(descriptor, bytes, sizeof bytes, MSG_DONTWAIT);
-        if (n == 0)
-            return false;
-        if (n < 0)
-            return true; /* nothing there now; an error shows as POLLERR or POLLHUP */
-    }
-    return true;
-}
-
-/* With the lock held, by the watcher. */
-static void end_lingering(connections *table, size_t i) {
-    close(table->lingering[i].descriptor);
-    table->lingering[i] = table->lingering[--table->lingering_count];
-}
-
-/* With the lock held: takes the polled sockets' bytes, and forgets those that are done or too many. */
-static void serve_lingering(connections *table, const struct pollfd *polled, size_t count) {
-    const uint64_t now = clock_now();
-    for (size_t i = count; i-- > 0;) { /* downwards: the last takes the place of one that goes */
-        lingering *l = &table->lingering[i];
-        bool over = (polled[i].revents & (POLLERR | POLLHUP)) != 0 || l->deadline <= now;
-        if (!over && (polled[i].revents & POLLIN) != 0) {
-            over = !swallow(l->descriptor);
-            l->deadline = earlier(l->end, clock_in_ms(LINGERING_QUIET));
-        }
-        if (over)
-            end_lingering(table, i);
-    }
-    while (table->lingering_count > LINGERING_KEPT) {
-        size_t oldest = 0;
-        for (size_t i = 1; i < table->lingering_count; i++)
-            if (table->lingering[i].end < table->lingering[oldest].end)
-                oldest = i;
-        end_lingering(table, oldest);
-    }
 }
 
 static int milliseconds_until(uint64_t moment) {
@@ -216,29 +160,25 @@ static int milliseconds_until(uint64_t moment) {
 
 static void *watch(void *argument) {
     connections *table = argument;
-    struct pollfd polled[LINGERING_MAX + 2];
+    struct pollfd polled[] = {{.fd = table->wake, .events = POLLIN},
+                              {.fd = table->hang_ups, .events = POLLIN}};
     pthread_mutex_lock(&table->lock);
     while (!table->stopping) {
         take_hang_ups(table);
         table->wakes_at = expire_overdue(table);
-        const size_t count = table->lingering_count;
-        for (size_t i = 0; i < count; i++)
-            polled[i] = (struct pollfd){.fd = table->lingering[i].descriptor, .events = POLLIN};
-        polled[count] = (struct pollfd){.fd = table->wake, .events = POLLIN};
-        polled[count + 1] = (struct pollfd){.fd = table->hang_ups, .events = POLLIN};
         pthread_mutex_unlock(&table->lock);
-        poll(polled, count + 2, milliseconds_until(table->wakes_at));
+        poll(polled, 2, milliseconds_until(table->wakes_at));
         uint64_t signals;
-        if (polled[count].revents != 0 && read(table->wake, &signals, sizeof signals) < 0)
+        if (polled[0].revents != 0 && read(table->wake, &signals, sizeof signals) < 0)
             signals = 0; /* nothing to take back */
         pthread_mutex_lock(&table->lock);
-        serve_lingering(table, polled, count);
     }
     pthread_mutex_unlock(&table->lock);
     return NULL;
 }
 
 static void free_table(connections *table) {
+    lingering_free(table->lingering);
     if (table->wake >= 0)
         close(table->wake);
     if (table->hang_ups >= 0)
@@ -257,7 +197,9 @@ connections *connections_new(const connection_limits *limits) {
     table->wakes_at = CLOCK_NEVER;
     table->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     table->hang_ups = epoll_create1(EPOLL_CLOEXEC);
-    if (table->wake >= 0 && table->hang_ups >= 0 && pthread_create(&table->thread, NULL, watch, table) == 0)
+    table->lingering = lingering_new(limits->read_timeout);
+    if (table->wake >= 0 && table->hang_ups >= 0 && table->lingering != NULL &&
+        pthread_create(&table->thread, NULL, watch, table) == 0)
         return table;
     free_table(table);
     return NULL;
@@ -271,8 +213,6 @@ void connections_free(connections *table) {
     pthread_mutex_unlock(&table->lock);
     wake(table);
     pthread_join(table->thread, NULL);
-    for (size_t i = 0; i < table->lingering_count; i++)
-        close(table->lingering[i].descriptor);
     free_table(table);
 }
 
@@ -351,19 +291,11 @@ bool connection_idle(connection *c) {
 }
 
 void connection_linger(connection *c) {
-    connections *table = c->table;
-    pthread_mutex_lock(&table->lock);
-    if (c->state == WORKING && table->lingering_count < LINGERING_MAX) {
-        const int copy = fcntl(c->descriptor, F_DUPFD_CLOEXEC, 0);
-        if (copy >= 0) {
-            table->lingering[table->lingering_count++] =
-                (lingering){.descriptor = copy,
-                            .deadline = clock_in_ms(LINGERING_QUIET),
-                            .end = clock_in_ms(table->limits.read_timeout)};
-            wake(table);
-        }
-    }
-    pthread_mutex_unlock(&table->lock);
+    pthread_mutex_lock(&c->table->lock);
+    const bool open = c->state == WORKING;
+    pthread_mutex_unlock(&c->table->lock);
+    if (open)
+        lingering_add(c->table->lingering, c->descriptor);
 }
 
 void connection_close(connection *c) {
