@@ -2,10 +2,11 @@
 
 #include "server/clock.h"
 #include "server/lingering.h"
+#include "server/log.h"
+#include "server/pace.h"
 #include "server/request_id.h"
+#include "server/sockets.h"
 
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,22 +14,31 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Milliseconds that the library gets to take in what a client sent before it hung up. */
-#define HANG_UP_GRACE 200
+/* Milliseconds ... */
+#define HANG_UP_GRACE 200  /* that the library gets to take in what a client sent before it hung up */
+#define LEAST_REST    8000 /* that the rest of an answer may stand still, beyond the write timeout */
+
+/* A connection that waits for a request is looked at so often within the read timeout: the library tells of a
+ * request when it has its first line, but its time begins with its first byte. */
+#define WAITING_LOOKS 8
 
 struct connection {
     connections *table;
     int descriptor;
     uint64_t deadline;   /* when the watcher looks; CLOCK_NEVER while the service is at work on the request */
-    uint64_t idle_until; /* while IDLE: when it is closed */
+    uint64_t since;      /* while WAITING: when that began */
+    uint64_t idle_until; /* while WAITING: when it is closed */
     uint64_t received;   /* bytes that had come when the last request was over */
-    enum { READING, WORKING, IDLE, LATE, GONE } state; /* the last two: it is being shut down */
+    enum { WAITING, READING, WORKING, SENDING, ENDED } state; /* ENDED: it has been shut down */
+    connection_end why;
+    bool fresh; /* it has had no request yet */
     bool extra;
     bool hung_up; /* the client sends no more */
+    bool taking;  /* while WAITING: the client has yet to take the rest of its last answer */
+    pace pace;    /* while SENDING or taking */
     char request_id[REQUEST_ID_MAX + 1];
     const char *answer; /* for a late request; NULL: that it is late */
     size_t answer_length;
@@ -54,18 +64,6 @@ static void wake(connections *table) {
         return; /* it is signalled already */
 }
 
-/* Bytes that the client has sent over the whole life of the connection. */
-static uint64_t bytes_received(int descriptor) {
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
-}
-
-static bool unread_bytes(int descriptor) {
-    int count = 0;
-    return ioctl(descriptor, FIONREAD, &count) == 0 && count > 0;
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
@@ -77,9 +75,15 @@ static void set_deadline(connection *c, uint64_t deadline) {
         wake(c->table);
 }
 
+static uint64_t write_window(const connection *c) {
+    return c->table->limits.write_timeout * (uint64_t)1000000;
+}
+
 /* With the lock held: the answer to a request that is late. */
 static void send_late(const connection *c) {
     char text[1024], id[REQUEST_ID_MAX + 1];
+    if (c->table->limits.late == NULL)
+        return;
     if (c->answer != NULL) {
         send(c->descriptor, c->answer, c->answer_length, MSG_DONTWAIT | MSG_NOSIGNAL);
         return;
@@ -93,32 +97,95 @@ static void send_late(const connection *c) {
         send(c->descriptor, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* With the lock held: the library will notice, and close. */
-static void end_connection(connection *c, bool late) {
-    shutdown(c->descriptor, SHUT_RDWR);
-    c->state = late ? LATE : GONE;
+/* With the lock held: the library will notice, and close. An answer of which a part has not even been handed
+ * to the system is lost: then the client's side is reset, so that the system need not keep what it holds of
+ * it, and no client takes the part for the whole. */
+static void end_connection(connection *c, connection_end why) {
+    socket_shut_down(c->descriptor, c->state == SENDING);
+    c->state = ENDED;
+    c->why = why;
     c->deadline = CLOCK_NEVER;
 }
 
-/* With the lock held: the deadline of a connection has passed. The library tells us of a request when it has
- * its first line; one that began without getting that far is found here, by its bytes, and given the read
- * timeout. */
-static void expire(connection *c, uint64_t now) {
-    const connection_limits *limits = &c->table->limits;
-    const bool began = bytes_received(c->descriptor) > c->received;
-    if (c->hung_up && unread_bytes(c->descriptor)) { /* the library is not done with them */
+/* With the lock held: bytes of a request have come. */
+static void start_reading(connection *c) {
+    const size_t allowed = c->table->limits.read_timeout;
+    c->state = READING;
+    c->request_id[0] = '\0';
+    set_deadline(c, c->fresh ? c->since + allowed * (uint64_t)1000000 : clock_in_ms(allowed));
+}
+
+static bool has_begun(const connection *c) {
+    return socket_received(c->descriptor) > c->received;
+}
+
+/* When a connection that waits is looked at again. All of them are looked at in the same moments, so that the
+ * watcher wakes for all at once. */
+static uint64_t next_look(const connection *c) {
+    const uint64_t step = c->table->limits.read_timeout * (uint64_t)1000000 / WAITING_LOOKS + 1000000u;
+    return earlier(c->idle_until, (clock_now() / step + 1) * step);
+}
+
+/* With the lock held: the rest of the last answer. A client is not idle while it takes it. */
+static void watch_rest(connection *c, uint64_t now) {
+    uint64_t next;
+    c->idle_until = clock_in_ms(c->table->limits.idle_timeout);
+    if (pace_look(&c->pace, socket_taken(c->descriptor), now, &next)) {
+        c->deadline = earlier(next, next_look(c));
+        return;
+    }
+    log_line(LOG_INFO, "id=%s: the client takes its answer too slowly (--write-timeout)", c->request_id);
+    end_connection(c, CONNECTION_SLOW);
+}
+
+/* With the lock held, as all that follow: the deadline of a connection has passed ... */
+static void expire_waiting(connection *c, uint64_t now) {
+    if (!c->hung_up && has_begun(c)) {
+        start_reading(c);
+    } else if (c->hung_up && socket_has_unread(c->descriptor)) { /* the library is not done with them */
+        c->deadline = clock_in_ms(HANG_UP_GRACE);
+    } else if (!c->hung_up && c->taking && (c->taking = socket_has_unsent(c->descriptor))) {
+        watch_rest(c, now);
+    } else if (!c->hung_up && now < c->idle_until) {
+        c->deadline = next_look(c);
+    } else {
+        end_connection(c, CONNECTION_UNNEEDED);
+    }
+}
+
+static void expire_reading(connection *c) {
+    if (c->hung_up && socket_has_unread(c->descriptor)) {
         c->deadline = clock_in_ms(HANG_UP_GRACE);
     } else if (c->hung_up) {
-        end_connection(c, false);
-    } else if (c->state == IDLE && began) {
-        c->state = READING;
-        c->deadline = clock_in_ms(limits->read_timeout);
-    } else if (c->state == IDLE && now < c->idle_until) {
-        c->deadline = earlier(c->idle_until, clock_in_ms(limits->read_timeout));
+        end_connection(c, CONNECTION_UNNEEDED);
     } else {
-        if (began)
-            send_late(c);
-        end_connection(c, began);
+        send_late(c);
+        end_connection(c, CONNECTION_LATE);
+    }
+}
+
+static void expire_sending(connection *c, uint64_t now) {
+    const uint64_t taken = socket_taken(c->descriptor);
+    if (!socket_has_unsent(c->descriptor)) /* what it takes in time is handed over too slowly */
+        c->deadline = pace_start(&c->pace, write_window(c), taken, now);
+    else if (!pace_look(&c->pace, taken, now, &c->deadline))
+        end_connection(c, CONNECTION_SLOW);
+}
+
+static void expire(connection *c, uint64_t now) {
+    switch (c->state) {
+    case WAITING:
+        expire_waiting(c, now);
+        break;
+    case READING:
+        expire_reading(c);
+        break;
+    case SENDING:
+        expire_sending(c, now);
+        break;
+    case WORKING:
+    case ENDED:
+        break; /* they have no deadline */
     }
 }
 
@@ -131,9 +198,9 @@ static void take_hang_ups(connections *table) {
     for (int i = 0; i < count; i++) {
         connection *c = events[i].data.ptr;
         c->hung_up = true;
-        if (c->state == READING)
+        if (c->state == READING || (c->state == WAITING && has_begun(c)))
             c->deadline = earlier(c->deadline, clock_in_ms(HANG_UP_GRACE));
-        else if (c->state == IDLE)
+        else if (c->state == WAITING)
             c->deadline = 0;
     }
 }
@@ -222,14 +289,16 @@ connection *connection_open(connections *table, int descriptor) {
         return NULL;
     c->table = table;
     c->descriptor = descriptor;
+    c->fresh = true;
+    c->since = clock_now();
     pthread_mutex_lock(&table->lock);
     c->next = table->open.next;
     c->previous = &table->open;
     c->next->previous = c;
     table->open.next = c;
     c->extra = ++table->count > table->limits.max_connections;
-    c->state = READING;
-    set_deadline(c, clock_in_ms(table->limits.read_timeout));
+    c->idle_until = clock_in_ms(table->limits.read_timeout);
+    set_deadline(c, next_look(c));
     /* Edge-triggered: said once. Without it a hang-up is noticed at the deadline only. */
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c};
     epoll_ctl(table->hang_ups, EPOLL_CTL_ADD, descriptor, &event);
@@ -243,9 +312,10 @@ bool connection_is_extra(const connection *c) {
 
 void connection_begin(connection *c) {
     pthread_mutex_lock(&c->table->lock);
-    if (c->state == IDLE) { /* else its time runs already */
-        c->state = READING;
-        set_deadline(c, clock_in_ms(c->table->limits.read_timeout));
+    if (c->state == WAITING) { /* else its time runs already */
+        start_reading(c);
+        if (c->hung_up)
+            set_deadline(c, earlier(c->deadline, clock_in_ms(HANG_UP_GRACE)));
     }
     pthread_mutex_unlock(&c->table->lock);
 }
@@ -265,7 +335,7 @@ void connection_answer(connection *c, const char *answer, size_t length) {
 
 bool connection_complete(connection *c) {
     pthread_mutex_lock(&c->table->lock);
-    const bool in_time = c->state != LATE && c->state != GONE;
+    const bool in_time = c->state != ENDED;
     if (in_time) {
         c->state = WORKING;
         c->deadline = CLOCK_NEVER;
@@ -274,20 +344,42 @@ bool connection_complete(connection *c) {
     return in_time;
 }
 
-bool connection_idle(connection *c) {
-    const connection_limits *limits = &c->table->limits;
+void connection_sending(connection *c) {
     pthread_mutex_lock(&c->table->lock);
-    const bool in_time = c->state != LATE;
-    c->answer = NULL;
-    if (in_time && c->state != GONE) {
-        c->state = IDLE;
-        c->request_id[0] = '\0';
-        c->received = bytes_received(c->descriptor);
-        c->idle_until = clock_in_ms(limits->idle_timeout);
-        set_deadline(c, c->hung_up ? 0 : earlier(c->idle_until, clock_in_ms(limits->read_timeout)));
+    if (c->state != ENDED) {
+        const uint64_t now = clock_now();
+        const uint64_t look = pace_start(&c->pace, write_window(c), socket_taken(c->descriptor), now);
+        c->state = SENDING;
+        set_deadline(c, look);
     }
     pthread_mutex_unlock(&c->table->lock);
-    return in_time;
+}
+
+/* With the lock held: when a connection that has begun to wait is looked at first. */
+static uint64_t first_look(connection *c) {
+    uint64_t next;
+    if (!c->taking)
+        return next_look(c);
+    return pace_look(&c->pace, socket_taken(c->descriptor), clock_now(), &next) ? earlier(next, next_look(c))
+                                                                                : 0;
+}
+
+connection_end connection_idle(connection *c) {
+    connections *table = c->table;
+    pthread_mutex_lock(&table->lock);
+    const connection_end why = c->why;
+    c->answer = NULL;
+    if (c->state != ENDED) {
+        c->taking = c->state == SENDING && socket_has_unsent(c->descriptor);
+        c->state = WAITING;
+        c->fresh = false;
+        c->since = clock_now();
+        c->received = socket_received(c->descriptor);
+        c->idle_until = clock_in_ms(table->limits.idle_timeout);
+        set_deadline(c, c->hung_up ? 0 : first_look(c));
+    }
+    pthread_mutex_unlock(&table->lock);
+    return why;
 }
 
 void connection_linger(connection *c) {
@@ -302,6 +394,7 @@ void connection_close(connection *c) {
     connections *table = c->table;
     pthread_mutex_lock(&table->lock);
     epoll_ctl(table->hang_ups, EPOLL_CTL_DEL, c->descriptor, NULL);
+    socket_bound_rest(c->descriptor, table->limits.write_timeout + LEAST_REST);
     c->previous->next = c->next;
     c->next->previous = c->previous;
     table->count--;

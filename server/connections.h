@@ -13,10 +13,20 @@ typedef struct connections connections;
 typedef struct connection connection;
 
 typedef struct {
-    size_t read_timeout, idle_timeout; /* milliseconds */
-    size_t max_connections;            /* those beyond are extra: there to be told so */
-    const char *late; /* the JSON that a client is sent whose request is not complete in time */
+    size_t read_timeout, idle_timeout, write_timeout; /* milliseconds */
+    size_t max_connections;                           /* those beyond are extra: there to be told so */
+    /* The JSON that a client is sent whose request is not complete in time. NULL: nothing is written into a
+     * connection from here, because its bytes are not plain text. */
+    const char *late;
 } connection_limits;
+
+/* Why a connection was shut down from here. */
+typedef enum {
+    CONNECTION_GOES_ON,  /* it was not */
+    CONNECTION_LATE,     /* its request was not complete within the read timeout: the client has been told */
+    CONNECTION_SLOW,     /* it took too little of its answer within the write timeout */
+    CONNECTION_UNNEEDED, /* nothing was under way */
+} connection_end;
 
 /* `limits` is copied, its text is not. NULL if a thread, a descriptor or memory could not be had. */
 connections *connections_new(const connection_limits *limits);
@@ -43,12 +53,18 @@ void connection_name(connection *c, const char *request_id);
  * bytes [length], a whole answer, must stay until connection_idle. */
 void connection_answer(connection *c, const char *answer, size_t length);
 
-/* The request is complete, nothing more is expected of the client. False if its time was up already: then the
- * client has been told, and the connection is being shut down. */
+/* The request is complete, nothing more is expected of the client. False if the connection is being shut down
+ * already, because its time was up or the client left: the request is not worth serving. */
 bool connection_complete(connection *c);
 
-/* The request is over. The next may take the idle timeout to begin. False if this one was late. */
-bool connection_idle(connection *c);
+/* Its answer is handed over to be sent. From now on the client must take 64 KiB a second or more of what is
+ * there for it, averaged over the write timeout (pace.h); a client that has taken all of it is not waited
+ * for. One that is slower is cut off. */
+void connection_sending(connection *c);
+
+/* The request is over. The next may take the idle timeout to begin, from when the client has taken the whole
+ * answer. Says whether the request ended early, and why. */
+connection_end connection_idle(connection *c);
 
 /* The answer goes out before the request has been read, and the connection will be closed. Closing a socket
  * that holds unread bytes resets it, and the client would lose the answer; so what it still sends is read and

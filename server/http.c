@@ -9,6 +9,7 @@
 #include "server/http_request.h"
 #include "server/log.h"
 #include "server/machine.h"
+#include "server/sockets.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -31,6 +32,7 @@ static connections *new_connections(http_server *server) {
              o->read_timeout);
     const connection_limits limits = {.read_timeout = o->read_timeout,
                                       .idle_timeout = o->idle_timeout,
+                                      .write_timeout = o->write_timeout,
                                       .max_connections = o->max_connections,
                                       .late = server->late};
     return connections_new(&limits);
@@ -82,21 +84,21 @@ static void connection_changed(void *context, struct MHD_Connection *mhd, void *
     }
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
     *socket_context = info == NULL ? NULL : connection_open(server->connections, info->connect_fd);
+    if (info != NULL && *socket_context == NULL) /* nobody would watch it */
+        socket_shut_down(info->connect_fd, false);
 }
 
 static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
     const options *o = &server->service->options;
-    /* The library's own timeout counts inactivity only. It is there for clients that do not read their
-     * answer; connections.c comes first for all others. */
-    const size_t longest = o->idle_timeout > o->read_timeout ? o->idle_timeout : o->read_timeout;
+    /* The library's own timeout is off: all deadlines are connections.c's. It would count from the last time
+     * that a socket took bytes, which of a client that reads steadily may be minutes ago. */
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, accept_policy,
                             server, http_request_serve, server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
                             MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned int)(o->max_connections + EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE),
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)(longest / 1000 + 1),
-                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                            MHD_OPTION_URI_LOG_CALLBACK, http_request_begin, server,
-                            MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, server,
+                            MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, http_request_begin,
+                            server, MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, server,
                             MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server, MHD_OPTION_END);
 }
 

@@ -163,6 +163,7 @@ static enum MHD_Result send_answer(request *r) {
         result = MHD_queue_response(r->mhd, (unsigned)x->status, response);
     MHD_destroy_response(response);
     r->stage = ANSWERED;
+    connection_sending(r->connection);
     return result;
 }
 
@@ -415,12 +416,24 @@ static int queued_status(struct MHD_Connection *mhd) {
     return info == NULL ? 0 : (int)info->http_status;
 }
 
-static void log_request(const request *r, enum MHD_RequestTerminationCode how) {
+/* How it ended, if not well. */
+static const char *ending(const request *r, enum MHD_RequestTerminationCode how, connection_end why) {
+    if (r->by_library)
+        return " (refused by libmicrohttpd)";
+    switch (why) {
+    case CONNECTION_LATE:
+        return " (timed out)";
+    case CONNECTION_SLOW:
+        return " (the client takes its answer too slowly (--write-timeout))";
+    case CONNECTION_GOES_ON:
+    case CONNECTION_UNNEEDED:
+        break;
+    }
+    return how == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " (the client left)";
+}
+
+static void log_request(const request *r, const char *end) {
     const http_exchange *x = &r->public;
-    const char *end = r->by_library                                   ? " (refused by libmicrohttpd)"
-                      : how == MHD_REQUEST_TERMINATED_COMPLETED_OK    ? ""
-                      : how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ? " (timed out)"
-                                                                      : " (the client left)";
     log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
              x->status, (double)(clock_now() - r->began) / 1e6, *r->request_id ? r->request_id : "-",
              *x->model ? " model=" : "", x->model, x->answer.length, *x->timing ? " " : "", x->timing, end);
@@ -437,9 +450,10 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **st
         r->public.status = queued_status(mhd);
         r->by_library = r->public.status != 0;
     }
-    if (!connection_idle(r->connection) && !r->refused)
+    const connection_end why = connection_idle(r->connection);
+    if (why == CONNECTION_LATE && !r->refused)
         r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as connections.c told the client */
-    log_request(r, how);
+    log_request(r, ending(r, how, why));
     http_server *server = r->server;
     attn_arena_free(r->public.arena);
     attn_arena_free(r->public.small);

@@ -62,6 +62,8 @@ static const option table[] = {
      "a request must have arrived within this time, else 408"},
     {"idle-timeout", OPTION_NUMBER, AT(idle_timeout), "75000", 1, DAY_MS, "MS",
      "a connection without a request is closed after this time"},
+    {"write-timeout", OPTION_NUMBER, AT(write_timeout), "30000", 1, DAY_MS, "MS",
+     "a client that takes less of its answer than 64 KiB/s, averaged over this time, is cut off"},
     {"request-timeout", OPTION_NUMBER, AT(request_timeout), "30000", 1, DAY_MS, "MS",
      "a request must be computed within this time, else 504"},
     {"drain-seconds", OPTION_NUMBER, AT(drain_seconds), "5", 0, 3600, "N",

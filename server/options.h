@@ -28,6 +28,7 @@ typedef struct {
     size_t results_ttl;     /* seconds */
     size_t read_timeout;    /* milliseconds */
     size_t idle_timeout;    /* milliseconds */
+    size_t write_timeout;   /* milliseconds */
     size_t request_timeout; /* milliseconds */
     size_t drain_seconds;
     size_t level;      /* log_level */

@@ -34,6 +34,7 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert_eq(o.max_connections, 1024);
     cr_assert_eq(o.read_timeout, 30000);
     cr_assert_eq(o.idle_timeout, 75000);
+    cr_assert_eq(o.write_timeout, 30000);
     cr_assert_eq(o.request_timeout, 30000);
     cr_assert_eq(o.drain_seconds, 5);
     cr_assert_eq(o.level, LOG_INFO);
@@ -87,6 +88,8 @@ static const char *const bad_lines[][3] = {
     {"--max-body 99999999999999999999999", "--max-body", "bytes"},
     {"--max-body 9999999999GiB", "--max-body", "bytes"},
     {"--max-body 5MB", "--max-body", "5MB"},
+    {"--write-timeout 0", "--write-timeout", "from 1"},
+    {"--write-timeout 30s", "--write-timeout", "30s"},
     {"--max-queue 1KiB", "--max-queue", "1KiB"},
     {"--log-level loud", "--log-level", "warning"},
     {"--self-check yes", "--self-check", "off|on"},
