@@ -44,8 +44,17 @@ static bool wants_page(const char *accept) {
     return head_next(&rest, ',', &item) && head_next(&item, ';', &name) && head_is(name, "text/html");
 }
 
+/* Who asks for the service's health must be told it even when there is no room for anybody else. */
+static problem_code check_room(const request_head *head, const options *o, http_exchange *x, problem *p) {
+    if (!head->extra || (x->route != NULL && is_health_path(head->path)))
+        return PROBLEM_NONE;
+    *x->allow = '\0'; /* this answer is not about the path */
+    return problem_set(p, PROBLEM_UNAVAILABLE,
+                       "%zu connections are open, as many as --max-connections allows; try again later",
+                       o->max_connections);
+}
+
 static problem_code check_route(const request_head *head, http_exchange *x, problem *p) {
-    x->route = route_find(head->method, head->path, x->segment, x->allow);
     if (is_result_path(head->path))
         x->headers = result_headers; /* whatever the answer will be */
     if (is_page_path(head->path) && wants_page(head->accept))
@@ -296,11 +305,9 @@ problem_code admit(const request_head *head, const options *o, http_exchange *x,
     x->if_none_match = head->if_none_match;
     if ((code = check_framing(head, p)) != PROBLEM_NONE)
         return code;
-    if (head->extra)
-        return problem_set(p, PROBLEM_UNAVAILABLE,
-                           "%zu connections are open, as many as --max-connections allows; try again later",
-                           o->max_connections);
-    if ((code = check_route(head, x, p)) != PROBLEM_NONE ||
+    x->route = route_find(head->method, head->path, x->segment, x->allow);
+    if ((code = check_room(head, o, x, p)) != PROBLEM_NONE ||
+        (code = check_route(head, x, p)) != PROBLEM_NONE ||
         (code = check_media(head, has_body, x, p)) != PROBLEM_NONE ||
         (code = check_parameters(head, x, p)) != PROBLEM_NONE ||
         (code = choose_time(head, o, x, p)) != PROBLEM_NONE ||

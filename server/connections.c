@@ -18,8 +18,9 @@
 #include <unistd.h>
 
 /* Milliseconds ... */
-#define HANG_UP_GRACE 200  /* that the library gets to take in what a client sent before it hung up */
-#define LEAST_REST    8000 /* that the rest of an answer may stand still, beyond the write timeout */
+#define HANG_UP_GRACE  200  /* that the library gets to take in what a client sent before it hung up */
+#define LEAST_REST     8000 /* that the rest of an answer may stand still, beyond the write timeout */
+#define EXTRA_PATIENCE 2000 /* that an extra connection has for its request */
 
 /* A connection that waits for a request is looked at so often within the read timeout: the library tells of a
  * request when it has its first line, but its time begins with its first byte. */
@@ -51,8 +52,8 @@ struct connections {
     int wake;     /* an eventfd */
     int hang_ups; /* an epoll instance: says which clients send no more */
     connection_limits limits;
-    connection open; /* ring */
-    size_t count;
+    connection open;     /* ring */
+    size_t count, ended; /* of all, and of those that are shut down but not closed yet */
     lingering *lingering;
     uint64_t wakes_at;
     bool stopping;
@@ -79,10 +80,10 @@ static uint64_t write_window(const connection *c) {
     return c->table->limits.write_timeout * (uint64_t)1000000;
 }
 
-/* With the lock held: the answer to a request that is late. */
+/* With the lock held: the answer to a request that is late; an extra one had less time than it says. */
 static void send_late(const connection *c) {
     char text[1024], id[REQUEST_ID_MAX + 1];
-    if (c->table->limits.late == NULL)
+    if (c->table->limits.late == NULL || c->extra)
         return;
     if (c->answer != NULL) {
         send(c->descriptor, c->answer, c->answer_length, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -105,11 +106,14 @@ static void end_connection(connection *c, connection_end why) {
     c->state = ENDED;
     c->why = why;
     c->deadline = CLOCK_NEVER;
+    c->table->ended++;
 }
 
 /* With the lock held: bytes of a request have come. */
 static void start_reading(connection *c) {
-    const size_t allowed = c->table->limits.read_timeout;
+    size_t allowed = c->table->limits.read_timeout;
+    if (c->extra && allowed > EXTRA_PATIENCE)
+        allowed = EXTRA_PATIENCE;
     c->state = READING;
     c->request_id[0] = '\0';
     set_deadline(c, c->fresh ? c->since + allowed * (uint64_t)1000000 : clock_in_ms(allowed));
@@ -283,6 +287,33 @@ void connections_free(connections *table) {
     free_table(table);
 }
 
+/* With the lock held: the one that has waited longest for a request of which nothing has come yet, or NULL.
+ */
+static connection *longest_waiting(connections *table) {
+    for (;;) {
+        connection *longest = NULL;
+        for (connection *c = table->open.next; c != &table->open; c = c->next)
+            if (c->state == WAITING && (longest == NULL || c->since < longest->since))
+                longest = c;
+        if (longest == NULL || longest->hung_up || !has_begun(longest))
+            return longest;
+        start_reading(longest);
+    }
+}
+
+bool connections_make_room(connections *table) {
+    const connection_limits *limits = &table->limits;
+    pthread_mutex_lock(&table->lock);
+    if (table->count - table->ended >= limits->max_connections) {
+        connection *c = longest_waiting(table);
+        if (c != NULL)
+            end_connection(c, CONNECTION_UNNEEDED);
+    }
+    const bool room = table->count - table->ended < limits->max_connections + limits->extra_connections;
+    pthread_mutex_unlock(&table->lock);
+    return room;
+}
+
 connection *connection_open(connections *table, int descriptor) {
     connection *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -296,8 +327,9 @@ connection *connection_open(connections *table, int descriptor) {
     c->previous = &table->open;
     c->next->previous = c;
     table->open.next = c;
-    c->extra = ++table->count > table->limits.max_connections;
-    c->idle_until = clock_in_ms(table->limits.read_timeout);
+    c->extra = ++table->count - table->ended > table->limits.max_connections;
+    c->idle_until = clock_in_ms(c->extra ? earlier(table->limits.read_timeout, EXTRA_PATIENCE)
+                                         : table->limits.read_timeout);
     set_deadline(c, next_look(c));
     /* Edge-triggered: said once. Without it a hang-up is noticed at the deadline only. */
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = c};
@@ -395,18 +427,12 @@ void connection_close(connection *c) {
     pthread_mutex_lock(&table->lock);
     epoll_ctl(table->hang_ups, EPOLL_CTL_DEL, c->descriptor, NULL);
     socket_bound_rest(c->descriptor, table->limits.write_timeout + LEAST_REST);
+    table->ended -= c->state == ENDED;
     c->previous->next = c->next;
     c->next->previous = c->previous;
     table->count--;
     pthread_mutex_unlock(&table->lock);
     free(c);
-}
-
-size_t connections_count(connections *table) {
-    pthread_mutex_lock(&table->lock);
-    const size_t count = table->count;
-    pthread_mutex_unlock(&table->lock);
-    return count;
 }
 
 connection_state connection_look(const connection *c) {

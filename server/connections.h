@@ -14,7 +14,8 @@ typedef struct connection connection;
 
 typedef struct {
     size_t read_timeout, idle_timeout, write_timeout; /* milliseconds */
-    size_t max_connections;                           /* those beyond are extra: there to be told so */
+    size_t max_connections;                           /* those beyond are extra: there to be told so ... */
+    size_t extra_connections;                         /* ... as many as this */
     /* The JSON that a client is sent whose request is not complete in time. NULL: nothing is written into a
      * connection from here, because its bytes are not plain text. */
     const char *late;
@@ -34,8 +35,9 @@ connections *connections_new(const connection_limits *limits);
 /* All connections must have been closed. NULL is allowed. */
 void connections_free(connections *table);
 
-/* Open connections. */
-size_t connections_count(connections *table);
+/* Is there room for one more, be it an extra one? Where as many as allowed are open, the one that has waited
+ * longest for a request is closed first. */
+bool connections_make_room(connections *table);
 
 /* A connection was accepted; its first request must be complete within the read timeout. NULL: no memory. */
 connection *connection_open(connections *table, int descriptor);

@@ -34,6 +34,7 @@ static connections *new_connections(http_server *server) {
                                       .idle_timeout = o->idle_timeout,
                                       .write_timeout = o->write_timeout,
                                       .max_connections = o->max_connections,
+                                      .extra_connections = EXTRA_CONNECTIONS,
                                       .late = server->late};
     return connections_new(&limits);
 }
@@ -64,13 +65,12 @@ static void fit_connections(options *o) {
     o->max_connections = possible;
 }
 
-/* A few beyond the limit are let in, to be told so; more are closed. */
+/* A few beyond the limit are let in, to be told so, or to ask for the service's health; more are closed. */
 static enum MHD_Result accept_policy(void *context, const struct sockaddr *address, socklen_t size) {
     const http_server *server = context;
     (void)address;
     (void)size;
-    const size_t most = server->service->options.max_connections + EXTRA_CONNECTIONS;
-    return connections_count(server->connections) < most ? MHD_YES : MHD_NO;
+    return connections_make_room(server->connections) ? MHD_YES : MHD_NO;
 }
 
 static void connection_changed(void *context, struct MHD_Connection *mhd, void **socket_context,

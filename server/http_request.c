@@ -121,7 +121,7 @@ static bool add_own_headers(struct MHD_Response *response, const http_exchange *
  * its next request at the moment of the end loses it. */
 static bool add_connection_headers(struct MHD_Response *response, const request *r) {
     char rest[32] = "";
-    const bool close = r->close || r->public.service->draining;
+    const bool close = r->close || r->public.service->draining || connection_is_extra(r->connection);
     if (!close && r->kept)
         snprintf(rest, sizeof rest, "timeout=%zu", r->public.service->options.idle_timeout / 1000);
     return add_header(response, "Connection", close ? "close" : "") &&

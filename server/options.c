@@ -53,7 +53,7 @@ static const option table[] = {
      "memory for all requests together, above it 429; default: half of the machine's or cgroup's"},
     {"max-queue", OPTION_NUMBER, AT(max_queue), "256", 0, 1000000, "N", "waiting requests; above it 429"},
     {"max-connections", OPTION_NUMBER, AT(max_connections), "1024", 1, 1000000, "N",
-     "open connections; a few above it get 503, more are closed"},
+     "open connections; one that waits makes room, else a few above it get 503, more are closed"},
     {"results-memory", OPTION_BYTES, AT(results_memory), "256MiB", 0, (uint64_t)1 << 50, "BYTES",
      "memory for kept results; the least recently used makes room, a larger one gets 413"},
     {"results-ttl", OPTION_NUMBER, AT(results_ttl), "3600", 1, (uint64_t)366 * 24 * 3600, "SECONDS",

@@ -88,3 +88,11 @@ const http_route *route_find(const char *method, const char *path, char argument
         strcpy(allowed, HTTP_METHODS);
     return &any_path;
 }
+
+bool is_health_path(const char *path) {
+    static const char *const paths[] = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (strcmp(path, paths[i]) == 0)
+            return true;
+    return false;
+}

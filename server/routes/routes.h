@@ -13,6 +13,9 @@
 const http_route *route_find(const char *method, const char *path, char argument[HTTP_SEGMENT_SIZE],
                              char allowed[HTTP_ALLOW_SIZE]);
 
+/* Does it tell the service's health? Such a path is answered whatever else there is no room for. */
+bool is_health_path(const char *path);
+
 extern const http_work attend_work; /* attend.c: POST /attend, POST /attend/{model} */
 extern const http_work oip_work;    /* oip.c: POST /v2/models/{name}/infer */
 

@@ -28,6 +28,7 @@ static connection_limits limits(void) {
                                .idle_timeout = LONG,
                                .write_timeout = LONG,
                                .max_connections = 100,
+                               .extra_connections = 2,
                                .late = LATE};
 }
 
@@ -259,5 +260,67 @@ Test(connections, nothing_is_written_without_a_text) {
     cr_assert_eq(read_all(&p, &error), 0);
     cr_assert_eq(error, 0);
     close_pair(&p);
+    connections_free(table);
+}
+
+/* ---- Room ---- */
+
+Test(connections, the_one_that_has_waited_longest_makes_room) {
+    enum { MOST = 4 };
+    connection_limits l = limits();
+    l.max_connections = MOST;
+    connections *table = connections_new(&l);
+    pair p[MOST + 4];
+    for (int i = 0; i < MOST; i++) {
+        cr_assert(connections_make_room(table));
+        p[i] = connect_pair(table);
+        cr_assert_not(connection_is_extra(p[i].c));
+        usleep(2000);
+    }
+    ask(&p[0]); /* at work */
+    ask(&p[2]);
+    connection_sending(p[2].c);
+    connection_idle(p[2].c); /* waits since now */
+    say(&p[1], "GE");        /* has begun */
+    /* First 3, which has said nothing, then 2. */
+    cr_assert(connections_make_room(table));
+    cr_assert(is_shut_down(&p[3], 5000) && !is_shut_down(&p[2], 0));
+    p[4] = connect_pair(table);
+    ask(&p[4]);
+    cr_assert_not(connection_is_extra(p[4].c), "though the library has not closed the other yet");
+    cr_assert(connections_make_room(table));
+    cr_assert(is_shut_down(&p[2], 5000));
+    p[5] = connect_pair(table);
+    ask(&p[5]);
+    cr_assert_not(connection_is_extra(p[5].c));
+    /* Nobody waits any more: two are extra, the next is one too many. */
+    for (int i = 6; i < 8; i++) {
+        cr_assert(connections_make_room(table));
+        p[i] = connect_pair(table);
+        cr_assert(connection_is_extra(p[i].c));
+        ask(&p[i]);
+    }
+    cr_assert_not(connections_make_room(table));
+    cr_assert_not(is_shut_down(&p[0], 0) || is_shut_down(&p[1], 0));
+    for (int i = 0; i < MOST + 4; i++)
+        close_pair(&p[i]);
+    connections_free(table);
+}
+
+Test(connections, an_extra_one_has_little_time) {
+    connection_limits l = limits();
+    l.max_connections = 1;
+    connections *table = connections_new(&l);
+    pair busy = connect_pair(table);
+    ask(&busy);
+    for (int begun = 0; begun < 2; begun++) {
+        pair extra = connect_pair(table);
+        cr_assert(connection_is_extra(extra.c));
+        if (begun)
+            connection_begin(extra.c);
+        cr_assert(is_shut_down(&extra, 10000));
+        close_pair(&extra);
+    }
+    close_pair(&busy);
     connections_free(table);
 }

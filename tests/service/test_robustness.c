@@ -275,16 +275,37 @@ Test(robustness, ambiguous_framing_is_refused) {
     cr_assert_eq(server_stop(&s), 0);
 }
 
+#define HEALTH "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+/* A connection on which a request has begun, so that it is not one that waits. */
+static int begin_request(const server *s) {
+    const int fd = raw_connect(s);
+    raw_text(fd, "GET /healthz HTTP/1.1\r\n");
+    return fd;
+}
+
+/* What the service says to this on a connection of its own. The caller frees. */
+static char *say(const server *s, const char *text) {
+    const int fd = raw_connect(s);
+    raw_text(fd, text);
+    char *got = raw_read(fd, NULL);
+    close(fd);
+    return got;
+}
+
 Test(robustness, connections_beyond_the_limit_are_told_so) {
     enum { LIMIT = 4, EXTRA = 16, CLOSED = 20, ALL = LIMIT + EXTRA + CLOSED };
     server s = server_start("--model", SMALL, "--max-connections", "4", NULL);
-    const char *ask = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     int held[ALL], told = 0, closed = 0;
     for (int i = 0; i < ALL; i++) {
-        held[i] = raw_connect(&s);
-        raw_text(held[i], ask);
-        char *got = raw_read(held[i], "\"}");
-        cr_assert(i >= LIMIT || strstr(got, "\"ok\"") != NULL, "%d: %s", i, got);
+        held[i] = i < LIMIT ? begin_request(&s) : raw_connect(&s);
+        if (i >= LIMIT)
+            raw_text(held[i], ATTEND);
+        usleep(i < LIMIT ? 20000 : 0); /* so that it has been read */
+    }
+    for (int i = LIMIT; i < ALL; i++) {
+        char *got = raw_read(held[i], NULL);
+        cr_assert_null(strstr(got, " 200 "), "%d: %s", i, got);
         told += strstr(got, "--max-connections") != NULL && strstr(got, "\r\nRetry-After: 1\r\n") != NULL;
         closed += *got == '\0';
         free(got);
@@ -292,7 +313,7 @@ Test(robustness, connections_beyond_the_limit_are_told_so) {
     cr_assert_eq(told + closed, EXTRA + CLOSED, "%d told, %d closed", told, closed);
     cr_assert_geq(told, 1);
     for (int i = 0; i < LIMIT; i++) { /* those that were there first are served on */
-        raw_text(held[i], ask);
+        raw_text(held[i], "Host: x\r\n\r\n");
         char *got = raw_read(held[i], "\"}");
         cr_assert_not_null(strstr(got, "\"ok\""), "%d: %s", i, got);
         free(got);
@@ -302,6 +323,69 @@ Test(robustness, connections_beyond_the_limit_are_told_so) {
     for (int i = 0; i < 1000 && !answers(&s); i++) /* until it has noticed that they are gone */
         usleep(1000);
     cr_assert(answers(&s));
+    cr_assert_eq(server_stop(&s), 0);
+}
+
+/* Who asks for its health is answered though there is no room for anybody else. */
+Test(robustness, health_is_told_while_all_connections_are_used) {
+    enum { LIMIT = 4 };
+    static const char *const good[] = {"GET /healthz", "HEAD /healthz", "GET /readyz", "GET /v2/health/live",
+                                       "GET /v2/health/ready"};
+    static const char *const others[] = {"GET /models", "GET /", "DELETE /healthz", "GET /nowhere",
+                                         "GET /v2"};
+    server s = server_start("--model", SMALL, "--max-connections", "4", NULL);
+    int held[LIMIT];
+    for (int i = 0; i < LIMIT; i++)
+        held[i] = begin_request(&s);
+    usleep(50000);
+    for (int i = 0; i < 30; i++) { /* more than there are extra connections */
+        char request[100], probe[128];
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n\r\n", good[i % 5]);
+        char *got = say(&s, request); /* to its end: the extra connection is not kept */
+        cr_assert_not_null(strstr(got, "HTTP/1.1 200 OK"), "%s: %s", good[i % 5], got);
+        free(got);
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n\r\n", others[i % 5]);
+        got = say(&s, request);
+        cr_assert(strstr(got, "HTTP/1.1 503 ") != NULL && strstr(got, "--max-connections") != NULL, "%s: %s",
+                  others[i % 5], got);
+        free(got);
+        snprintf(probe, sizeof probe, "%s --probe --port %d", ATTEND_SERVER, s.port);
+        cr_assert(i % 10 != 0 || system(probe) == 0);
+    }
+    for (int i = 0; i < LIMIT; i++)
+        close(held[i]);
+    cr_assert_eq(server_stop(&s), 0);
+}
+
+/* Connections that wait, after an answer or since they were opened, make room for one that has a request. */
+Test(robustness, who_waits_makes_room_for_who_asks) {
+    enum { LIMIT = 4 };
+    server s = server_start("--model", SMALL, "--max-connections", "4", NULL);
+    for (int silent = 0; silent < 2; silent++) {
+        int held[LIMIT];
+        for (int i = 0; i < LIMIT; i++) {
+            held[i] = raw_connect(&s);
+            if (!silent) {
+                raw_text(held[i], HEALTH);
+                free(raw_read(held[i], "ok\"}"));
+            }
+        }
+        for (int i = 0; i < 10; i++) {
+            const int fd = raw_connect(&s);
+            raw_text(fd, ATTEND);
+            char *got = raw_read(fd, "]]");
+            cr_assert_not_null(strstr(got, "\"output\""), "%d: %s", i, got);
+            free(got);
+            close(fd);
+        }
+        size_t gone = 0;
+        for (int i = 0; i < LIMIT; i++) {
+            char byte;
+            gone += recv(held[i], &byte, 1, MSG_DONTWAIT) == 0;
+            close(held[i]);
+        }
+        cr_assert_geq(gone, 1);
+    }
     cr_assert_eq(server_stop(&s), 0);
 }
 
@@ -316,13 +400,15 @@ static bool is_closed(int fd) {
 /* More connections than are allowed, that all stay and say nothing: those that are too many are closed, not
  * kept waiting. */
 Test(robustness, silent_connections_beyond_the_limit_are_closed) {
+    enum { LIMIT = 4, EXTRA = 16, ALL = 60 };
     server s = server_start("--model", SMALL, "--max-connections", "4", NULL);
-    int held[60];
-    for (int i = 0; i < 60; i++)
+    int held[ALL];
+    for (int i = 0; i < ALL; i++)
         held[i] = raw_connect(&s);
-    for (int i = 20; i < 60; i++)
+    for (int i = 0; i < ALL - LIMIT - EXTRA; i++) /* the first to come have waited longest */
         cr_assert(is_closed(held[i]), "%d", i);
-    for (int i = 0; i < 60; i++)
+    cr_assert(answers(&s));
+    for (int i = 0; i < ALL; i++)
         close(held[i]);
     cr_assert_eq(server_stop(&s), 0);
 }
