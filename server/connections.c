@@ -19,6 +19,8 @@
 
 /* Milliseconds ... */
 #define HANG_UP_GRACE  200  /* that the library gets to take in what a client sent before it hung up */
+#define DRAIN_GRACE    1000 /* that a connection has for its first request when no more are accepted */
+#define LAST_WORDS     1000 /* in which a request that was cut off may be told so */
 #define LEAST_REST     8000 /* that the rest of an answer may stand still, beyond the write timeout */
 #define EXTRA_PATIENCE 2000 /* that an extra connection has for its request */
 
@@ -54,6 +56,7 @@ struct connections {
     connection_limits limits;
     connection open;     /* ring */
     size_t count, ended; /* of all, and of those that are shut down but not closed yet */
+    enum { ACCEPTING, DRAINING, CUTTING } phase;
     lingering *lingering;
     uint64_t wakes_at;
     bool stopping;
@@ -144,11 +147,12 @@ static void watch_rest(connection *c, uint64_t now) {
 
 /* With the lock held, as all that follow: the deadline of a connection has passed ... */
 static void expire_waiting(connection *c, uint64_t now) {
+    const bool kept = !c->hung_up && c->table->phase == ACCEPTING;
     if (!c->hung_up && has_begun(c)) {
         start_reading(c);
     } else if (c->hung_up && socket_has_unread(c->descriptor)) { /* the library is not done with them */
         c->deadline = clock_in_ms(HANG_UP_GRACE);
-    } else if (!c->hung_up && c->taking && (c->taking = socket_has_unsent(c->descriptor))) {
+    } else if (kept && c->taking && (c->taking = socket_has_unsent(c->descriptor))) {
         watch_rest(c, now);
     } else if (!c->hung_up && now < c->idle_until) {
         c->deadline = next_look(c);
@@ -170,7 +174,9 @@ static void expire_reading(connection *c) {
 
 static void expire_sending(connection *c, uint64_t now) {
     const uint64_t taken = socket_taken(c->descriptor);
-    if (!socket_has_unsent(c->descriptor)) /* what it takes in time is handed over too slowly */
+    if (c->table->phase == CUTTING)
+        end_connection(c, CONNECTION_CUT);
+    else if (!socket_has_unsent(c->descriptor)) /* what it takes in time is handed over too slowly */
         c->deadline = pace_start(&c->pace, write_window(c), taken, now);
     else if (!pace_look(&c->pace, taken, now, &c->deadline))
         end_connection(c, CONNECTION_SLOW);
@@ -314,6 +320,40 @@ bool connections_make_room(connections *table) {
     return room;
 }
 
+void connections_drain(connections *table) {
+    pthread_mutex_lock(&table->lock);
+    table->phase = DRAINING;
+    for (connection *c = table->open.next; c != &table->open; c = c->next)
+        if (c->state == WAITING) {
+            c->idle_until = c->fresh ? earlier(c->idle_until, c->since + DRAIN_GRACE * (uint64_t)1000000) : 0;
+            set_deadline(c, next_look(c));
+        }
+    pthread_mutex_unlock(&table->lock);
+}
+
+connection_counts connections_cut(connections *table) {
+    connection_counts counts = {0};
+    pthread_mutex_lock(&table->lock);
+    table->phase = CUTTING;
+    for (connection *c = table->open.next; c != &table->open; c = c->next) {
+        counts.arriving += c->state == READING || (c->state == WAITING && has_begun(c));
+        counts.running += c->state == WORKING;
+        counts.sending += c->state == SENDING;
+        if (c->state != WORKING && c->state != ENDED)
+            end_connection(c, CONNECTION_CUT);
+    }
+    pthread_mutex_unlock(&table->lock);
+    return counts;
+}
+
+bool connections_are_over(connections *table) {
+    pthread_mutex_lock(&table->lock);
+    const bool lingers = table->phase != CUTTING && lingering_count(table->lingering) > 0;
+    const bool over = table->count == 0 && !lingers;
+    pthread_mutex_unlock(&table->lock);
+    return over;
+}
+
 connection *connection_open(connections *table, int descriptor) {
     connection *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -382,7 +422,7 @@ void connection_sending(connection *c) {
         const uint64_t now = clock_now();
         const uint64_t look = pace_start(&c->pace, write_window(c), socket_taken(c->descriptor), now);
         c->state = SENDING;
-        set_deadline(c, look);
+        set_deadline(c, c->table->phase == CUTTING ? clock_in_ms(LAST_WORDS) : look);
     }
     pthread_mutex_unlock(&c->table->lock);
 }
@@ -407,8 +447,11 @@ connection_end connection_idle(connection *c) {
         c->fresh = false;
         c->since = clock_now();
         c->received = socket_received(c->descriptor);
-        c->idle_until = clock_in_ms(table->limits.idle_timeout);
+        /* When no more requests are wanted, one that has come already is served still. */
+        c->idle_until = clock_in_ms(table->phase == ACCEPTING ? table->limits.idle_timeout : HANG_UP_GRACE);
         set_deadline(c, c->hung_up ? 0 : first_look(c));
+        if (table->phase == CUTTING)
+            end_connection(c, CONNECTION_UNNEEDED);
     }
     pthread_mutex_unlock(&table->lock);
     return why;

@@ -26,8 +26,14 @@ typedef enum {
     CONNECTION_GOES_ON,  /* it was not */
     CONNECTION_LATE,     /* its request was not complete within the read timeout: the client has been told */
     CONNECTION_SLOW,     /* it took too little of its answer within the write timeout */
+    CONNECTION_CUT,      /* the service could wait no longer */
     CONNECTION_UNNEEDED, /* nothing was under way */
 } connection_end;
+
+/* Requests by how far they are. */
+typedef struct {
+    size_t arriving, running, sending;
+} connection_counts;
 
 /* `limits` is copied, its text is not. NULL if a thread, a descriptor or memory could not be had. */
 connections *connections_new(const connection_limits *limits);
@@ -38,6 +44,17 @@ void connections_free(connections *table);
 /* Is there room for one more, be it an extra one? Where as many as allowed are open, the one that has waited
  * longest for a request is closed first. */
 bool connections_make_room(connections *table);
+
+/* No more connections come. Those without a request are closed, and each other one after its answer. */
+void connections_drain(connections *table);
+
+/* Cuts off what is under way and returns how much that was. A request that is running keeps its connection
+ * for a moment more, so that the client can be told. */
+connection_counts connections_cut(connections *table);
+
+/* Is no connection open any more, and none read to its end (once they are cut off, that is not waited for)?
+ */
+bool connections_are_over(connections *table);
 
 /* A connection was accepted; its first request must be complete within the read timeout. NULL: no memory. */
 connection *connection_open(connections *table, int descriptor);

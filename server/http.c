@@ -170,14 +170,21 @@ static void close_listener(void *context) {
     turn_away(listener);
     take_accepted(server, listener);
     close(listener);
+    connections_drain(server->connections);
 }
 
 void http_close_listener(http_server *server) {
     http_loop_call(server->loop, close_listener, server);
 }
 
-void http_refuse_requests(http_server *server) {
-    atomic_store(&server->refusing, true);
+bool http_is_drained(http_server *server) {
+    return connections_are_over(server->connections);
+}
+
+http_cut http_cut_off(http_server *server) {
+    const connection_counts counts = connections_cut(server->connections);
+    atomic_store(&server->service->ending, true); /* after that, so that what runs is counted as running */
+    return (http_cut){counts.arriving, counts.running, counts.sending};
 }
 
 size_t http_active(http_server *server) {

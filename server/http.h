@@ -61,7 +61,7 @@ typedef struct {
 } http_route;
 
 /* Why the work on a request should stop. */
-typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_NOBODY_WAITS } http_stop_reason;
+typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_NOBODY_WAITS, HTTP_ENDING } http_stop_reason;
 
 struct http_exchange {
     service *service;
@@ -108,9 +108,9 @@ struct http_exchange {
 /* The answer is this problem, as JSON. */
 void http_answer_problem(http_exchange *x, const problem *p);
 
-/* Should the work on this exchange stop? Its deadline has passed, or nobody waits for the answer; once it is
- * yes, it stays yes. A client that has only closed its sending side is served as long as no other request
- * waits for a worker. For all threads that work on the exchange. */
+/* Should the work on this exchange stop? Its deadline has passed, nobody waits for the answer, or the service
+ * ends; once it is yes, it stays yes. A client that has only closed its sending side is served as long as no
+ * other request waits for a worker. For all threads that work on the exchange. */
 bool http_should_stop(http_exchange *x);
 
 /* The answer is why the work was stopped. */
@@ -125,18 +125,27 @@ http_server *http_start(service *s, attn_error *error);
 /* The URL it listens on, like "http://127.0.0.1:8080". */
 const char *http_url(const http_server *server);
 
-/* Accepts no more connections. Those that are open are served on. */
+/* Accepts no more connections, and closes those that have no request. The others are served on, and then
+ * closed. */
 void http_close_listener(http_server *server);
 
 /* Requests that have begun to arrive and whose answers are not completely sent. */
 size_t http_active(http_server *server);
 
-/* From now on a request that would be handed to the workers gets 503 instead. Once http_active is 0 after
- * this, nothing waits for a worker any more. */
-void http_refuse_requests(http_server *server);
+/* After http_close_listener: is the last connection closed? */
+bool http_is_drained(http_server *server);
 
-/* Stops and frees the server, after http_close_listener, http_refuse_requests and a wait until http_active is
- * 0: the library cannot stop while a request waits for a worker. */
+/* Requests by how far they were when they were cut off. */
+typedef struct {
+    size_t arriving, running, sending;
+} http_cut;
+
+/* Does not wait any longer: uploads and answers are cut off, what is computed or waits for a worker is
+ * stopped and answered with 503. http_is_drained will be true a moment after this. */
+http_cut http_cut_off(http_server *server);
+
+/* Stops and frees the server, after http_close_listener and once http_active is 0: the library cannot stop
+ * while a request is with a worker. */
 void http_stop(http_server *server);
 
 /* Version of the HTTP library. */

@@ -79,6 +79,7 @@ bool http_should_stop(http_exchange *x) {
     http_stop_reason before = HTTP_GO_ON;
     const uint64_t now = clock_now();
     const http_stop_reason reason = now >= x->deadline     ? HTTP_TOO_LATE
+                                    : x->service->ending   ? HTTP_ENDING
                                     : nobody_waits(x, now) ? HTTP_NOBODY_WAITS
                                                            : HTTP_GO_ON;
     if (reason == HTTP_GO_ON)
@@ -87,12 +88,16 @@ bool http_should_stop(http_exchange *x) {
     return true;
 }
 
+static const char shutting_down[] = "the service is shutting down and computes no more requests";
+
 void http_answer_stopped(http_exchange *x) {
     problem p;
     if (x->stopped == HTTP_NOBODY_WAITS)
         problem_set(
             &p, PROBLEM_UNAVAILABLE,
             "the client closed its side of the connection before it had its answer, and other requests wait");
+    else if (x->stopped == HTTP_ENDING)
+        problem_set(&p, PROBLEM_UNAVAILABLE, "%s", shutting_down);
     else
         problem_set(&p, PROBLEM_DEADLINE_EXCEEDED,
                     "the request was not answered within its deadline of %.6g ms (%s)",
@@ -361,8 +366,8 @@ static enum MHD_Result take_end(request *r) {
         x->route->handle(x);
         return send_answer(r);
     }
-    if (r->server->refusing) {
-        problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and takes no more requests");
+    if (x->service->ending) {
+        problem_set(&p, PROBLEM_UNAVAILABLE, "%s", shutting_down);
         http_answer_problem(x, &p);
         return send_answer(r);
     }
@@ -425,6 +430,8 @@ static const char *ending(const request *r, enum MHD_RequestTerminationCode how,
         return " (timed out)";
     case CONNECTION_SLOW:
         return " (the client takes its answer too slowly (--write-timeout))";
+    case CONNECTION_CUT:
+        return " (cut off: --drain-timeout)";
     case CONNECTION_GOES_ON:
     case CONNECTION_UNNEEDED:
         break;

@@ -19,7 +19,6 @@ struct http_server {
     connections *connections;
     http_loop *loop; /* drives the daemon */
     atomic_size_t active;
-    atomic_bool refusing; /* the end is near: a request that comes now is not handed to the workers */
     char url[ENDPOINT_URL_SIZE];
     char late[256]; /* what a client is told whose request was not complete in time */
 };

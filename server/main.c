@@ -22,6 +22,9 @@
 
 enum { EXIT_BAD_START = 2 };
 
+/* How long requests that are told to stop may take to do so; they look every few milliseconds. */
+#define CUT_OFF_MS 5000
+
 static void print_version(const attn_kernels *kernels) {
     printf("attend-server %s\nlibmicrohttpd %s\njansson %s\n%s\nkernels %s (this CPU has %s)\n",
            ATTEND_VERSION, http_library(), jansson_version_str(), attn_openblas_library(), kernels->name,
@@ -122,9 +125,31 @@ static void end_on_signal(int signal_number) {
     }
 }
 
-static void wait_for_answers(http_server *server) {
-    while (http_active(server) > 0)
+/* Waits until the last connection is closed, but not beyond `milliseconds`. */
+static bool wait_for_end(http_server *server, size_t milliseconds) {
+    const uint64_t end = clock_in_ms(milliseconds);
+    while (!http_is_drained(server)) {
+        if (clock_now() >= end)
+            return false;
         end_on_signal(wait_for_signal(10));
+    }
+    return true;
+}
+
+/* Past --drain-timeout. What is computed stops soon when it is told to; the process ends even if it does
+ * not. */
+static void cut_off(http_server *server, size_t seconds) {
+    const http_cut cut = http_cut_off(server);
+    const size_t all = cut.arriving + cut.running + cut.sending;
+    if (all > 0)
+        log_line(LOG_WARNING,
+                 "%zu requests were cut off %zu s after the listener closed (--drain-timeout): "
+                 "%zu arriving, %zu running, %zu being sent",
+                 all, seconds, cut.arriving, cut.running, cut.sending);
+    if (wait_for_end(server, CUT_OFF_MS) || http_active(server) == 0)
+        return;
+    log_line(LOG_ERROR, "%zu requests did not stop: ending without them", http_active(server));
+    _exit(EXIT_SUCCESS);
 }
 
 /* Serves until a signal, then drains: not ready at once, the listener closed after the delay, and the end
@@ -137,9 +162,8 @@ static void serve_until_signal(service *s, http_server *server) {
              http_active(server));
     end_on_signal(wait_for_signal((int)seconds * 1000));
     http_close_listener(server);
-    wait_for_answers(server);
-    http_refuse_requests(server); /* a kept connection may still have sent one */
-    wait_for_answers(server);
+    if (!wait_for_end(server, s->options.drain_timeout * 1000))
+        cut_off(server, s->options.drain_timeout);
 }
 
 static int run(service *s) {

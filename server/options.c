@@ -68,6 +68,8 @@ static const option table[] = {
      "a request must be computed within this time, else 504"},
     {"drain-seconds", OPTION_NUMBER, AT(drain_seconds), "5", 0, 3600, "N",
      "after SIGTERM: time between failing /readyz and closing the listener"},
+    {"drain-timeout", OPTION_NUMBER, AT(drain_timeout), "30", 0, 24 * 3600, "N",
+     "what still runs or is being sent so many seconds after the listener closed is cut off"},
     {"log-level", OPTION_CHOICE, AT(level), "info", 0, 0, "error|warning|info|debug", "how much is logged"},
     {"self-check", OPTION_CHOICE, AT(self_check), "on", 0, 0, "off|on",
      "before listening, hold each kernel in use against the plain one; a mismatch stops the start"},

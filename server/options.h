@@ -31,8 +31,9 @@ typedef struct {
     size_t write_timeout;   /* milliseconds */
     size_t request_timeout; /* milliseconds */
     size_t drain_seconds;
-    size_t level;      /* log_level */
-    size_t self_check; /* 0 or 1 */
+    size_t drain_timeout; /* seconds */
+    size_t level;         /* log_level */
+    size_t self_check;    /* 0 or 1 */
     bool check, probe, version, help;
     bool ignored_service_port; /* ATTEND_PORT was Kubernetes's, not ours */
 } options;

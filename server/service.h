@@ -26,6 +26,7 @@ typedef struct {
     scheduler *scheduler;
     results *results;     /* --results-memory, --results-ttl */
     atomic_bool draining; /* since SIGTERM or SIGINT */
+    atomic_bool ending;   /* since --drain-timeout has passed: nothing more is computed */
 } service;
 
 #endif

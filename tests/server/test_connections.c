@@ -324,3 +324,66 @@ Test(connections, an_extra_one_has_little_time) {
     close_pair(&busy);
     connections_free(table);
 }
+
+/* ---- The end ---- */
+
+Test(connections, draining_closes_who_waits_and_nobody_else) {
+    const connection_limits l = limits();
+    connections *table = connections_new(&l);
+    pair idle = connect_pair(table), fresh = connect_pair(table), reads = connect_pair(table),
+         works = connect_pair(table);
+    ask(&idle);
+    connection_sending(idle.c);
+    connection_idle(idle.c);
+    say(&reads, "GE");
+    ask(&works);
+    connections_drain(table);
+    cr_assert(is_shut_down(&idle, 5000));
+    cr_assert(is_shut_down(&fresh, 5000), "its request did not come");
+    cr_assert_not(is_shut_down(&reads, 0) || is_shut_down(&works, 0));
+    cr_assert_not(connections_are_over(table));
+    connection_sending(works.c);
+    answer(&works, 10);
+    connection_idle(works.c);
+    cr_assert(is_shut_down(&works, 5000), "after its answer");
+    connection_begin(reads.c); /* it is served as ever */
+    cr_assert(connection_complete(reads.c));
+    pair *all[] = {&idle, &fresh, &reads, &works};
+    for (int i = 0; i < 4; i++)
+        close_pair(all[i]);
+    cr_assert(connections_are_over(table));
+    connections_free(table);
+}
+
+Test(connections, what_is_cut_off_is_counted) {
+    const connection_limits l = limits();
+    connections *table = connections_new(&l);
+    pair idle = connect_pair(table), reads = connect_pair(table), works = connect_pair(table),
+         sends = connect_pair(table);
+    say(&reads, "GE");
+    ask(&works);
+    ask(&sends);
+    connection_sending(sends.c);
+    answer(&sends, SIZE_MAX);
+    while (connection_look(reads.c) != CONNECTION_OPEN ||
+           poll(&(struct pollfd){reads.service, POLLIN, 0}, 1, 0) == 0)
+        usleep(1000);
+    connections_drain(table);
+    const connection_counts counts = connections_cut(table);
+    cr_assert_eq(counts.arriving, 1);
+    cr_assert_eq(counts.running, 1);
+    cr_assert_eq(counts.sending, 1);
+    cr_assert(is_shut_down(&idle, 0) && is_shut_down(&reads, 0) && is_shut_down(&sends, 0));
+    cr_assert_eq(connection_idle(sends.c), CONNECTION_CUT);
+    cr_assert_not(is_shut_down(&works, 0), "it can still be told");
+    connection_sending(works.c);
+    answer(&works, 10);
+    cr_assert_eq(connection_idle(works.c), CONNECTION_GOES_ON);
+    cr_assert(is_shut_down(&works, 5000));
+    int error;
+    cr_assert_eq(read_all(&works, &error), 10);
+    pair *all[] = {&idle, &reads, &works, &sends};
+    for (int i = 0; i < 4; i++)
+        close_pair(all[i]);
+    connections_free(table);
+}

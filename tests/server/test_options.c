@@ -37,6 +37,7 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert_eq(o.write_timeout, 30000);
     cr_assert_eq(o.request_timeout, 30000);
     cr_assert_eq(o.drain_seconds, 5);
+    cr_assert_eq(o.drain_timeout, 30);
     cr_assert_eq(o.level, LOG_INFO);
     cr_assert(o.self_check);
     cr_assert_eq(o.kernels, attn_kernels_named("auto"));
@@ -90,6 +91,7 @@ static const char *const bad_lines[][3] = {
     {"--max-body 5MB", "--max-body", "5MB"},
     {"--write-timeout 0", "--write-timeout", "from 1"},
     {"--write-timeout 30s", "--write-timeout", "30s"},
+    {"--drain-timeout -1", "--drain-timeout", "from 0"},
     {"--max-queue 1KiB", "--max-queue", "1KiB"},
     {"--log-level loud", "--log-level", "warning"},
     {"--self-check yes", "--self-check", "off|on"},
