@@ -37,6 +37,11 @@ class AttendError(Exception):
         self.path, self.offset, self.request_id = path, offset, request_id
         super().__init__(sentence)
 
+    def __reduce__(self):
+        """Pickled and copied with all it knows; BaseException would make it again of the sentence alone."""
+        known = (self.sentence, self.code, self.status, self.path, self.offset, self.request_id)
+        return type(self), known, self.__dict__
+
     def __str__(self):
         known = [self.code]
         known += [f"HTTP {self.status}"] if self.status else []
