@@ -22,12 +22,15 @@ def command(url, name, *arguments):
 
 class FakeService:
     """Answers POST /attend with `bodies`, one after the other and the last one again and again; after `most` requests
-    it hangs up instead. `seen` are the bodies that came. Use it in a `with` block."""
+    it hangs up instead. `seen` are the bodies that came, `peers` the addresses that requests came from, one for each
+    connection. `request_id` is what it calls each request, None as it is called itself, "" nothing. Use it in a `with`
+    block."""
 
     INFO = {"name": "fake", "embed_dim": 2, "kdim": 2, "vdim": 2, "num_heads": 1, "layout": "torch"}
 
     def __init__(self, *bodies, most=10**9, timing="parse;dur=0.001"):
-        self.bodies, self.most, self.timing, self.seen = bodies, most, timing, []
+        self.bodies, self.most, self.timing = bodies, most, timing
+        self.seen, self.peers, self.request_id = [], [], None
 
     def answer(self):
         n = len(self.seen) - 1
@@ -43,11 +46,13 @@ class FakeService:
                 pass
 
             def do_GET(self):
+                service.peers.append(self.client_address)
                 name = service.INFO["name"]
                 listing = {"default": name, "models": [service.INFO]}
                 self.reply(service.INFO if self.path == f"/models/{name}" else listing)
 
             def do_POST(self):
+                service.peers.append(self.client_address)
                 service.seen.append(self.rfile.read(int(self.headers["Content-Length"])))
                 self.reply(service.answer())
 
@@ -59,6 +64,9 @@ class FakeService:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Server-Timing", service.timing)
+                name = self.headers.get("X-Request-Id", "") if service.request_id is None else service.request_id
+                if name:
+                    self.send_header("X-Request-Id", name)
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -21,7 +21,7 @@ import numpy as np
 from .bench_report import machine, table, versions
 from .checkpoint import init_weights
 from .client import AttendError, Client, is_loopback, parse_server_timing
-from .inputs import InputError, Request, check_writable, random_request
+from .inputs import InputError, Request, check_writable, client_of, random_request
 from .wire import WIRES, encode_request
 
 TURNS = 8
@@ -106,7 +106,7 @@ class DecodedCall:
     """One caller that makes each body from arrays and turns each answer into arrays."""
 
     def __init__(self, url: str, fields: dict, timeout: float, wire: str):
-        self.client, self.fields = Client(url, timeout, wire=wire), fields
+        self.client, self.fields = Client(url, timeout, wire=wire, request_ids=False), fields
 
     def __call__(self, samples: Samples) -> None:
         start = time.perf_counter()
@@ -163,7 +163,7 @@ def run(options) -> int:
     if options.json:
         check_writable(options.json)
     wire = _wire(options)
-    with Client(options.url, options.timeout) as client:
+    with client_of(options) as client:
         info = client.model(options.model)
         request = _request(options, info)
         body = encode_request(request.fields, wire)

@@ -11,7 +11,7 @@ import webbrowser
 import numpy as np
 
 from . import __version__, bench, inputs
-from .client import DEFAULT_URL, Answer, AttendError, Client, check_timeout, check_url
+from .client import DEFAULT_URL, Answer, AttendError, check_timeout, check_url
 from .patterns import Patterns
 from .wire import RETURNS, TENSORS, WIRES, TopK
 
@@ -168,10 +168,10 @@ def _request(options, default, with_labels: bool = False) -> inputs.Request:
         request = inputs.load(options.input, with_labels)
     elif options.text:
         options.model = options.model or "patterns"
-        with Client(options.url, options.timeout) as client:
+        with inputs.client_of(options) as client:
             request = inputs.text_request(Patterns(client, options.model), options.text)
     else:
-        with Client(options.url, options.timeout) as client:
+        with inputs.client_of(options) as client:
             info = client.model(options.model)
         asked = options.shape or options.key_length is not None
         request = _random_request(options, info) if asked else default(info)
@@ -196,7 +196,7 @@ def _send(options, request: inputs.Request) -> Answer:
         raise inputs.InputError(request.problem)
     # A JSON file is sent as JSON even where an option changed it: the service's sentences then fit the file.
     from_json = options.input is not None and options.input.endswith(".json")
-    with Client(options.url, options.timeout, wire="json" if from_json else "safetensors") as client:
+    with inputs.client_of(options, wire="json" if from_json else "safetensors") as client:
         if request.body is not None:
             return client.post(request.body, options.model)
         fields = dict(request.fields)
@@ -221,7 +221,7 @@ def _add_models(commands) -> None:
 
 
 def _models(options) -> int:
-    with Client(options.url, options.timeout) as client:
+    with inputs.client_of(options) as client:
         listing = client.models()
     for info in listing["models"]:
         default = "  (default)" if info["name"] == listing["default"] else ""

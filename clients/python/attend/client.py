@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
+import os
 import re
 import socket
 import urllib.parse
@@ -11,13 +13,14 @@ from typing import Optional, Union
 import numpy as np
 import requests
 
+from .connections import forget_connections, new_session, renamed
 from .wire import RETURNS, WIRES, TopK, decode_answer, encode_request
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class AttendWarning(UserWarning):
-    """What the service computed as asked but found odd."""
+    """What was computed as asked, but is odd: to the service, or to torch's users."""
 
 
 class AttendError(Exception):
@@ -25,7 +28,7 @@ class AttendError(Exception):
 
     sentence    what was wrong, where, and what was expected
     code        the service's short name for it, like "bad_shape"; "no_service" and "timeout" if there was no
-                answer, "bad_answer" if it was not one of this service's
+                answer, "bad_answer" if it was not one of this service's, or to another request
     status      the HTTP status, None if there was no answer
     path        the place in the request, like "query[0][3]", or None
     offset      the byte offset in the body, or None
@@ -87,7 +90,11 @@ def parse_server_timing(header: str) -> tuple:
 
 
 def check_url(url: str) -> urllib.parse.SplitResult:
-    """The parts of the service's URL. Raises ValueError, in one sentence, where it is not one."""
+    """The parts of the service's URL. Raises TypeError or ValueError, in one sentence, where it is not one."""
+    if not isinstance(url, str):
+        raise TypeError(
+            f"the service's URL is {url!r}, of type {type(url).__name__}; expected a string like {DEFAULT_URL}"
+        )
     try:
         parts = urllib.parse.urlsplit(url)
         parts.port  # noqa: B018  (raises where it is not a number up to 65535)
@@ -99,8 +106,14 @@ def check_url(url: str) -> urllib.parse.SplitResult:
 
 
 def check_timeout(timeout) -> None:
-    """Raises ValueError for what sockets cannot wait for; None is to wait for ever."""
-    if isinstance(timeout, (int, float)) and not 0 < timeout <= 1e9:
+    """Raises TypeError and ValueError for what sockets cannot wait for; None is to wait for ever. A pair is requests'
+    own way to say how long to connect, and how long to wait for an answer."""
+    if isinstance(timeout, tuple):
+        for part in timeout:
+            check_timeout(part)
+    elif timeout is not None and not isinstance(timeout, numbers.Real):
+        raise TypeError(f"the timeout is of type {type(timeout).__name__}; a number of seconds is expected")
+    elif timeout is not None and not 0 < timeout <= 1e9:
         raise ValueError(
             f"the timeout is {timeout} seconds; expected more than 0 and at most a thousand million"
         )
@@ -127,7 +140,12 @@ class Client:
     `wire` is what attend() speaks: "safetensors", or "json", with which a call of some thousand numbers takes several
     times as long, nearly all of it in Python. The results are the same, bit for bit.
 
-    Like the requests.Session in it, a Client is meant for one thread; give each thread its own."""
+    Threads may share a Client: each request has a connection to itself. A process that was forked opens its own, and
+    never uses one of its parent's. Every request has an X-Request-Id, and an answer that comes back under another is an
+    AttendError with the code "bad_answer", never somebody else's numbers. Behind a proxy that puts ids of its own in,
+    request_ids=False sends none and compares none.
+
+    A `session` of the caller's keeps its settings and loses the connections it has: a parent may have opened them."""
 
     def __init__(
         self,
@@ -136,6 +154,7 @@ class Client:
         session: Optional[requests.Session] = None,
         *,
         wire: str = "safetensors",
+        request_ids: bool = True,
     ):
         host = check_url(url).hostname
         self.url = url.rstrip("/")
@@ -144,9 +163,22 @@ class Client:
         if wire not in WIRES:
             raise ValueError(f"the wire is {wire!r}; expected one of {', '.join(WIRES)}")
         self.wire = wire
-        self.session = session or requests.Session()
+        self.request_ids = request_ids
+        self._session, self._process = session or new_session(), None
         if session is None and is_loopback(host):
-            self.session.trust_env = False  # a proxy could not reach this machine's loopback
+            self._session.trust_env = False  # a proxy could not reach this machine's loopback
+
+    @property
+    def session(self) -> requests.Session:
+        """The session that the requests go through, without connections from before a fork."""
+        if self._process != os.getpid():
+            forget_connections(self._session)  # twice if two threads come at once, which costs a connection
+            self._process = os.getpid()
+        return self._session
+
+    def __getstate__(self):
+        """What a copy begins with: all but the connections, which a copied session has none of either."""
+        return {**self.__dict__, "_process": None}
 
     def attend(self, model: Optional[str] = None, **fields) -> Answer:
         """POST /attend: `fields` are those of the request, tensors as numpy arrays, torch tensors or lists. `return`
@@ -211,6 +243,8 @@ class Client:
     def _ask(
         self, method: str, path: str, body: Optional[bytes] = None, headers: Optional[dict] = None
     ) -> requests.Response:
+        sent = os.urandom(16).hex() if self.request_ids else None
+        headers = {**(headers or {}), "X-Request-Id": sent} if sent else headers
         try:
             response = self.session.request(
                 method, self.url + path, data=body, headers=headers, timeout=self.timeout
@@ -223,7 +257,14 @@ class Client:
         except (requests.RequestException, UnicodeError) as error:
             raise AttendError(self._why_no_connection(error), "no_service") from error
         if response.status_code != 200:
-            raise self._refusal(response)
+            raise self._refusal(response)  # under another name, too: the service may refuse before it has read ours
+        if renamed(sent, response):
+            forget_connections(self.session)  # whose answers may all be somebody else's
+            raise self._bad_answer(
+                response,
+                f"this is the answer to another request, not to {sent} (a connection that others write to, or a proxy "
+                "with ids of its own, for which there is request_ids=False)",
+            )
         return response
 
     def _why_no_connection(self, error: Exception) -> str:

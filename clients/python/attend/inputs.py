@@ -12,6 +12,7 @@ from typing import Optional
 
 import numpy as np
 
+from .client import Client
 from .generator import random_tensor
 from .patterns import Patterns
 from .wire import TENSORS, to_array
@@ -72,6 +73,12 @@ class Request:
             f"{name} {list(self.fields[name].shape)}" for name in TENSORS if self.fields.get(name) is not None
         ]
         return ", ".join(shapes) + (", causal" if self.fields.get("is_causal") else "")
+
+
+def client_of(options, **more) -> Client:
+    """The service that a command's options name. A command is one process and has one caller on each connection, so
+    requests go without ids of ours: a proxy may put its own in."""
+    return Client(options.url, options.timeout, request_ids=False, **more)
 
 
 def load(path, with_labels: bool = False) -> Request:

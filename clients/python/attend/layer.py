@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 import warnings
 from typing import Optional, Sequence
 
@@ -48,10 +49,21 @@ class MultiHeadAttention:
         session: Optional[requests.Session] = None,
         *,
         wire: str = "safetensors",
+        request_ids: bool = True,
     ):
-        self.client = Client(url, timeout, session, wire=wire)
-        self._model, self._info = model, None
-        self.result_url: Optional[str] = None  # of the last call, if it was one with keep
+        self.client = Client(url, timeout, session, wire=wire, request_ids=request_ids)
+        self._model, self._info, self._last = model, None, threading.local()
+
+    @property
+    def result_url(self) -> Optional[str]:
+        """Where a browser finds the result of this thread's last call, if that was one with keep."""
+        return getattr(self._last, "result_url", None)
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_last"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _last=threading.local())
 
     @property
     def info(self) -> dict:
@@ -167,7 +179,7 @@ class MultiHeadAttention:
             key_labels=key_labels,
             **{"return": names or None},
         )
-        self.result_url = answer.result_url
+        self._last.result_url = answer.result_url
         for sentence in answer.warnings:
             warnings.warn(sentence, AttendWarning, stacklevel=2)
         shapes = _Shapes(self, sent, view, average_attn_weights, omit_extra)
