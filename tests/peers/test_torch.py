@@ -8,6 +8,7 @@ largest number."""
 
 import copy
 import dataclasses
+import warnings
 from typing import Optional
 
 import attend
@@ -240,12 +241,50 @@ def test_vectors_are_torchs(name):
 def test_torch_kinds(url, dtype):
     x = torch.randn(2, 3, 512, generator=torch.Generator().manual_seed(SEED)).to(dtype).requires_grad_()
     mha = attend.MultiHeadAttention(url, "demo")
-    output, weights = mha(x, need_weights=True, attn_mask=torch.ones(3, 3, dtype=torch.bool).triu(1))
+    with pytest.warns(attend.AttendWarning, match="query with requires_grad: no gradient"):
+        output, weights = mha(x, need_weights=True, attn_mask=torch.ones(3, 3, dtype=torch.bool).triu(1))
     for result in (output, weights):
         assert isinstance(result, torch.Tensor) and result.dtype == torch.float32 and not result.requires_grad
     plain = mha(x.detach().float().numpy(), attn_mask=np.triu(np.ones((3, 3), bool), 1))
     assert isinstance(plain, np.ndarray)
     np.testing.assert_array_equal(output.numpy(), plain)
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value", "attn_mask", "key_padding_mask", "head_output"])
+@pytest.mark.parametrize("kind", ["leaf", "parameter", "computed"])
+def test_gradients_do_not_vanish_in_silence(url, name, kind):
+    """Only where there would be one: not of a constant, not under no_grad or in inference mode, not once detached."""
+    mha, x = attend.MultiHeadAttention(url, "demo"), torch.randn(1, 3, 512)
+    shape = {"attn_mask": (3, 3), "key_padding_mask": (1, 3), "head_output": (1, 8, 3, 64)}.get(name, (1, 3, 512))
+    leaf = torch.full(shape, 0.25, requires_grad=True)
+    tensor = {"leaf": leaf, "parameter": torch.nn.Parameter(leaf.detach()), "computed": 2 * leaf}[kind]
+    fields = {name: tensor} if name == "head_output" else {"query": x, name: tensor}
+    with pytest.warns(attend.AttendWarning, match=f"^{name} with requires_grad: .* {name}.detach()") as caught:
+        with_gradient = mha(**fields)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.no_grad():
+            assert torch.equal(mha(**fields), with_gradient)
+        with torch.inference_mode():
+            assert torch.equal(mha(**fields), with_gradient)
+        assert torch.equal(mha(**{**fields, name: tensor.detach()}), with_gradient)
+
+
+def test_gradients_of_what_is_merged():
+    parts = [(torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 2)) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attend.merge(parts)
+    parts[0][1].requires_grad_()
+    with pytest.warns(attend.AttendWarning, match=r"^parts\[0\]\[1\] with requires_grad"):
+        attend.merge(parts)
+
+
+def test_tensors_taken_apart(url):
+    mha, x = attend.MultiHeadAttention(url, "demo"), torch.randn(2, 3, 512)
+    with pytest.warns(attend.AttendWarning, match="needs need_weights=True"):
+        output, _ = mha(x, x, x)
 
 
 def test_tensors_with_gaps(url):

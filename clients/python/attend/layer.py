@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import threading
 import warnings
 from typing import Optional, Sequence
@@ -11,12 +12,18 @@ import numpy as np
 import requests
 
 from .client import DEFAULT_URL, AttendWarning, Client
+from .habits import lost_gradients, no_more_by_position, no_sizes, taken_apart
 from .wire import TopK, like_kind, to_array
 
 # The dimensions of what the service can return. S is all keys, the layer's extra ones included.
 _DIMENSIONS = {"q": "BHLD", "k": "BGSD", "v": "BGSD", "scores": "BHLS", "lse": "BHL", "entropy": "BHL"}
 _DIMENSIONS.update(head_output="BHLD", attn_weights="BHLS", received="BHS")
 _STATS_DIMENSIONS = "BHL"  # of the other members of `stats`
+
+_TAKEN_APART = (
+    "the result is the output alone, and this assignment takes its first axis apart: `output, weights = ...` needs "
+    "need_weights=True here (need_weights=False says that the entries are meant)"
+)
 
 
 class MultiHeadAttention:
@@ -30,16 +37,20 @@ class MultiHeadAttention:
 
     The shapes and masks are those of torch.nn.MultiheadAttention with batch_first=True, but the call is not:
 
-      - the positional order is query, key, value, attn_mask, need_weights; torch's is query, key, value,
-        key_padding_mask, need_weights, attn_mask. Here key_padding_mask goes by name, as all that follows;
-      - need_weights is False by default (torch: True), and without it the output comes back alone, not in a tuple;
+      - query, key and value go by position; masks and switches go by name only, for torch's order is not the one that
+        most expect (query, key, value, key_padding_mask, need_weights, attn_mask);
+      - need_weights is False by default (torch: True), and without it the output comes back alone, not in a tuple:
+        `output, _ = mha(x, x, x)` would take the batch apart, and is warned of where it could pass unnoticed;
       - weights are one map a head by default (torch: average_attn_weights is True);
       - key and value may be left out;
       - is_causal needs no attn_mask beside it, and both may be given; left out, it is as the model has it;
       - a query that may attend to nothing gets weights of zero, not NaN;
-      - dropout only with training=True, and no gradient: the weights of the layer live in the service.
+      - dropout only with training=True, and no gradient: the weights of the layer live in the service. An input that
+        requires one is warned of.
 
-    wire: "safetensors" or "json", how tensors travel. The results are the same, bit for bit; JSON takes longer."""
+    wire: "safetensors" or "json", how tensors travel. The results are the same, bit for bit; JSON takes longer.
+    session, request_ids: as in Client, and so are threads and forked processes: they may share a layer. A `with` block
+    closes its connections at the end, and so does close()."""
 
     def __init__(
         self,
@@ -50,7 +61,9 @@ class MultiHeadAttention:
         *,
         wire: str = "safetensors",
         request_ids: bool = True,
+        **unknown,
     ):
+        no_sizes(url, model, unknown, DEFAULT_URL)
         self.client = Client(url, timeout, session, wire=wire, request_ids=request_ids)
         self._model, self._info, self._last = model, None, threading.local()
 
@@ -58,6 +71,15 @@ class MultiHeadAttention:
     def result_url(self) -> Optional[str]:
         """Where a browser finds the result of this thread's last call, if that was one with keep."""
         return getattr(self._last, "result_url", None)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_last"}
@@ -101,10 +123,10 @@ class MultiHeadAttention:
         query=None,
         key=None,
         value=None,
+        *more,
         attn_mask=None,
-        need_weights: bool = False,
-        *,
         key_padding_mask=None,
+        need_weights: Optional[bool] = None,
         is_causal: Optional[bool] = None,
         average_attn_weights: bool = False,
         query_offset: Optional[int] = None,
@@ -119,8 +141,8 @@ class MultiHeadAttention:
         query_labels: Optional[Sequence[str]] = None,
         key_labels: Optional[Sequence[str]] = None,
     ):
-        """The output; (output, weights) with need_weights; and a dict of more results as the last of the tuple with
-        return_.
+        """The output; (output, weights) with need_weights=True; and a dict of more results as the last of the tuple
+        with return_. forward() is the same.
 
         query [B, L, E] or [L, E]; key [B, S, kdim], value [B, S, vdim] (by default the query, and the key);
         attn_mask [L, S], [B*H, L, S] or [B, H, L, S]; key_padding_mask [B, S]. In masks True means "may not be
@@ -140,8 +162,9 @@ class MultiHeadAttention:
 
         Any floating type is sent as float32. What comes back is float32 of the query's kind: a torch tensor on
         its device for a torch tensor, else a numpy array. Raises AttendError with the service's sentence."""
+        no_more_by_position(more)
         _check_switches(
-            need_weights=need_weights,
+            need_weights=False if need_weights is None else need_weights,
             average_attn_weights=average_attn_weights,
             omit_extra=omit_extra,
             training=training,
@@ -180,7 +203,9 @@ class MultiHeadAttention:
             **{"return": names or None},
         )
         self._last.result_url = answer.result_url
-        for sentence in answer.warnings:
+        masks = {"attn_mask": attn_mask, "key_padding_mask": key_padding_mask}
+        lost = lost_gradients({"query": query, "key": key, "value": value, **masks, "head_output": head_output})
+        for sentence in filter(None, (lost, *answer.warnings)):
             warnings.warn(sentence, AttendWarning, stacklevel=2)
         shapes = _Shapes(self, sent, view, average_attn_weights, omit_extra)
         results = [like_kind(kind, shapes.complete("output", answer.output))]
@@ -189,7 +214,13 @@ class MultiHeadAttention:
         if names is not None:
             more = {name: like_kind(kind, shapes.complete(name, part)) for name, part in answer.more.items()}
             results.append(more if answer.seed is None else {**more, "seed": answer.seed})
-        return results[0] if len(results) == 1 else tuple(results)
+        if len(results) > 1:
+            return tuple(results)
+        if need_weights is None and taken_apart(sys._getframe(1), len(results[0])):
+            warnings.warn(_TAKEN_APART, AttendWarning, stacklevel=2)
+        return results[0]
+
+    forward = __call__
 
     def __repr__(self):
         return f"MultiHeadAttention({self.client.url!r}, model={self._model!r})"
@@ -252,9 +283,8 @@ def _check_switches(**switches) -> None:
     for name, value in switches.items():
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(
-                f"{name} is of type {type(value).__name__}, but True or False is expected; the order here is query, "
-                "key, value, attn_mask, need_weights, torch's is query, key, value, key_padding_mask, "
-                "need_weights, attn_mask"
+                f"{name} is of type {type(value).__name__}, but True or False is expected; masks go in as attn_mask "
+                "and key_padding_mask (torch's is query, key, value, key_padding_mask, need_weights, attn_mask)"
             )
 
 

@@ -23,7 +23,7 @@ class Patterns:
     if the model states no rule, or one that cannot be followed here."""
 
     def __init__(self, client: Union[Client, str] = DEFAULT_URL, model: str = "patterns"):
-        self.client = Client(client) if isinstance(client, str) else client
+        self.client = client if isinstance(client, Client) else Client(client)
         info = self.client.model(model)
         if "rule" not in info or "vocabulary" not in info:
             raise ValueError(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
+from .client import AttendWarning
+from .habits import lost_gradients
 from .wire import like_kind
 
 
@@ -19,6 +23,9 @@ def merge(parts) -> tuple:
     parts = list(parts)
     if not parts:
         raise ValueError("there is nothing to merge: expected pairs of head_output and lse")
+    lost = lost_gradients({f"parts[{n}][{i}]": part for n, pair in enumerate(parts) for i, part in enumerate(pair)})
+    if lost:
+        warnings.warn(lost, AttendWarning, stacklevel=2)
     outputs = [_double(output) for output, _ in parts]
     logs = [_double(lse) for _, lse in parts]
     for n, (output, lse) in enumerate(zip(outputs, logs)):
