@@ -186,7 +186,7 @@ test-c: $(UNIT_TESTS) $(SERVICE_TESTS) $(BUILD)/attend-server
 	@rm -f $(BUILD)/totals
 	@tests/run --add $(BUILD)/totals $(UNIT_TESTS) $(SERVICE_TESTS)
 
-test-python: $(BUILD)/python/ready $(BUILD)/attend-server test-c
+test-python: $(BUILD)/python/ready $(BUILD)/attend-server test-c | packages-awk
 	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) tests/run --add $(BUILD)/totals --pytest \
 	    $(BUILD)/python/bin/python -m pytest -q -p no:cacheprovider tests/python
 
@@ -346,7 +346,7 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 	    $$as_root apt-get update -qq && \
 	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
 
-.PHONY: packages-build packages-test packages-lint packages-python packages-cxx packages-cpus
+.PHONY: packages-build packages-test packages-lint packages-python packages-awk packages-cxx packages-cpus
 packages-build:
 	$(call need,command -v $(CC) && command -v esbuild && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config esbuild libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
 packages-test: | packages-build
@@ -359,6 +359,9 @@ packages-cxx: | packages-build
 	$(call need,command -v g++,g++)
 packages-python:
 	$(call need,$(PYTHON) -c 'import venv$(comma) ensurepip' && command -v curl,python3 python3-venv ca-certificates curl)
+# Each kind of awk that the curl scripts may meet; gawk is tried where it is there, for it would become the system's awk.
+packages-awk:
+	$(call need,command -v mawk && command -v original-awk && command -v busybox,mawk original-awk busybox)
 comma := ,
 
 CLIENT_FILES := $(wildcard clients/python/pyproject.toml clients/python/attend/*.py)

@@ -1,17 +1,17 @@
 #!/bin/sh
 # Cross-attention: 5 queries look at 20 keys, in each of two sequences, with 512 numbers a token.
 set -eu
-url=${ATTEND_URL:-http://127.0.0.1:8080}
+. "$(dirname "$0")/common"
 
 # The request is {"query": [2, 5, 512], "key": [2, 20, 512], "value": [2, 20, 512]}, numbers made up from sines.
 request() {
-    awk '
+    awk "$sine"'
     function tensor(B, L, E, phase,    b, l, e) {
         for (b = 0; b < B; b++)
             for (l = 0; l < L; l++)
                 for (e = 0; e < E; e++)
-                    printf "%s%.4f%s", e ? "," : l ? "[" : b ? "[[" : "[[[", sin(phase + 7 * b + (l + 1) * (e + 1)),
-                           e < E - 1 ? "" : l < L - 1 ? "]," : b < B - 1 ? "]]," : "]]]"
+                    printf "%s%.4f%s", (e ? "," : l ? "[" : b ? "[[" : "[[["), sine(phase + 7 * b + (l + 1) * (e + 1)),
+                           (e < E - 1 ? "" : l < L - 1 ? "]," : b < B - 1 ? "]]," : "]]]")
     }
     BEGIN {
         printf "{\"query\":"; tensor(2, 5, 512, 0)
@@ -21,15 +21,7 @@ request() {
     }'
 }
 
-# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
-refused() {
-    said=$(printf '%s\n' "$1" | sed -n 1p)
-    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
-    exit 1
-}
-
-answer=$(request | curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @- \
-    -w '\n%{http_code} %{time_total}' "$url/attend") || refused "$answer" $?
+answer=$(request | post '"output":' /attend)
 
 # The answer is one line, {"model": ..., "output": [[[...]]]}; the line after it is curl's.
 printf '%s\n' "$answer" | awk '

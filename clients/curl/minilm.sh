@@ -4,22 +4,14 @@
 # An argument picks the head whose weights are shown; 8 looks at the next token. It needs
 #     attend-server --model minilm="$(python3 clients/python/examples/minilm.py --model-dir)"
 set -eu
-url=${ATTEND_URL:-http://127.0.0.1:8080}
+. "$(dirname "$0")/common"
 here=$(dirname "$0")
 head=${1:-8}
 case $head in
 *[!0-9]* | ??????*) echo "minilm.sh: the head is '$head'; expected a small whole number" >&2; exit 2 ;;
 esac
 
-# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
-refused() {
-    said=$(printf '%s\n' "$1" | sed -n 1p)
-    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
-    exit 1
-}
-
-answer=$(curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @"$here/minilm.json" "$url/attend") ||
-    refused "$answer" $?
+answer=$(post '"attn_weights":' /attend <"$here/minilm.json")
 
 # The labels are the lines of the file that are nothing but a string; the weights come as [3, heads, tokens, tokens].
 { cat "$here/minilm.labels.json"; printf '%s\n' "$answer"; } | awk -v head="$head" '

@@ -2,7 +2,7 @@
 # Heads that were set by hand: who looks at whom in a sentence, and why. Vectors are made of the words by the rule that
 # GET /models/patterns states. Arguments: a head (4: induction), and the words of a sentence.
 set -eu
-url=${ATTEND_URL:-http://127.0.0.1:8080}
+. "$(dirname "$0")/common"
 head=${1:-4}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- the cat sat on the mat and the cat sat down
@@ -11,16 +11,9 @@ case $head in
 *) echo "patterns.sh: the head is '$head'; expected a number from 0 to 7" >&2; exit 2 ;;
 esac
 
-# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
-refused() {
-    said=$(printf '%s\n' "$1" | sed -n 1p)
-    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
-    exit 1
-}
-
-rule=$(curl -s --fail-with-body "$url/models/patterns") || refused "$rule" $?
-number() { printf '%s\n' "$rule" | sed "s/.*\"$1\":\([0-9][0-9]*\).*/\1/"; }
-name=$(printf '%s\n' "$rule" | sed "s/.*\"index\":$head,\"name\":\"\([^\"]*\)\".*/\1/")
+rule=$(ask '"multiplier":' /models/patterns)
+number() { printf '%s\n' "$rule" | sed -n "s/.*\"$1\":\([0-9][0-9]*\).*/\1/p"; }
+name=$(printf '%s\n' "$rule" | sed -n "s/.*\"index\":$head,\"name\":\"\([^\"]*\)\".*/\1/p")
 
 # [L, 128]: the code of the word, the code of the word before it, the position and its square, whether it is the first,
 # 1, zeros. All products are below 2^53, so that awk's doubles are exact; in the C locale a character is a byte.
@@ -48,12 +41,11 @@ request() {
         END { print "]}" }'
 }
 
-answer=$(request "$@" | curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @- \
-    "$url/attend/patterns") || refused "$answer" $?
+answer=$(request "$@" | post '"attn_weights":' /attend/patterns)
 
 { printf '%s\n' "$@"; printf '%s\n' "$answer"; } | awk -v head="$head" -v name="$name" -v words=$# '
     NR <= words { word[NR] = $0; next }
-    {
+    NR == words + 1 {
         sub(/.*"attn_weights":\[\[\[/, ""); sub(/\]\]\].*/, "")
         heads = split($0, map, /\]\],\[\[/)
         split(map[head + 1], row, /\],\[/)

@@ -1,31 +1,23 @@
 #!/bin/sh
 # Attention weights: who looks at whom, for every head.
 set -eu
-url=${ATTEND_URL:-http://127.0.0.1:8080}
+. "$(dirname "$0")/common"
 
 # One sequence of 6 tokens, [6, 512], without a batch dimension; then the weights have none either: [heads, 6, 6].
 request() {
-    awk 'BEGIN {
+    awk "$sine"'BEGIN {
         printf "{\"need_weights\":true,\"query\":["
         for (l = 0; l < 6; l++) {
-            for (e = 0; e < 512; e++) printf "%s%.4f", e ? "," : l ? ",[" : "[", 3 * sin((l + 1) * (e + 1))
+            for (e = 0; e < 512; e++) printf "%s%.4f", (e ? "," : l ? ",[" : "["), 3 * sine((l + 1) * (e + 1))
             printf "]"
         }
         print "]}"
     }'
 }
 
-# Says why there is no result: what the service said, or that it said nothing. Arguments: the answer, curl's exit code.
-refused() {
-    said=$(printf '%s\n' "$1" | sed -n 1p)
-    printf '%s\n' "${said:-no answer from $url (exit code $2 of curl)}" >&2
-    exit 1
-}
+answer=$(request | post '"attn_weights":' /attend)
 
-answer=$(request | curl -s --fail-with-body -H 'Content-Type: application/json' --data-binary @- "$url/attend") ||
-    refused "$answer" $?
-
-printf '%s\n' "$answer" | awk '{
+printf '%s\n' "$answer" | awk 'NR == 1 {
     sub(/.*"attn_weights":\[\[\[/, ""); sub(/\]\]\].*/, "")
     heads = split($0, head, /\]\],\[\[/)
     for (h = 1; h <= heads; h++) {

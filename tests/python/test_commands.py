@@ -275,13 +275,15 @@ def test_viz_says_what_is_wrong(url, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def curl(url, name, *arguments):
+def curl(url, name, *arguments, path=None):
+    """Exit code, lines of stdout, and stderr of a script, with the programs of a folder before all others."""
+    search = os.environ["PATH"] if path is None else os.pathsep.join([str(path), os.environ["PATH"]])
     done = subprocess.run(
         [ROOT / "clients" / "curl" / name, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "ATTEND_URL": url},
+        env={**os.environ, "ATTEND_URL": url, "PATH": search},
     )
     return done.returncode, done.stdout.splitlines(), done.stderr
 
