@@ -7,7 +7,7 @@ import { largest } from './measure.js';
 import { shortest } from './number.js';
 import { REASONS } from './paint.js';
 import { whileSeen } from './screen.js';
-import { cursor, lock, preview, selectByKey, TURNED } from './select.js';
+import { cursor, selectByKey, selectByPointer, TURNED } from './select.js';
 import { paletteOf, scaleOf, shown } from './shown.js';
 import { levelIn } from './strip.js';
 
@@ -21,15 +21,12 @@ class Bars {
         this.list = make('div', { role: 'listbox', 'aria-label': 'Weights', tabindex: 0 });
         this.scroller = make('div', { class: 'bars' }, this.list);
         element.append(this.title, make('label', {}, this.sorted, ' Largest first'), this.scroller);
-        const ask = whileSeen(element, store, (state) => this.render(state), () => this.list.replaceChildren()),
-            on = (name, does) => this.list.addEventListener(name, does);
+        const ask = whileSeen(element, store, (state) => this.render(state), () => this.list.replaceChildren());
         onArrival(ask);
         this.scroller.addEventListener('scroll', ask);
         this.sorted.addEventListener('change', ask);
-        on('click', (event) => this.cellOf(event) && lock(store, this.cellOf(event), event));
-        on('pointermove', (event) => preview(store, this.cellOf(event)));
-        on('pointerleave', () => preview(store, null));
-        on('keydown', (event) => {
+        selectByPointer(store, this.list, (event) => this.cellOf(event));
+        this.list.addEventListener('keydown', (event) => {
             this.follow = selectByKey(store, event, 10, this.ofRow ? TURNED.bars : {});
         });
     }

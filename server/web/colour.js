@@ -1,6 +1,8 @@
 /* colour.js: from weights to colours, and the numbers beside the colour bar. The scales and ticks follow the rules
  * of the service's own pictures (server/wire/colour_scale.c), so that both show the same. */
 
+import { fromBase64 } from './base64.js';
+
 /* 256 colours (sRGB) from dark to light, the table of matplotlib, in base64. Cividis looks the same to the colour-blind
  * (Nunez, Anderton and Renslow 2018). */
 const CIVIDIS =
@@ -44,7 +46,7 @@ const palettes = new Map();
 export function palette(name) {
     if (!palettes.has(name))
         palettes.set(name, STOPS[name] ? fromStops(STOPS[name])
-            : Uint8Array.from(atob(CIVIDIS), (c) => c.charCodeAt(0)));
+            : fromBase64(CIVIDIS));
     return palettes.get(name);
 }
 

@@ -1,15 +1,15 @@
 /* compose.js: a request, or weights to be shown, from what stands in the editor's fields. */
 
 import { FIELDS } from './link.js';
+import { readNpz } from './npz.js';
 import { fieldsFrom, PlaceError, readText } from './text.js';
-import { readNpy, readSafetensors } from './tensors.js';
+import { isTensor, readNpy, readSafetensors } from './tensors.js';
 import { plainVectors, splitText, vectorsOf } from './tokens.js';
 
 const WEIGHTS = ['attn_weights', 'weights', 'attentions', 'attention'];
 const LEFT = ['need_weights', 'average_attn_weights', 'return', 'view', 'encoding', 'id', 'keep']; /* the page's own matter */
 const SCALARS = { causal: 'is_causal', offset: 'query_offset' };
 
-const isTensor = (value) => ArrayBuffer.isView(value?.data);
 const show = (shape) => `[${shape.join(', ')}]`;
 
 /* Which field a sentence is about. */
@@ -206,7 +206,13 @@ async function readFile(file, width) {
         return { found: { tensor: readNpy(bytes) } };
     if (/\.safetensors$/i.test(file.name) || (bytes[8] === 123 && bytes[7] === 0))
         return { found: fieldsFrom(readSafetensors(bytes)) };
+    if ((bytes[0] === 80 && bytes[1] === 75 && bytes[2] < 8) || /\.npz$/i.test(file.name)) {
+        const { labels, ...fields } = await readNpz(bytes);
+        return { found: { fields: labels ? { query_labels: labels, ...fields } : fields, places: {} } };
+    }
     const text = new TextDecoder().decode(bytes);
+    if (text.includes('\0'))
+        throw new Error('This is no text, and no file of tensors that can be read here.');
     return { text, found: readText(text, width) };
 }
 

@@ -1,6 +1,6 @@
 /* controls.js: which map is shown, and how. */
 
-import { make } from './labels.js';
+import { button, make, optionsOf } from './labels.js';
 import { whileSeen } from './screen.js';
 import { headName } from './shown.js';
 
@@ -15,25 +15,22 @@ export function mount(element, store) {
     const selects = {};
     for (const name of ['batch', 'head', ...Object.keys(CHOICES)]) {
         const [title, options] = CHOICES[name] ?? [name === 'head' ? 'Head' : 'Batch entry', []];
-        const select = make('select', { name }, ...options.map(([value, text]) => make('option', { value }, text)));
+        const select = make('select', { name }, ...optionsOf(options));
         select.addEventListener('change', () => store.set({ [name]: /^\d+$/.test(select.value) ? Number(select.value)
             : select.value }));
         selects[name] = select;
         element.append(make('label', {}, `${title} `, select));
     }
-    const drop = make('button', { type: 'button',
-        title: 'Leaves the key out, as of an attention sink, and renormalises the rows' });
-    drop.addEventListener('click', () => {
+    const drop = button('', () => {
         const { dropped, cells } = store.get(), j = cells.at(-1)?.j ?? 0;
         store.set({ dropped: dropped.includes(j) ? dropped.filter((other) => other !== j) : [...dropped, j] },
             { undo: true });
-    });
+    }, { title: 'Leaves the key out, as of an attention sink, and renormalises the rows' });
     element.append(drop);
     let counts = '';
     whileSeen(element, store, (state) => {
         const { result } = state, next = `${result?.model} ${result?.H} ${result?.B}`;
-        const fill = (name, options) => selects[name].replaceChildren(...options.map(([value, text]) =>
-            make('option', { value }, text)));
+        const fill = (name, options) => selects[name].replaceChildren(...optionsOf(options));
         if (next !== counts) {
             fill('head', result ? [...Array(result.H).keys(), 'mean', 'max'].map((head) =>
                 [head, headName(result, head)]) : []);

@@ -2,7 +2,7 @@
 
 import { compose, readFiles } from './compose.js';
 import { examplesFor } from './examples.js';
-import { make } from './labels.js';
+import { button, make, optionsOf } from './labels.js';
 import { cancel, run, showKept, showWeights } from './run.js';
 import * as service from './service.js';
 import { placeIn } from './text.js';
@@ -17,15 +17,16 @@ const $ = (id) => document.getElementById(id);
 
 class Editor {
     constructor(store) {
-        Object.assign(this, { store, given: null, models: [], rules: null, model: null, view: {}, timer: 0, place: null });
+        Object.assign(this, { store, given: null, models: [], rules: null, model: null, view: {}, timer: 0 });
+        const on = (id, name, does) => $(id).addEventListener(name, does);
         for (const id of FIELDS)
-            $(id).addEventListener('input', () => this.changed());
-        $('model').addEventListener('change', () => this.choose($('model').value).then(() => this.check()));
-        $('run').addEventListener('click', () => this.run());
-        $('keep').addEventListener('click', () => this.run(true));
-        $('cancel').addEventListener('click', cancel);
-        $('files').addEventListener('change', () => this.open([...$('files').files]));
-        $('editor').addEventListener('keydown', (event) => {
+            on(id, 'input', () => this.changed());
+        on('model', 'change', () => this.choose($('model').value).then(() => this.check()));
+        on('run', 'click', () => this.run());
+        on('keep', 'click', () => this.run(true));
+        on('cancel', 'click', cancel);
+        on('files', 'change', () => this.open([...$('files').files]));
+        on('editor', 'keydown', (event) => {
             if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.repeat)
                 this.run();
         });
@@ -108,8 +109,7 @@ class Editor {
     excerpt(input, at) {
         const { line, column, source } = placeIn(input.value, at), from = Math.max(0, column - 1 - 24);
         const bad = /^(?:"[^"]*"?|[^\s,\]]+|.)/.exec(source.slice(column - 1))?.[0].slice(0, 24) ?? '';
-        const go = make('button', { type: 'button' }, `Go to line ${line}, column ${column}`);
-        go.addEventListener('click', () => {
+        const go = button(`Go to line ${line}, column ${column}`, () => {
             input.focus();
             input.setSelectionRange(at, at + bad.length);
         });
@@ -144,8 +144,7 @@ class Editor {
         $('given').hidden = given === null;
         if (given === null)
             return;
-        const away = make('button', { type: 'button' }, 'Remove');
-        away.addEventListener('click', () => {
+        const away = button('Remove', () => {
             this.give(null);
             this.changed();
             $('query').focus();
@@ -211,15 +210,12 @@ class Editor {
         const { models, default: first } = await service.models(), hand = models.find(({ layout }) => layout === 'patterns');
         this.models = models;
         this.store.set({ models });
-        $('model').replaceChildren(...models.map(({ name }) => make('option', { value: name }, name)));
+        $('model').replaceChildren(...optionsOf(models.map(({ name }) => [name, name])));
         this.rules = hand ? await service.model(hand.name) : null;
         await this.choose(this.model?.name ?? hand?.name ?? first);
         this.examples = examplesFor(models);
-        $('examples').replaceChildren(...this.examples.map((example) => {
-            const button = make('button', { type: 'button', 'aria-pressed': 'false' }, example.name);
-            button.addEventListener('click', () => this.example(example, button));
-            return button;
-        }));
+        $('examples').replaceChildren(...this.examples.map((example) =>
+            button(example.name, ({ currentTarget }) => this.example(example, currentTarget), { 'aria-pressed': 'false' })));
     }
 
     async example({ name, text, key, padding, mask, causal, about, model, head, tab = 'matrix' }, button) {

@@ -1,15 +1,14 @@
 /* export.js: what is seen, as files; the request, as commands; the view, as a link. */
 
 import { curlCommand, pythonProgram } from './commands.js';
-import { make } from './labels.js';
+import { button, make } from './labels.js';
 import { shortest } from './number.js';
 import { makePage } from './page_export.js';
 import { drawingOf } from './picture.js';
 import { address, viewFragment } from './share.js';
 import { shown } from './shown.js';
 import { paintDrawing, toSvg } from './svg.js';
-import { writeSafetensors } from './tensors.js';
-import { button } from './whatif.js';
+import { product, writeSafetensors } from './tensors.js';
 
 const CLIPBOARD_MOST = 1 << 20; /* characters; more becomes a file */
 const RESULTS = ['output', 'scores', 'lse', 'entropy', 'q', 'k', 'v', 'head_output'];
@@ -58,7 +57,7 @@ const factsOf = ({ model, title, made, seed, pooled, queryLabels, keyLabels }) =
         key_labels: keyLabels }));
 
 function nested(tensor, depth = 0, at = 0) {
-    const { shape, data } = tensor, each = shape.slice(depth + 1).reduce((a, b) => a * b, 1);
+    const { shape, data } = tensor, each = product(shape.slice(depth + 1));
     const number = (n) => Number.isFinite(data[n]) ? shortest(data[n]) : 'null';
     return `[${Array.from({ length: shape[depth] }, (_, n) => depth + 1 < shape.length
         ? nested(tensor, depth + 1, at + n * each) : number(at + n)).join(',')}]`;

@@ -1,7 +1,7 @@
 /* heads.js: all heads side by side, and what tells them apart. */
 
 import { palette } from './colour.js';
-import { make } from './labels.js';
+import { make, wide } from './labels.js';
 import { evenness, headFacts, likeness, NEAR_UNIFORM, sample, total } from './measure.js';
 import { packedPalette, paintTile, TILE } from './paint.js';
 import { pixelOf, themeOf, whileSeen } from './screen.js';
@@ -90,7 +90,7 @@ class Heads {
         [this.note, this.pooled] = [make('p', { class: 'note' }), make('p', { class: 'note' })];
         this.sort = { by: 'head', down: false };
         element.append(this.grid, this.pooled, make('details', {}, make('summary', {}, 'Table of heads'),
-            make('div', { class: 'wide', tabindex: 0, role: 'region', 'aria-label': 'Table of heads' }, this.table),
+            wide('Table of heads', this.table),
                 this.note));
         this.table.addEventListener('click', (event) => this.click(event.target));
         this.grid.addEventListener('click', (event) => this.click(event.target));

@@ -1,8 +1,8 @@
 /* history.js: the last runs: one shows again, or is subtracted from the one that is shown. */
 
-import { bdi, make } from './labels.js';
+import { bdi, button, make } from './labels.js';
 import { comparable } from './shown.js';
-import { button, replace } from './whatif.js';
+import { replace } from './whatif.js';
 
 /* Shows a run; what was chosen in one of another size is not chosen any more. */
 function show(store, run) {

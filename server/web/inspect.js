@@ -1,7 +1,7 @@
 /* inspect.js: the exact numbers of the cell under the pointer and of the locked ones, as text. */
 
 import { onArrival } from './far.js';
-import { bdi, make, shownLabels } from './labels.js';
+import { bdi, button, make, shownLabels } from './labels.js';
 import { rank, total } from './measure.js';
 import { shortest } from './number.js';
 import { REASONS } from './paint.js';
@@ -61,11 +61,8 @@ class Inspector {
         this.list = make('dl', { class: 'facts' });
         this.sums = make('p');
         this.live = make('p', { class: 'unseen', 'aria-live': 'polite' });
-        this.buttons = [['Copy (c)', () => this.copy()], ['Free (Esc)', () => free(store)]].map(([text, does]) => {
-            const button = make('button', { type: 'button' }, text);
-            button.addEventListener('click', does);
-            return button;
-        });
+        this.buttons = [['Copy (c)', () => this.copy()], ['Free (Esc)', () => free(store)]].map(([text, does]) =>
+            button(text, does));
         element.append(this.head, this.list, this.sums, make('p', { class: 'row' }, ...this.buttons), this.live);
         onArrival(whileSeen(element, store, (state) => this.render(state)));
         document.addEventListener('keydown', (event) => this.key(event));

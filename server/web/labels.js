@@ -95,6 +95,21 @@ export function make(name, attributes = {}, ...children) {
     return element;
 }
 
+/** A button that does something. */
+export function button(content, act, more = {}) {
+    const element = make('button', { type: 'button', ...more }, ...[content].flat());
+    element.addEventListener('click', act);
+    return element;
+}
+
+/** What may be wider than its place, and is moved within it. */
+export function wide(label, content) {
+    return make('div', { class: 'wide', tabindex: 0, role: 'region', 'aria-label': label }, content);
+}
+
+/** Options of a select, from pairs of value and text. */
+export const optionsOf = (pairs) => pairs.map(([value, text]) => make('option', { value }, text));
+
 /** A label as an element that keeps its direction to itself. */
 export function bdi(text) {
     return make('bdi', {}, text);

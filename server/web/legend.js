@@ -2,7 +2,7 @@
 
 import { cssColour, palette, place, ticks } from './colour.js';
 import { badgeOf, factsFor } from './heads.js';
-import { bdi, make, shownLabels } from './labels.js';
+import { bdi, button, make, shownLabels } from './labels.js';
 import { clipped, REASONS } from './paint.js';
 import { whileSeen } from './screen.js';
 import { paletteOf, scaleOf, shown } from './shown.js';
@@ -90,13 +90,9 @@ export function mount(element, store) {
         }
         const swatches = reasonsIn(map).map((reason) => make('span', { class: 'swatch' },
             make('i', { class: `masked why${reason}` }), ` ${REASONS[reason]}`));
-        const dropped = map.dropped.map((j) => {
-            const button = make('button', { type: 'button' }, 'key ', bdi(shownLabels(state.result.keyLabels)[j]),
-                ` (${j}) dropped, rows renormalised: bring back`);
-            button.addEventListener('click', () => store.set({ dropped: store.get().dropped.filter((other) =>
-                other !== j) }, { undo: true }));
-            return button;
-        });
+        const dropped = map.dropped.map((j) => button(['key ', bdi(shownLabels(state.result.keyLabels)[j]),
+            ` (${j}) dropped, rows renormalised: bring back`], () => store.set({ dropped: store.get().dropped
+            .filter((other) => other !== j) }, { undo: true })));
         element.replaceChildren(bar(state, scaleOf(state)),
             make('p', { class: 'note' }, `Weights: ${scaleWords(state)}. `, ...notesOf(state).join(' ')),
             ...swatches.length ? [make('p', {}, 'Not coloured: ', ...swatches)] : [], ...dropped);

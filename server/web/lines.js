@@ -5,7 +5,7 @@ import { onArrival } from './far.js';
 import { directionOf, elide, make, shownLabels } from './labels.js';
 import { largest } from './measure.js';
 import { sharp, themeOf } from './screen.js';
-import { chosen, lock, preview, selectByKey } from './select.js';
+import { chosen, selectByKey, selectByPointer } from './select.js';
 import { scaleOf, shown } from './shown.js';
 
 const HIGH = 20, LABEL = 130, EACH = 12, FAINT = 0.02;
@@ -23,9 +23,7 @@ class Lines {
         store.subscribe(ask);
         onArrival(ask);
         this.box.addEventListener('scroll', ask);
-        this.canvas.addEventListener('pointermove', (event) => preview(store, this.cellAt(event)));
-        this.canvas.addEventListener('pointerleave', () => preview(store, null));
-        this.canvas.addEventListener('click', (event) => this.cellAt(event) && lock(store, this.cellAt(event), event));
+        selectByPointer(store, this.canvas, (event) => this.cellAt(event));
         this.canvas.addEventListener('keydown', (event) => selectByKey(store, event));
     }
 

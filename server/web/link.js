@@ -80,8 +80,8 @@ export function readLink(fragment) {
         input: /^[\w-]+$/.test(input) && input.length <= INPUT_MOST ? input : null };
 }
 
-/* Bytes through a stream that packs or unpacks them; an error if more than `most` come out. */
-async function through(bytes, transform, most) {
+/** Bytes through a stream that packs or unpacks them; an error if more than `most` come out. */
+export async function through(bytes, transform, most) {
     const parts = [], reader = new Blob([bytes]).stream().pipeThrough(transform).getReader();
     let size = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {

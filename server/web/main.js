@@ -2,25 +2,25 @@
 
 import { store } from './store.js';
 import * as service from './service.js';
-import * as bars from './bars.js';
-import * as controls from './controls.js';
-import * as editor from './editor.js';
-import * as exporting from './export.js';
-import * as heads from './heads.js';
-import * as history from './history.js';
-import * as inspect from './inspect.js';
-import * as legend from './legend.js';
-import * as lines from './lines.js';
-import * as matrix from './matrix.js';
+import { mount as bars } from './bars.js';
+import { mount as controls } from './controls.js';
+import { begin, mount as editor } from './editor.js';
+import { mount as exporting } from './export.js';
+import { mount as heads } from './heads.js';
+import { mount as history } from './history.js';
+import { mount as inspect } from './inspect.js';
+import { mount as legend } from './legend.js';
+import { mount as lines } from './lines.js';
+import { mount as matrix } from './matrix.js';
 import { embedded } from './page_export.js';
 import { start } from './share.js';
-import * as status from './status.js';
-import * as steps from './steps.js';
-import * as strip from './strip.js';
-import * as table from './table.js';
-import * as tabs from './tabs.js';
-import * as title from './title.js';
-import * as whatif from './whatif.js';
+import { mount as status } from './status.js';
+import { mount as steps } from './steps.js';
+import { mount as strip } from './strip.js';
+import { mount as table } from './table.js';
+import { mount as tabs } from './tabs.js';
+import { mount as title } from './title.js';
+import { mount as whatif } from './whatif.js';
 
 const file = embedded(); /* this page may be a file with a result in it: then there is no service */
 const parts = { tabs, title, controls, matrix, heads, lines, text: strip, row: bars, table, steps, inspect, legend, history, whatif,
@@ -40,11 +40,11 @@ function help() {
 }
 
 help();
-for (const [id, part] of Object.entries(parts))
-    part.mount(document.getElementById(id), store, file ? null : service);
+for (const [id, mount] of Object.entries(parts))
+    mount(document.getElementById(id), store, file ? null : service);
 if (file) {
     document.querySelectorAll('#editor, #status').forEach((element) => element.remove());
     document.querySelector('main').className = 'alone';
     store.set(file);
 } else
-    await editor.begin(() => start(store, service));
+    await begin(() => start(store, service));

@@ -53,6 +53,13 @@ export function free(store) {
     store.set({ hover: null, cells: [] });
 }
 
+/** What the pointer does in a view; `cellOf(event)` is the cell under it, or null. */
+export function selectByPointer(store, element, cellOf) {
+    element.addEventListener('click', (event) => cellOf(event) && lock(store, cellOf(event), event));
+    element.addEventListener('pointermove', (event) => preview(store, cellOf(event)));
+    element.addEventListener('pointerleave', () => preview(store, null));
+}
+
 /** The head after or before this one: 0 ... H - 1, mean, max, and again. */
 export function stepHead(store, step) {
     const { result, head } = store.get();

@@ -1,7 +1,7 @@
 /* service.js: all requests that the page makes. Tensors go and come as safetensors, so that every float32 is exact. */
 
 import { fromAnswer } from './result.js';
-import { readSafetensors, safetensorsParts, writeSafetensors } from './tensors.js';
+import { isTensor, readSafetensors, safetensorsParts, writeSafetensors } from './tensors.js';
 
 const WHOLE_MOST = 2048 * 2048 * 8; /* cells of weights that are fetched; of more there is an overview, */
 const OVERVIEW_MOST = 1 << 22; /* which has so many cells, */
@@ -61,8 +61,6 @@ export function readTiming(header) {
     }
     return timing;
 }
-
-const isTensor = (value) => ArrayBuffer.isView(value?.data);
 
 const blobs = new WeakMap(), LARGE = 1 << 20; /* bytes */
 

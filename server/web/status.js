@@ -1,6 +1,6 @@
 /* status.js: where the time of the last request went, and what to do when one failed. */
 
-import { make } from './labels.js';
+import { button, make } from './labels.js';
 import { again } from './run.js';
 
 const STAGES = ['parse', 'queue', 'compute', 'encode'];
@@ -18,12 +18,6 @@ function drawing({ timing, total, bytes }) {
     const size = bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
     return [bar, make('p', { class: 'timing' }, make('b', {}, `Last request ${ms(total)}, ${size}`), ...parts.map(([name, time]) =>
         make('span', {}, make('i', { class: name, 'aria-hidden': 'true' }), `${words[name] ?? name} ${ms(time)}`)))];
-}
-
-function button(text, act) {
-    const element = make('button', { type: 'button' }, text);
-    element.addEventListener('click', act);
-    return element;
 }
 
 class Status {

@@ -1,10 +1,9 @@
 /* steps.js: the tab that shows every step for the chosen cell. What the page does not have yet, it asks for. */
 
 import { cellSteps, nine } from './cell_steps.js';
-import { bdi, make, shownLabels } from './labels.js';
+import { bdi, button, make, shownLabels, wide } from './labels.js';
 import { shortest } from './number.js';
 import { whileSeen } from './screen.js';
-import { button } from './whatif.js';
 
 const NEEDED = ['q', 'k', 'v', 'lse', 'head_output'];
 const ROWS_MOST = 16; /* of scores, around the chosen one */
@@ -75,8 +74,7 @@ function fillTable(place, step, from) {
         ...columns.map((n) => make(kind, {}, text(n))));
     const numbers = (list) => (n) => list instanceof Float32Array ? shortest(list[n]) : nine(list[n]);
     const turn = (text, at) => button(text, () => fillTable(place, step, at), { disabled: at < 0 || at >= count });
-    place.replaceChildren(make('div', { class: 'wide', tabindex: 0, role: 'region',
-        'aria-label': `Numbers: ${step.title}` },
+    place.replaceChildren(wide(`Numbers: ${step.title}`,
         make('table', {}, row('number', 'th', String), ...step.table.map(([name, list]) => row(name, 'td',
             numbers(list))))));
     if (count > WIDE)

@@ -5,7 +5,7 @@ import { onArrival } from './far.js';
 import { bdi, make, shownLabels } from './labels.js';
 import { REASONS } from './paint.js';
 import { whileSeen } from './screen.js';
-import { cursor, lock, preview, selectByKey, TURNED } from './select.js';
+import { cursor, selectByKey, selectByPointer, TURNED } from './select.js';
 import { paletteOf, scaleOf, shown } from './shown.js';
 
 const MOST = 150; /* tokens of each kind, in the page at a time */
@@ -25,9 +25,7 @@ class Strip {
             const n = event.target.closest('.token')?.id.split('-')[1], { i, j } = cursor(store.get());
             return n === undefined ? null : this.ofQueries ? { i: Number(n), j } : { i, j: Number(n) };
         };
-        this.box.addEventListener('click', (event) => cellOf(event) && lock(store, cellOf(event), event));
-        this.box.addEventListener('pointermove', (event) => preview(store, cellOf(event)));
-        this.box.addEventListener('pointerleave', () => preview(store, null));
+        selectByPointer(store, this.box, cellOf);
         this.box.addEventListener('keydown', (event) => selectByKey(store, event, 10, TURNED[kind]));
     }
 

@@ -1,7 +1,7 @@
 /* table.js: what the map shows in its window, as a table that can be read out. */
 
 import { onArrival } from './far.js';
-import { bdi, make, shownLabels } from './labels.js';
+import { bdi, button, make, shownLabels, wide } from './labels.js';
 import { shortest } from './number.js';
 import { REASONS } from './paint.js';
 import { whileSeen } from './screen.js';
@@ -42,12 +42,8 @@ export function mount(element, store) {
             col: limit(Math.floor(view.col + cols), result.keys) } });
     };
     for (const [text, rows, cols] of [['Rows above', -ROWS, 0], ['Rows below', ROWS, 0], ['Columns before', 0, -COLS],
-        ['Columns after', 0, COLS]]) {
-        const button = make('button', { type: 'button' }, text);
-        button.addEventListener('click', () => go(rows, cols));
-        buttons.append(button);
-    }
-    element.append(buttons, make('div', { class: 'wide', tabindex: 0, role: 'region',
-        'aria-label': 'Table of weights' }, table));
+        ['Columns after', 0, COLS]])
+        buttons.append(button(text, () => go(rows, cols)));
+    element.append(buttons, wide('Table of weights', table));
     onArrival(whileSeen(element, store, (state) => render(state, table), () => table.replaceChildren()));
 }

@@ -3,7 +3,14 @@
 
 import { fromBase64 } from './base64.js';
 
-const product = (shape) => shape.reduce((a, b) => a * b, 1);
+/** Is this a tensor of ours? */
+export const isTensor = (value) => ArrayBuffer.isView(value?.data);
+
+/** How many elements a shape has. */
+export const product = (shape) => shape.reduce((a, b) => a * b, 1);
+
+/** A DataView of these bytes. */
+export const viewOf = ({ buffer, byteOffset, byteLength }) => new DataView(buffer, byteOffset, byteLength);
 
 function half(bits) {
     const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
@@ -40,7 +47,7 @@ function readElements(bytes, type, shape, little = true) {
     if (little && ['F32', 'I32', 'BOOL'].includes(type)) /* as they are: all that browsers run on is little-endian */
         return { shape, dtype, data: arrayOf(dtype, bytes.byteOffset % 4 === 0 && type !== 'BOOL'
             ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) : bytes.slice().buffer) };
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), data = arrayOf(dtype, count);
+    const view = viewOf(bytes), data = arrayOf(dtype, count);
     for (let n = 0; n < count; n++)
         data[n] = read(view, n * size, little);
     return { shape, dtype, data };
@@ -54,7 +61,7 @@ const isShape = (shape) => Array.isArray(shape) && shape.every((n) => Number.isI
  */
 export function readSafetensors(input) {
     const bytes = input instanceof Uint8Array ? input : new Uint8Array(input);
-    const length = bytes.length < 8 ? NaN : Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+    const length = bytes.length < 8 ? NaN : Number(viewOf(bytes).getBigUint64(0, true));
     if (!(length <= bytes.length - 8))
         throw new Error('This is no safetensors file: the length of its header is wrong.');
     let header;
@@ -96,7 +103,7 @@ export function safetensorsParts(tensors, metadata = {}) {
         parts.push(data);
     }
     const text = new TextEncoder().encode(JSON.stringify(header)), head = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(32);
-    new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+    viewOf(head).setBigUint64(0, BigInt(head.length - 8), true);
     head.set(text, 8);
     return [head, ...parts];
 }
@@ -126,23 +133,38 @@ function rowMajor({ shape, dtype, data }) {
     return { shape, dtype, data: out };
 }
 
-/** @param {Uint8Array} bytes of a .npy file. Throws an Error with a sentence. */
-export function readNpy(bytes) {
+/* Strings of so many characters, as NumPy keeps them: one, a list, or nothing if they have more dimensions. */
+function readStrings(bytes, length, shape, little) {
+    const view = viewOf(bytes), codes = Array(length).fill(0);
+    const texts = Array.from({ length: product(shape) }, (_, n) =>
+        String.fromCodePoint(...codes.map((_, i) => view.getUint32(4 * (n * length + i), little))).replace(/\0+$/, ''));
+    return shape.length === 0 ? texts[0] : product(shape) === shape.at(-1) ? texts : undefined;
+}
+
+/**
+ * @param {Uint8Array} bytes of a .npy file. Throws an Error with a sentence.
+ * @param {boolean} any may it hold what is no tensor: strings, or a value without dimensions?
+ */
+export function readNpy(bytes, any = false) {
     if (bytes.length < 12 || String.fromCharCode(...bytes.subarray(0, 6)) !== '\x93NUMPY')
         throw new Error('This is no .npy file: it does not begin as one.');
-    const view = new DataView(bytes.buffer, bytes.byteOffset), wide = bytes[6] > 1, start = wide ? 12 : 10;
+    const view = viewOf(bytes), wide = bytes[6] > 1, start = wide ? 12 : 10;
     const length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
     const header = new TextDecoder('latin1').decode(bytes.subarray(start, start + length));
     const descr = /'descr':\s*'([<>|=])(\w\d+)'/.exec(header), shape = /'shape':\s*\(([\d,\s]*)\)/.exec(header);
-    if (!shape || !descr || !Object.hasOwn(NPY, descr[2]))
+    const sizes = shape?.[1].split(',').filter((n) => n.trim() !== '').map(Number), little = descr?.[1] !== '>';
+    if (any && sizes && descr?.[2][0] === 'U')
+        return readStrings(bytes.subarray(start + length), Number(descr[2].slice(1)), sizes, little);
+    if (!sizes || !descr || !Object.hasOwn(NPY, descr[2]))
         throw new Error(`This .npy file holds ${/'descr':\s*(\S+?),/.exec(header)?.[1] ?? 'something'}, not numbers that can be read here.`);
-    const sizes = shape[1].split(',').filter((n) => n.trim() !== '').map(Number);
     let tensor;
     try {
-        tensor = readElements(bytes.subarray(start + length), NPY[descr[2]], sizes, descr[1] !== '>');
+        tensor = readElements(bytes.subarray(start + length), NPY[descr[2]], sizes, little);
     } catch (error) {
         throw new Error(`This .npy file is damaged: ${error.message}.`);
     }
+    if (any && sizes.length === 0)
+        return tensor.dtype === 'bool' ? tensor.data[0] === 1 : tensor.data[0];
     return /'fortran_order':\s*True/.test(header) ? rowMajor(tensor) : tensor;
 }
 
@@ -154,7 +176,7 @@ export function writeNpy({ shape, dtype, data }) {
     const bytes = new Uint8Array(length + data.byteLength);
     for (let n = 0; n < length; n++)
         bytes[n] = n === length - 1 ? 10 : n < text.length ? text.charCodeAt(n) : 32;
-    new DataView(bytes.buffer).setUint16(8, length - 10, true);
+    viewOf(bytes).setUint16(8, length - 10, true);
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), length);
     return bytes;
 }

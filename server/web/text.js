@@ -2,7 +2,7 @@
  * something wrong says where. */
 
 import { fromBase64 } from './base64.js';
-import { arrayOf, readNpy, readSafetensors, readWire } from './tensors.js';
+import { arrayOf, isTensor, readNpy, readSafetensors, readWire } from './tensors.js';
 
 /** A sentence about a place in the text. */
 export class PlaceError extends Error {
@@ -178,8 +178,6 @@ class Reader {
         return value;
     }
 }
-
-const isTensor = (value) => ArrayBuffer.isView(value?.data);
 
 /* Fields of a line of CSV, with where each begins. */
 function fieldsOf(line, from, separator) {

@@ -1,14 +1,14 @@
 /* whatif.js: the same request with tokens or pairs masked, with or without causality, or at another temperature. */
 
 import { atTemperature, bestSink, maskedScores } from './arithmetic.js';
-import { bdi, make, shownLabels } from './labels.js';
+import { bdi, button, make, shownLabels } from './labels.js';
 import { NOTHING } from './link.js';
 import { latest } from './result.js';
+import { product } from './tensors.js';
 
 /* The mask with `places` of each of its maps of `size` hidden; a new one if there was none. */
 function hide(mask, shape, size, places) {
-    const count = shape.reduce((a, b) => a * b, 1);
-    const out = mask ? { ...mask, data: mask.data.slice() } : { shape, dtype: 'bool', data: new Uint8Array(count) };
+    const out = mask ? { ...mask, data: mask.data.slice() } : { shape, dtype: 'bool', data: new Uint8Array(product(shape)) };
     for (let from = 0; from < out.data.length; from += size)
         places.forEach((place) => out.data[from + place] = out.dtype === 'bool' ? 1 : -Infinity);
     return out;
@@ -82,13 +82,6 @@ const toggled = (list, one) => {
     const left = list.filter((other) => String(other) !== String(one));
     return left.length === list.length ? [...list, one] : left;
 };
-
-/** A button that does something. */
-export function button(content, act, more = {}) {
-    const element = make('button', { type: 'button', ...more }, ...[content].flat());
-    element.addEventListener('click', act);
-    return element;
-}
 
 /** Puts new children into an element; what had the focus has it again. */
 export function replace(element, ...children) {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { more, runText, running, tab, until } from './explorer.mjs';
 import { pageTest, setUp } from './harness.mjs';
-import { npyFile, numbers, requestOf, writeTensors } from './wire.mjs';
+import { npyFile, npzFile, numbers, requestOf, writeTensors } from './wire.mjs';
 
 setUp();
 
@@ -72,6 +72,7 @@ pageTest('a pasted request has its fields', {}, async (page) => {
 
 const SAFE = writeTensors({ query: { shape: [2, E], data: DATA } });
 const FILES = { 'drop.json': Buffer.from(JSON.stringify({ query: ROWS })), 'drop.npy': npyFile([2, E], DATA),
+    'drop.npz': npzFile({ query: npyFile([2, E], DATA) }), 'deflated.npz': npzFile({ arr_0: npyFile([2, E], DATA) }, true),
     'drop.safetensors': SAFE, 'drop.csv': Buffer.from(ROWS.map((row) => row.join(',')).join('\n')) };
 
 /* Drops files onto the page, as a file manager does. */
@@ -102,6 +103,29 @@ for (const [name, bytes] of Object.entries(FILES)) {
         assert.deepEqual(query.data, DATA);
     });
 }
+
+pageTest('the arrays of a .npz are the fields of a request', {}, async (page) => {
+    const keys = numbers(3 * E, 7);
+    const file = npzFile({ query: npyFile([2, E], DATA), key: npyFile([3, E], keys), key_padding_mask: npyFile([3], [0, 0, -Infinity]) }, true);
+    const { tensors } = requestOf(await running(page, () => drop(page, { 'a.npz': file })));
+    assert.deepEqual(tensors.query.data, DATA);
+    assert.deepEqual(tensors.key.data, keys);
+    assert.deepEqual([...tensors.key_padding_mask.data], [0, 0, -Infinity]);
+});
+
+pageTest('weights in a .npz are shown; what else is in one is named, and nothing is run', {}, async (page) => {
+    let asked = 0;
+    page.on('request', (request) => asked += request.method() === 'POST' ? 1 : 0);
+    await drop(page, { 'w.npz': npzFile({ output: npyFile([2, 3], numbers(6)), attn_weights: npyFile([1, 2, 2], [1, 0, 0.5, 0.5]) }) });
+    await until(() => page.locator('#sizes').textContent(), (text) => /from a file · 1 head · 2 queries × 2 keys/.test(text));
+    const wrong = page.locator('#wrong');
+    await drop(page, { 'two.npz': npzFile({ first: npyFile([1, E], DATA.slice(E)), second: npyFile([1, E], DATA.slice(E)) }) });
+    await until(() => wrong.textContent(), (text) => text.includes('A tensor “query” is needed, or “attn_weights”; here is first, second.'));
+    await drop(page, { 'cut.npz': npzFile({ query: npyFile([2, E], DATA) }).subarray(0, 700) });
+    await until(() => wrong.textContent(), (text) => text === 'cut.npz: This .npz file is damaged, or none.');
+    assert.equal(await page.getByLabel('Text or numbers').inputValue(), '', 'it is not text');
+    assert.equal(asked, 0);
+});
 
 pageTest('query and key as two files make one request', {}, async (page) => {
     const keys = numbers(3 * E, 7);

@@ -1,6 +1,8 @@
 /* wire.mjs: the service's own words, to hold the page against: JSON with each number as it was written, and
  * safetensors. */
 
+import { crc32, deflateRawSync } from 'node:zlib';
+
 /** JSON whose numbers stay text: [0.5] is ['0.5']. */
 export function rawJson(text) {
     return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (part) => part[0] === '"' ? part
@@ -42,6 +44,28 @@ export function npyFile(shape, data) {
     start.write('\x93NUMPY\x01\x00', 'latin1');
     start.writeUInt16LE(text.length, 8);
     return Buffer.concat([start, Buffer.from(text), Buffer.from(Float32Array.from(data).buffer)]);
+}
+
+/** A .npz file of these .npy files, stored as numpy.savez() does, or deflated. */
+export function npzFile(files, deflated = false) {
+    const entries = [], table = [];
+    let at = 0;
+    for (const [name, bytes] of Object.entries(files)) {
+        const path = Buffer.from(`${name}.npy`), part = deflated ? deflateRawSync(bytes) : bytes, about = Buffer.alloc(26);
+        about.writeUInt16LE(20, 0);
+        about.writeUInt16LE(deflated ? 8 : 0, 4);
+        [crc32(bytes), part.length, bytes.length].forEach((number, n) => about.writeUInt32LE(number, 10 + 4 * n));
+        about.writeUInt16LE(path.length, 22);
+        const place = Buffer.alloc(14);
+        place.writeUInt32LE(at, 10);
+        entries.push(Buffer.from('PK\x03\x04'), about, path, part);
+        table.push(Buffer.from('PK\x01\x02\x14\0'), about, place, path);
+        at += 30 + path.length + part.length;
+    }
+    const end = Buffer.alloc(18), size = Buffer.concat(table).length, count = Object.keys(files).length;
+    [count, count].forEach((number, n) => end.writeUInt16LE(number, 4 + 2 * n));
+    [size, at].forEach((number, n) => end.writeUInt32LE(number, 8 + 4 * n));
+    return Buffer.concat([...entries, ...table, Buffer.from('PK\x05\x06'), end]);
 }
 
 /** The same request once more, answered as JSON with numbers as text. */
