@@ -163,7 +163,7 @@ function modelFor(request, model, models) {
 
 /**
  * @param {object} form text, title, given {name, title, found}, key, padding, mask, queryLabels, keyLabels, kind: '' | 'vectors' | 'weights',
- *        causal: bool|null, offset: number|null
+ *        causal: bool|null, offset: number|null, model: the one that was picked, or null
  * @param {object} rules of the layer of hand-set heads, or null
  * @returns {{request?: object, weights?: object, kept?: object, title: string, says: string, model: string}}
  *          throws an Error with `field`, and with `at` if the place is known
@@ -186,14 +186,17 @@ export function compose(form, model, models, rules) {
     for (const [field, name] of Object.entries(SCALARS))
         if (form[field] !== null)
             request[name] = form[field];
-    request.model ??= modelFor(request, model, models).name;
+    const named = request.model;
+    request.model = form.model ?? named ?? modelFor(request, model, models).name;
+    const passed = named && named !== request.model, goes = !passed && request.model === model.name ? ''
+        : ` → ${request.model}${passed ? `, not ${named}` : ''}`; /* another than the text says, or than the select shows */
     const queryLabels = listed(form.queryLabels) ?? out.queryLabels, keyLabels = listed(form.keyLabels) ?? out.keyLabels;
     if (queryLabels)
         request.query_labels = queryLabels;
     if (keyLabels)
         request.key_labels = keyLabels;
     return { request, places: out.places, model: request.model, title: titleOf(form, out.queryLabels, query),
-        says: `${out.tokens ? `${out.tokens} tokens → ` : ''}${show(query.shape)}${request.key ? `, keys ${show(request.key.shape)}` : ''}` };
+        says: `${out.tokens ? `${out.tokens} tokens → ` : ''}${show(query.shape)}${request.key ? `, keys ${show(request.key.shape)}` : ''}${goes}` };
 }
 
 const KINDS = [[/weight|attn|attention/i, 'attn_weights'], [/pad/i, 'key_padding_mask'], [/mask/i, 'attn_mask'],

@@ -40,6 +40,7 @@ export function mount(element, store) {
         for (const [name, select] of Object.entries(selects))
             select.value = String(state[name]);
         selects.batch.parentNode.hidden = (result?.B ?? 1) < 2;
+        selects.head.parentNode.hidden = !result;
         const j = state.cells.at(-1)?.j ?? 0, text = state.dropped.includes(j) ? `Bring key ${j} back`
             : `Drop key ${j}`;
         if (drop.textContent !== text)

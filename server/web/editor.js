@@ -17,11 +17,14 @@ const $ = (id) => document.getElementById(id);
 
 class Editor {
     constructor(store) {
-        Object.assign(this, { store, given: null, models: [], rules: null, model: null, view: {}, timer: 0 });
+        Object.assign(this, { store, given: null, models: [], rules: null, model: null, picked: null, view: {}, timer: 0 });
         const on = (id, name, does) => $(id).addEventListener(name, does);
         for (const id of FIELDS)
             on(id, 'input', () => this.changed());
-        on('model', 'change', () => this.choose($('model').value).then(() => this.check()));
+        on('model', 'change', () => {
+            this.picked = $('model').value; /* and so it is, whatever a text or a file says */
+            this.choose(this.picked).then(() => this.check());
+        });
         on('run', 'click', () => this.run());
         on('keep', 'click', () => this.run(true));
         on('cancel', 'click', cancel);
@@ -62,7 +65,7 @@ class Editor {
         const number = $('offset').value;
         return { text: $('query').value, given: this.given, title: this.title, key: $('key').value, padding: $('padding').value, mask: $('mask').value,
             queryLabels: $('query-labels').value, keyLabels: $('key-labels').value, kind: $('kind').value,
-            causal: $('causal').value === '' ? null : $('causal').value === 'true', offset: number === '' ? null : Number(number) };
+            model: this.picked, causal: $('causal').value === '' ? null : $('causal').value === 'true', offset: number === '' ? null : Number(number) };
     }
 
     changed() {
@@ -220,6 +223,7 @@ class Editor {
 
     async example({ name, text, key, padding, mask, causal, about, model, head, tab = 'matrix' }, button) {
         this.clear({ query: text, key, padding, mask, causal });
+        this.picked = null;
         button?.setAttribute('aria-pressed', 'true');
         $('about').textContent = about;
         await this.choose(model);

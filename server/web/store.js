@@ -14,6 +14,12 @@ let state = {
 const listeners = new Set(), waiting = [];
 let undone = [], telling = false;
 
+/* The head and the batch entry may come from a link, or belong to the result before: what is not there is the first. */
+function fit(next) {
+    const { result, head, batch } = next;
+    return result ? { ...next, head: head >= result.H ? 0 : head, batch: batch >= result.B ? 0 : batch } : next;
+}
+
 /* A change made by a listener is told after the one that it listened to, so that all hear them in their order. */
 function tell(before) {
     waiting.push([state, before]);
@@ -35,7 +41,7 @@ export const store = {
     /** Merges `patch` into the state. With `undo` it can be taken back; but runs that happened stay in their list. */
     set(patch, { undo = false } = {}) {
         const before = state;
-        state = { ...before, ...patch };
+        state = fit({ ...before, ...patch });
         if (undo)
             undone.push(Object.fromEntries(Object.keys(patch).filter((name) => name !== 'runs').map((name) => [name, before[name]])));
         if (undo || patch.runs) /* results are large: those that are forgotten are not held here either */
