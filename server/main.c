@@ -41,6 +41,7 @@ static void print_models(const attn_registry *registry) {
 
 static bool load_models(service *s, attn_error *error) {
     s->registry.kernels = s->options.kernels;
+    s->registry.precision = (attn_precision)s->options.precision;
     for (size_t i = 0; i < s->options.model_count; i++)
         if (attn_registry_load(&s->registry, s->options.models[i], error) != ATTN_OK)
             return false;

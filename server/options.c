@@ -37,6 +37,8 @@ static const option table[] = {
     {"port", OPTION_NUMBER, AT(port), "8080", 0, 65535, "N", "port to listen on; 0 takes a free one"},
     {"model", OPTION_LIST, AT(models), "builtin:demo builtin:patterns", 0, 0, "[NAME=]SPEC",
      "a model to serve; repeatable, the first is the default model"},
+    {"precision", OPTION_CHOICE, AT(precision), "float32", 0, 0, "float32|bfloat16|int8",
+     "how weights are kept in memory, of models whose configuration does not say"},
     {"check", OPTION_SWITCH, AT(check), NULL, 0, 0, NULL,
      "load the models, print what would be served, exit"},
     {"probe", OPTION_COMMAND, AT(probe), NULL, 0, 0, NULL,

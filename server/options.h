@@ -17,6 +17,7 @@ typedef struct {
     size_t port;
     char *models[OPTIONS_MAX_MODELS]; /* [NAME=]SPEC, owned */
     size_t model_count;
+    size_t precision;            /* attn_precision */
     size_t threads;              /* 0: the CPUs that the process may use */
     const attn_kernels *kernels; /* --cpu */
     size_t max_body;             /* bytes */

@@ -252,9 +252,9 @@ static attn_status take_precision(const char *where, const json_t *object, attn_
     return status;
 }
 
-attn_status attn_config_from_json(const char *where, const json_t *object, attn_config *config,
-                                  attn_error *error) {
-    attn_config result = {.bias = true};
+attn_status attn_config_from_json(const char *where, const json_t *object, attn_precision precision,
+                                  attn_config *config, attn_error *error) {
+    attn_config result = {.bias = true, .precision = precision};
     attn_status status = attn_json_take(where, object, keys, KEYS, &result, error);
     if (status == ATTN_OK)
         status = take_precision(where, object, &result, error);

@@ -17,9 +17,10 @@
  * null means the default, as None does in torch. Any other key is refused: a layer computed without it would
  * not be the one that was meant. `where` names the document in sentences. Fails with ATTN_BAD_MODEL.
  *
- * config->sinks stays false: that is for the tensors to say. */
-attn_status attn_config_from_json(const char *where, const json_t *object, attn_config *config,
-                                  attn_error *error);
+ * `precision` is for a configuration that does not say. config->sinks stays false: that is for the tensors to
+ * say. */
+attn_status attn_config_from_json(const char *where, const json_t *object, attn_precision precision,
+                                  attn_config *config, attn_error *error);
 
 /* Writes the arrays that stand in the configuration itself: ATTN_SCALE, ATTN_ALIBI_SLOPES, ATTN_ROPE_SHORT
  * and ATTN_ROPE_LONG, where `config`, which was taken from the same JSON, has them. Fails as

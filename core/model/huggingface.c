@@ -128,6 +128,7 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
     attn_status status = attn_family_config(&l->keys, p->part, layer, &config, error);
     if (status != ATTN_OK)
         return status;
+    config.precision = model->layer.config.precision;
     const size_t count = list_sources(p, layer, config.bias, sources, names);
     for (size_t i = 0; i < count; i++)
         if (sources[i].first >= ATTN_Q_BIAS && sources[i].first <= ATTN_O_BIAS)
@@ -149,6 +150,7 @@ static attn_status add_layer(const loading *l, const present *p, size_t layer, c
                              attn_registry *loaded, attn_error *error) {
     attn_model *model = &loaded->models[loaded->count];
     model->layer.kernels = loaded->kernels;
+    model->layer.config.precision = loaded->precision;
     const attn_status status = load_layer(l, p, layer, model, error);
     if (status != ATTN_OK)
         return status;

@@ -156,8 +156,9 @@ static attn_status complete(const char *where, attn_config *config, attn_error *
     return status;
 }
 
-static attn_status parse(const char *where, const char *text, recipe *r, attn_error *error) {
-    *r = (recipe){.config = {.embed_dim = 512, .num_heads = 8, .bias = true}};
+static attn_status parse(const char *where, const char *text, attn_precision precision, recipe *r,
+                         attn_error *error) {
+    *r = (recipe){.config = {.embed_dim = 512, .num_heads = 8, .bias = true, .precision = precision}};
     char *copy = strdup(text);
     if (copy == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to read it", where);
@@ -220,7 +221,7 @@ attn_status attn_init_make(const char *text, attn_model *model, attn_error *erro
     recipe r;
     float *arrays[ATTN_SLOTS];
     bool wanted[ATTN_SLOTS];
-    attn_status status = parse(where, text, &r, error);
+    attn_status status = parse(where, text, model->layer.config.precision, &r, error);
     if (status != ATTN_OK)
         return status;
     attn_slots_wanted(&r.config, wanted);

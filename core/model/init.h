@@ -15,8 +15,9 @@
  * joint input projection counts as one matrix [H*D + 2*Hkv*D, E], bias_k and bias_v as [1, Hkv*D]. The other
  * biases are zero, the weights of norms one.
  *
- * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for
- * which it packs the weights; the caller frees with attn_weights_free. */
+ * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it
+ * packs the weights, in layer.config.precision if the text does not say; the caller frees with
+ * attn_weights_free. */
 attn_status attn_init_make(const char *text, attn_model *model, attn_error *error);
 
 #endif

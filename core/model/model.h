@@ -27,6 +27,7 @@ typedef struct {
     attn_model *models;
     size_t count;
     const attn_kernels *kernels; /* that all models are packed for; NULL: the best of this CPU */
+    attn_precision precision;    /* of models whose configuration does not say */
 } attn_registry;
 
 /* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
@@ -40,7 +41,7 @@ attn_status attn_registry_load(attn_registry *registry, const char *named_spec, 
 /* The model called `name`, or NULL. */
 const attn_model *attn_registry_find(const attn_registry *registry, const char *name);
 
-/* Frees all models; the registry is then empty, and stays with its kernels. */
+/* Frees all models; the registry is then empty, and stays with its kernels and precision. */
 void attn_registry_free(attn_registry *registry);
 
 #endif

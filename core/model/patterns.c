@@ -116,8 +116,13 @@ static void set_output(float (*rows)[H * D]) {
 }
 
 attn_status attn_patterns_make(attn_model *model, attn_error *error) {
-    const attn_config config = {
-        .embed_dim = E, .num_heads = H, .num_kv_heads = H, .head_dim = D, .kdim = E, .vdim = E};
+    const attn_config config = {.precision = model->layer.config.precision,
+                                .embed_dim = E,
+                                .num_heads = H,
+                                .num_kv_heads = H,
+                                .head_dim = D,
+                                .kdim = E,
+                                .vdim = E};
     bool wanted[ATTN_SLOTS];
     float *arrays[ATTN_SLOTS];
     attn_slots_wanted(&config, wanted);

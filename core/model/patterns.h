@@ -35,8 +35,8 @@
 
 #include <jansson.h>
 
-/* Makes the layer. Fails with ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for
- * which it packs the weights; the caller frees with attn_weights_free. */
+/* Makes the layer. Fails with ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it
+ * packs the weights, in layer.config.precision; the caller frees with attn_weights_free. */
 attn_status attn_patterns_make(attn_model *model, attn_error *error);
 
 /* What a client needs to make vectors for the layer, and what its heads show: {"vocabulary", "rule",

@@ -27,6 +27,7 @@ static attn_status room_for_one(const char *name, attn_registry *loaded, attn_er
     if (loaded->models == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "no memory for model \"%s\"", name);
     loaded->models[0].layer.kernels = loaded->kernels;
+    loaded->models[0].layer.config.precision = loaded->precision;
     snprintf(loaded->models[0].name, sizeof loaded->models[0].name, "%s", name);
     return ATTN_OK;
 }
@@ -256,7 +257,7 @@ static attn_status append(attn_registry *registry, attn_registry *loaded, attn_e
 }
 
 attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error) {
-    attn_registry loaded = {.kernels = registry->kernels};
+    attn_registry loaded = {.kernels = registry->kernels, .precision = registry->precision};
     if (loaded.kernels == NULL)
         loaded.kernels = attn_kernels_named("auto");
     attn_status status = load(named_spec, &loaded, error);
@@ -277,5 +278,5 @@ void attn_registry_free(attn_registry *registry) {
     for (size_t i = 0; i < registry->count; i++)
         attn_weights_free(&registry->models[i]);
     free(registry->models);
-    *registry = (attn_registry){.kernels = registry->kernels};
+    *registry = (attn_registry){.kernels = registry->kernels, .precision = registry->precision};
 }

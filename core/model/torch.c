@@ -130,7 +130,8 @@ static attn_status load_with(const attn_tensors *tensors, const char *where, con
 attn_status attn_torch_load(const attn_tensors *tensors, const char *where, const json_t *config_json,
                             attn_model *model, attn_error *error) {
     attn_config config;
-    const attn_status status = attn_config_from_json(where, config_json, &config, error);
+    const attn_status status =
+        attn_config_from_json(where, config_json, model->layer.config.precision, &config, error);
     if (status != ATTN_OK)
         return status;
     config.sinks = has(tensors, sinks);

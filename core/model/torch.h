@@ -14,8 +14,9 @@
  * sinks [H], which the layer has if they are there; relative_bias.weight [buckets, H]. A tensor that the
  * layer has no use for is refused: it may be an option that would change the result.
  *
- * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for
- * which it packs the weights; the caller frees with attn_weights_free. */
+ * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it packs
+ * the weights, in layer.config.precision if the configuration does not say; the caller frees with
+ * attn_weights_free. */
 attn_status attn_torch_load(const attn_tensors *tensors, const char *where, const json_t *config_json,
                             attn_model *model, attn_error *error);
 

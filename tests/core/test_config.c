@@ -18,7 +18,8 @@ static attn_config taken(const char *text) {
     json_t *object = parsed(text);
     attn_config config = {.embed_dim = 0};
     attn_error error = {""};
-    cr_expect_eq(attn_config_from_json("file", object, &config, &error), ATTN_OK, "%s: %s", text, error.text);
+    cr_expect_eq(attn_config_from_json("file", object, ATTN_FLOAT32, &config, &error), ATTN_OK, "%s: %s",
+                 text, error.text);
     json_decref(object);
     return config;
 }
@@ -112,7 +113,8 @@ static void filled(const char *text, float *scale, float *slopes, float *rope_sh
                                  [ATTN_ALIBI_SLOPES] = slopes,
                                  [ATTN_ROPE_SHORT] = rope_short,
                                  [ATTN_ROPE_LONG] = rope_long};
-    cr_assert_eq(attn_config_from_json("file", object, &config, &error), ATTN_OK, "%s", error.text);
+    cr_assert_eq(attn_config_from_json("file", object, ATTN_FLOAT32, &config, &error), ATTN_OK, "%s",
+                 error.text);
     cr_expect_eq(config.scale_given, scale != NULL);
     cr_expect_eq(config.alibi, slopes != NULL);
     cr_expect_eq(attn_config_fill("file", object, &config, arrays, &error), ATTN_OK, "%s", error.text);
@@ -246,8 +248,8 @@ Test(config, what_is_refused) {
         json_t *object = parsed(refused[i].text);
         attn_config config = {.embed_dim = 0};
         attn_error error = {""};
-        cr_expect_eq(attn_config_from_json("file", object, &config, &error), ATTN_BAD_MODEL, "%s is served",
-                     refused[i].text);
+        cr_expect_eq(attn_config_from_json("file", object, ATTN_FLOAT32, &config, &error), ATTN_BAD_MODEL,
+                     "%s is served", refused[i].text);
         cr_expect_not_null(strstr(error.text, refused[i].says), "%s: '%s' lacks '%s'", refused[i].text,
                            error.text, refused[i].says);
         cr_expect_eq(config.embed_dim, 0, "%s: changed", refused[i].text);
@@ -259,7 +261,7 @@ Test(config, a_key_that_a_terminal_would_act_on) {
     json_t *object = parsed(HEADS ",\"sca\\u001ble\":1}");
     attn_config config;
     attn_error error = {""};
-    cr_expect_eq(attn_config_from_json("file", object, &config, &error), ATTN_BAD_MODEL);
+    cr_expect_eq(attn_config_from_json("file", object, ATTN_FLOAT32, &config, &error), ATTN_BAD_MODEL);
     cr_expect_not_null(strstr(error.text, "unknown key \"sca\\x1ble\""), "%s", error.text);
     json_decref(object);
 }

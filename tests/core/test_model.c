@@ -244,6 +244,34 @@ Test(bert, what_is_not_served) {
     cr_expect_eq(registry.count, 0);
 }
 
+/* ---- precision ---- */
+
+TestSuite(precision, .init = begin, .fini = end);
+
+/* What the service was told holds for all models that do not say themselves. */
+Test(precision, of_models_that_do_not_say) {
+    write_bert("", 3, BERT "}");
+    write_model("m", HEADS "}", LAYER);
+    write_model("own", HEADS ",\"precision\":\"int8\"}", LAYER);
+    write_model("null", HEADS ",\"precision\":null}", LAYER);
+    registry.precision = ATTN_BFLOAT16;
+    loaded("%s/hf");
+    loaded("one=%s/hf#1");
+    loaded("%s/m");
+    loaded("%s/null");
+    loaded("demo=init:embed_dim=8,num_heads=2");
+    loaded("builtin:patterns");
+    static const char *const narrow[] = {"hf.0", "hf.2", "one", "m", "null", "demo", "patterns"};
+    for (size_t i = 0; i < sizeof narrow / sizeof narrow[0]; i++) {
+        cr_expect_eq(find(narrow[i])->layer.config.precision, ATTN_BFLOAT16, "%s", narrow[i]);
+        cr_expect_eq(find(narrow[i])->layer.q_weight.precision, ATTN_BFLOAT16, "%s", narrow[i]);
+    }
+    loaded("%s/own");
+    loaded("wide=init:embed_dim=8,num_heads=2,precision=float32");
+    cr_expect_eq(find("own")->layer.config.precision, ATTN_INT8);
+    cr_expect_eq(find("wide")->layer.config.precision, ATTN_FLOAT32);
+}
+
 /* ---- names ---- */
 
 TestSuite(names, .init = begin, .fini = end);

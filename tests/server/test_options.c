@@ -1,5 +1,7 @@
 #include "server/options.h"
 
+#include "core/kernels/packed.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +71,29 @@ Test(options, a_flag_wins_over_the_environment) {
     options_free(&o);
 }
 
+/* The words are those of core, in its order. */
+Test(options, precisions) {
+    options o;
+    char line[64];
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_expect_eq(o.precision, ATTN_FLOAT32);
+    options_free(&o);
+    for (int i = 0; i < ATTN_PRECISIONS; i++) {
+        snprintf(line, sizeof line, "--precision %s", attn_precision_name((attn_precision)i));
+        cr_assert(read_line(&o, line), "%s", sentence);
+        cr_expect_eq(o.precision, (size_t)i, "%s", line);
+        options_free(&o);
+    }
+    setenv("ATTEND_PRECISION", "int8", 1);
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_expect_eq(o.precision, ATTN_INT8);
+    options_free(&o);
+    cr_assert(read_line(&o, "--precision bfloat16"), "%s", sentence);
+    cr_expect_eq(o.precision, ATTN_BFLOAT16);
+    options_free(&o);
+    unsetenv("ATTEND_PRECISION");
+}
+
 Test(options, kubernetes_s_port_is_ignored) {
     options o;
     setenv("ATTEND_PORT", "tcp://10.0.0.1:80", 1);
@@ -95,6 +120,7 @@ static const char *const bad_lines[][3] = {
     {"--max-queue 1KiB", "--max-queue", "1KiB"},
     {"--log-level loud", "--log-level", "warning"},
     {"--self-check yes", "--self-check", "off|on"},
+    {"--precision float16", "--precision: 'float16'", "float32|bfloat16|int8"},
     {"--cpu z80", "--cpu: 'z80'", "this CPU has: generic"},
     {"--cpu=", "--cpu", "this CPU has"},
     {"--no-such-flag", "--no-such-flag", "--help"},
