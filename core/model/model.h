@@ -31,8 +31,10 @@ typedef struct {
 } attn_registry;
 
 /* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
- * each layer of a checkpoint, or on failure none. SPEC is a model directory, a Hugging Face directory (with
- * #n or #encoder.n behind it: that layer alone, as NAME), a .safetensors file, "init:..." or "builtin:...".
+ * each layer of a checkpoint, or on failure none. SPEC is a model directory (with
+ * #PREFIX behind it: the tensors whose names begin so, of a state_dict with others), a Hugging Face directory
+ * (with #n or #encoder.n behind it: that layer alone, as NAME), a .safetensors file, "init:..." or
+ * "builtin:...".
  * Fails with ATTN_BAD_MODEL (one line that names the file, the tensor, what was expected and what was found;
  * also if a name is taken) or ATTN_NO_MEMORY. Pointers to the registry's models are good until the next load.
  */

@@ -71,12 +71,13 @@ static attn_status load_builtin(const attn_spec *spec, attn_registry *loaded, at
                      attn_show(&shown, spec->rest), known);
 }
 
-/* One layer, whose configuration is `json`. */
-static attn_status load_torch(const attn_tensors *tensors, const char *where, const json_t *json,
-                              const char *name, attn_registry *loaded, attn_error *error) {
+/* One layer, whose configuration is `json`; `prefix` NULL: wherever it is. */
+static attn_status load_torch(const attn_tensors *tensors, const char *prefix, const char *where,
+                              const json_t *json, const char *name, attn_registry *loaded,
+                              attn_error *error) {
     attn_status status = room_for_one(name, loaded, error);
     if (status == ATTN_OK)
-        status = attn_torch_load(tensors, where, json, &loaded->models[0], error);
+        status = attn_torch_load(tensors, prefix, where, json, &loaded->models[0], error);
     loaded->count = status == ATTN_OK;
     return status;
 }
@@ -105,34 +106,30 @@ static attn_status load_file(const char *path, const char *name, attn_registry *
     json_t *json = NULL;
     status = carried_config(tensors, where, &json, error);
     if (status == ATTN_OK)
-        status = load_torch(tensors, where, json, name, loaded, error);
+        status = load_torch(tensors, NULL, where, json, name, loaded, error);
     json_decref(json);
     attn_tensors_close(tensors);
     return status;
 }
 
-/* A path, and which layer of a checkpoint was asked for with #: "3", "encoder.3", or NULL for all. */
+/* A path, and what was asked for of it with #: a layer of a checkpoint, as in "3" or "encoder.3", the tensors
+ * of a state_dict that begin so, as in "encoder.layers.0.self_attn.", or NULL for all. */
 typedef struct {
-    const char *path, *layer;
+    const char *path, *part;
 } place;
 
 /* A directory whose config.json has been read. */
 static attn_status load_directory_with(const place *at, const char *where, const json_t *json,
                                        const char *name, attn_registry *loaded, attn_error *error) {
-    const bool is_checkpoint = attn_huggingface_is(json);
-    if (!is_checkpoint && at->layer != NULL)
-        return attn_fail(error, ATTN_BAD_MODEL,
-                         "%s: layer %s was asked for, but this is one layer and not a checkpoint of many",
-                         where, at->layer);
     attn_tensors *tensors;
     attn_status status = attn_tensors_open_directory(at->path, &tensors, error);
     if (status != ATTN_OK)
         return status;
-    if (is_checkpoint)
+    if (attn_huggingface_is(json))
         status =
-            attn_huggingface_load(&(attn_checkpoint){where, json, tensors}, name, at->layer, loaded, error);
+            attn_huggingface_load(&(attn_checkpoint){where, json, tensors}, name, at->part, loaded, error);
     else
-        status = load_torch(tensors, where, json, name, loaded, error);
+        status = load_torch(tensors, at->part, where, json, name, loaded, error);
     attn_tensors_close(tensors);
     return status;
 }
@@ -165,18 +162,10 @@ static attn_status load_directory(const place *at, const char *name, attn_regist
     return status;
 }
 
-/* Does the path end in #, letters with a dot or none, and digits? Cuts that off, and returns what follows the
- * #, else NULL. */
-static const char *split_layer(char *path) {
+/* Cuts off what follows the last # of the path's last part, and returns it; NULL: there is none. */
+static const char *split_part(char *path) {
     char *mark = strrchr(path, '#');
-    if (mark == NULL)
-        return NULL;
-    const char *digits = mark + 1;
-    const size_t letters = strspn(digits, "abcdefghijklmnopqrstuvwxyz");
-    if (letters > 0 && digits[letters] == '.')
-        digits += letters + 1;
-    const size_t count = strspn(digits, "0123456789");
-    if (count == 0 || digits[count] != '\0')
+    if (mark == NULL || mark[1] == '\0' || strchr(mark, '/') != NULL)
         return NULL;
     *mark = '\0';
     return mark + 1;
@@ -184,13 +173,13 @@ static const char *split_layer(char *path) {
 
 static attn_status load_place(attn_spec *spec, const place *at, const struct stat *state,
                               attn_registry *loaded, attn_error *error) {
-    attn_shown shown;
+    attn_shown shown, part;
     attn_show(&shown, at->path);
     if (!S_ISDIR(state->st_mode) && !S_ISREG(state->st_mode))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a regular file", shown.text);
-    if (!S_ISDIR(state->st_mode) && at->layer != NULL)
+    if (!S_ISDIR(state->st_mode) && at->part != NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory before #%s, found a file",
-                         shown.text, at->layer);
+                         shown.text, attn_show(&part, at->part));
     if (spec->name[0] == '\0') {
         const attn_status status = attn_spec_name_path(spec, at->path, error);
         if (status != ATTN_OK)
@@ -208,9 +197,9 @@ static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error 
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", shown.text);
     place at = {.path = path};
     struct stat state;
-    /* A directory that is really called so comes before a layer of another one. */
+    /* A directory that is really called so comes before a part of another one. */
     int failed = stat(path, &state);
-    if (failed && errno == ENOENT && (at.layer = split_layer(path)) != NULL)
+    if (failed && errno == ENOENT && (at.part = split_part(path)) != NULL)
         failed = stat(path, &state);
     attn_status status;
     if (failed)

@@ -14,10 +14,14 @@
  * sinks [H], which the layer has if they are there; relative_bias.weight [buckets, H]. A tensor that the
  * layer has no use for is refused: it may be an option that would change the result.
  *
+ * The state_dict of a larger module (torch.nn.TransformerEncoderLayer and the like) has other tensors too,
+ * and something before the names of these: `prefix`, as in "layers.0.self_attn."; tensors that do not begin
+ * with it are left alone. NULL: it is found, if there is only one layer.
+ *
  * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it packs
  * the weights, in layer.config.precision if the configuration does not say; the caller frees with
  * attn_weights_free. */
-attn_status attn_torch_load(const attn_tensors *tensors, const char *where, const json_t *config_json,
-                            attn_model *model, attn_error *error);
+attn_status attn_torch_load(const attn_tensors *tensors, const char *prefix, const char *where,
+                            const json_t *config_json, attn_model *model, attn_error *error);
 
 #endif

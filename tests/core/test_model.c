@@ -197,12 +197,14 @@ Test(bert, one_layer) {
     REFUSED("a=%s/hf#3", "hf/config.json: layer 3 was asked for, the checkpoint has 0 to 2");
     REFUSED("a=%s/hf#99999999999999999999", "was asked for, the checkpoint has 0 to 2");
     REFUSED("a=%s/hf#", "hf#: No such file or directory");
-    REFUSED("a=%s/hf#1x", "hf#1x: No such file or directory");
+    REFUSED("a=%s/hf#1x", "layer 1x was asked for, the checkpoint has 0 to 2");
+    REFUSED("a=%s/none#1", "none#1: No such file or directory");
     write_model("m", HEADS "}", LAYER);
     REFUSED("a=%s/m#0", "m/config.json: layer 0 was asked for, but this is one layer");
     REFUSED("a=%s/m#encoder.0", "m/config.json: layer encoder.0 was asked for, but this is one layer");
-    REFUSED("a=%s/m#.0", "m#.0: No such file or directory");
-    REFUSED("a=%s/m#encoder.", "m#encoder.: No such file or directory");
+    REFUSED("a=%s/m#.0", "layer .0 was asked for, but this is one layer");
+    REFUSED("a=%s/m#encoder.", "layer encoder. was asked for, but this is one layer");
+    REFUSED("a=%s/m#x/y", "m#x/y: No such file or directory");
     REFUSED("a=%s/m/model.safetensors#0", "expected a directory before #0");
     rename(in_folder(folder, "m"), in_folder(folder, "m#7")); /* a directory that is really called so */
     loaded("a=%s/m#7");

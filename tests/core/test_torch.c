@@ -240,3 +240,58 @@ Test(torch, weights_that_are_not_finite) {
     fclose(file);
     REFUSED("%s/m", "m/model.safetensors: tensor \"in_proj_weight\": element [11][2]", "finite", "found inf");
 }
+
+/* ---- the state_dicts of larger modules ---- */
+
+#define PREFIXED(prefix)                                                                                     \
+    prefix "in_proj_weight[12,4] " prefix "in_proj_bias[12] " prefix "out_proj.weight[4,4] " prefix          \
+           "out_proj.bias[4] "
+#define FEED_FORWARD "linear1.weight[8,4] linear1.bias[8] norm1.weight[4] "
+
+Test(torch, a_layer_of_an_encoder) {
+    write_model("e", HEADS "}", FEED_FORWARD PREFIXED("self_attn."));
+    loaded("%s/e");
+    loaded("b=%s/e#self_attn.");
+    loaded("c=%s/e#self_attn");
+    static const char *const names[] = {"e", "b", "c"};
+    for (size_t i = 0; i < 3; i++) {
+        const attn_layer *layer = &find(names[i])->layer;
+        weighs(&layer->q_weight, 44, 16);
+        weighs(&layer->v_weight, 76, 16);
+        holds(layer->k_bias, 96, 4);
+        weighs(&layer->o_weight, 104, 16);
+        cr_expect_str_eq(find(names[i])->layout, "torch");
+    }
+    REFUSED("x=%s/e#multihead_attn.", "e/config.json: tensors that begin with \"multihead_attn.\"",
+            "it has layers under: self_attn.");
+    REFUSED("x=%s/e#self_at", "tensors that begin with \"self_at\" were asked for");
+    REFUSED("x=%s/e#linear1", "tensor \"linear1.bias\": unexpected, a layer with this configuration has");
+}
+
+Test(torch, one_of_several_layers) {
+    write_model("d", HEADS "}", PREFIXED("self_attn.") FEED_FORWARD PREFIXED("multihead_attn."));
+    REFUSED("%s/d", "d/config.json: one layer is expected, ", "has 2: choose one with a # and its prefix",
+            "multihead_attn., self_attn.");
+    loaded("%s/d#multihead_attn.");
+    weighs(&find("d")->layer.q_weight, 124, 16);
+    write_model(
+        "t", "{\"embed_dim\":4,\"num_heads\":2,\"bias\":false}",
+        "encoder.layers.0.self_attn.in_proj_weight[12,4] encoder.layers.0.self_attn.out_proj.weight[4,4] "
+        "encoder.layers.10.self_attn.q_proj_weight[4,4] encoder.layers.10.self_attn.k_proj_weight[4,4] "
+        "encoder.layers.10.self_attn.v_proj_weight[4,4] encoder.layers.10.self_attn.out_proj.weight[4,4] "
+        "encoder.layers.10.self_attn.extra[3]");
+    loaded("%s/t#encoder.layers.0.self_attn.");
+    weighs(&find("t")->layer.o_weight, 48, 16);
+    /* Under the prefix nothing may be left over: it may be an option that would change the result. */
+    REFUSED("u=%s/t#encoder.layers.10.self_attn.", "tensor \"encoder.layers.10.self_attn.extra\": unexpected",
+            "has q_proj_weight, k_proj_weight, v_proj_weight, out_proj.weight");
+    REFUSED("u=%s/t#encoder.layers.1", "it has layers under: encoder.layers.0.self_attn., "
+                                       "encoder.layers.10.self_attn.");
+}
+
+/* A layer without a prefix has nothing beside it: what is there may be an option of it. */
+Test(torch, a_layer_beside_its_own) {
+    write_model("m", HEADS "}", LAYER " " PREFIXED("self_attn."));
+    REFUSED("%s/m", "tensor \"self_attn.in_proj_bias\": unexpected");
+    loaded("n=%s/m#self_attn");
+}

@@ -8,6 +8,7 @@ largest number."""
 
 import copy
 import dataclasses
+import json
 import warnings
 from typing import Optional
 
@@ -19,6 +20,7 @@ from attend_server import AttendServer
 from conftest import REPORT, SEED
 from make_vectors import EXAMPLES, ROOT, compute
 from oracle import attention
+from safetensors.torch import save_file
 
 MODULES = 250
 SETUPS = 1000
@@ -293,14 +295,37 @@ def test_tensors_with_gaps(url):
     assert torch.equal(mha(x), mha(x.contiguous()))
 
 
+@pytest.mark.parametrize("kind, prefixes", [
+    (lambda: torch.nn.TransformerEncoderLayer(24, 4, 16, batch_first=True), ["self_attn."]),
+    (lambda: torch.nn.TransformerDecoderLayer(24, 4, 16, batch_first=True), ["self_attn.", "multihead_attn."]),
+    (lambda: torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(24, 4, 16, batch_first=True), 2),
+     ["layers.0.self_attn.", "layers.1.self_attn."]),
+    (lambda: torch.nn.Transformer(24, 4, 1, 1, 16, batch_first=True),
+     ["encoder.layers.0.self_attn.", "decoder.layers.0.self_attn.", "decoder.layers.0.multihead_attn."]),
+], ids=["encoder layer", "decoder layer", "encoder", "transformer"])  # fmt: skip
+def test_layers_of_larger_modules(kind, prefixes, tmp_path):
+    """The state_dict as torch has it: each attention module under its prefix; the only one is found by itself."""
+    torch.manual_seed(SEED)
+    module = kind().eval()
+    (tmp_path / "config.json").write_text(json.dumps(dict(embed_dim=24, num_heads=4)))
+    save_file(module.state_dict(), tmp_path / "model.safetensors")
+    models = [part for n, prefix in enumerate(prefixes) for part in ("--model", f"m{n}={tmp_path}#{prefix}")]
+    models += ["--model", f"alone={tmp_path}"] if len(prefixes) == 1 else []
+    query, key = torch.randn(2, 5, 24), torch.randn(2, 7, 24)
+    with AttendServer(*models) as server, attend.Client(server.url) as client:
+        for n, prefix in enumerate(prefixes):
+            want = module.get_submodule(prefix[:-1])(query, key, key)[0].detach().numpy()
+            for name in [f"m{n}"] + (["alone"] if len(prefixes) == 1 else []):
+                found = client.attend(name, query=query.numpy(), key=key.numpy(), value=key.numpy()).output
+                assert np.abs(found - want).max() < 1e-5 * np.abs(want).max()
+
+
 def test_save_model_refuses(tmp_path):
     with pytest.raises(TypeError, match="not a Linear"):
         attend.save_model(torch.nn.Linear(8, 8), tmp_path / "layer")
 
 
 def test_bench_measures_torch_and_compares(url, tmp_path, capsys):
-    import json
-
     from attend.cli import main
 
     path = tmp_path / "bench.json"
