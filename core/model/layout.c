@@ -41,6 +41,9 @@ static attn_status check_source(const attn_tensors *tensors, const attn_source *
     if (!attn_tensors_find(tensors, source->name, &at))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: tensor \"%s\": missing, expected with shape %s",
                          attn_tensors_shown(tensors), attn_show(&name, source->name), wanted);
+    if (at.other != NULL)
+        return attn_tensor_fail(at.file, source->name, error, "stands in another shard too, %s",
+                                attn_safetensors_shown(at.other));
     const attn_tensor *tensor = at.tensor;
     if (tensor->dtype->to_float == NULL)
         return attn_tensor_fail(at.file, source->name, error,

@@ -28,7 +28,6 @@ struct attn_tensors {
     bool has_index;
     attn_tensor_place *places; /* [count], in the order of the tensors' names */
     size_t count;
-    bool *named; /* [count]: has the index named it? NULL but while it is checked */
 };
 
 /* Something with room for so many files. NULL, and the sentence, if there is no memory. */
@@ -81,7 +80,7 @@ static attn_status list_places(attn_tensors *t, attn_error *error) {
     for (size_t i = 0; i < t->shard_count; i++) {
         const attn_tensor *list = attn_safetensors_tensors(t->shards[i].file, &count);
         for (size_t k = 0; k < count; k++)
-            t->places[t->count++] = (attn_tensor_place){t->shards[i].file, &list[k]};
+            t->places[t->count++] = (attn_tensor_place){.file = t->shards[i].file, .tensor = &list[k]};
     }
     qsort(t->places, t->count, sizeof *t->places, compare_names);
     return ATTN_OK;
@@ -93,14 +92,14 @@ static const attn_tensor_place *find_place(const attn_tensors *t, const char *na
     return bsearch(&key, t->places, t->count, sizeof key, compare_names);
 }
 
-/* transformers would silently take the tensor of the last shard. */
-static attn_status check_once(const attn_tensors *t, attn_error *error) {
+/* Of a tensor that stands in several shards transformers would silently take the last: so none is taken, but
+ * that is for him to say who needs it. */
+static void mark_twice(attn_tensors *t) {
     for (size_t i = 1; i < t->count; i++)
-        if (compare_names(&t->places[i - 1], &t->places[i]) == 0)
-            return attn_tensor_fail(t->places[i].file, t->places[i].tensor->name, error,
-                                    "stands in another shard too, %s",
-                                    attn_safetensors_shown(t->places[i - 1].file));
-    return ATTN_OK;
+        if (compare_names(&t->places[i - 1], &t->places[i]) == 0) {
+            t->places[i].other = t->places[i - 1].file;
+            t->places[i - 1].other = t->places[i].file;
+        }
 }
 
 /* The index (transformers, utils/hub.py, get_checkpoint_shard_files): {"metadata": {..}, "weight_map": {name
@@ -133,10 +132,6 @@ static attn_status add_shard(attn_tensors *t, const char *name, attn_error *erro
     return ATTN_OK;
 }
 
-/* Is called for each tensor of the index with the name of its shard. */
-typedef attn_status (*entry_function)(attn_tensors *t, const char *tensor, const char *shard_name,
-                                      attn_error *error);
-
 static attn_status name_shard(attn_tensors *t, const char *tensor, const char *shard_name,
                               attn_error *error) {
     attn_shown shown, found;
@@ -148,29 +143,15 @@ static attn_status name_shard(attn_tensors *t, const char *tensor, const char *s
     return find_shard(t, shard_name) != NULL ? ATTN_OK : add_shard(t, shard_name, error);
 }
 
-static attn_status check_entry(attn_tensors *t, const char *tensor, const char *shard_name,
-                               attn_error *error) {
-    attn_shown shown;
-    const attn_safetensors *file = find_shard(t, shard_name)->file;
-    const attn_tensor_place *place = find_place(t, tensor);
-    if (place == NULL || place->file != file)
-        return attn_tensor_fail(file, tensor, error, "missing, expected here by %s", t->shown.text);
-    if (t->named[place - t->places])
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\": tensor \"%s\" stands there twice",
-                         t->shown.text, attn_show(&shown, tensor));
-    t->named[place - t->places] = true;
-    return ATTN_OK;
-}
-
-static attn_status do_entry(attn_tensors *t, const attn_walk *walk, const char *tensor,
-                            const attn_walk_value *value, entry_function function, attn_error *error) {
+static attn_status take_entry(attn_tensors *t, const attn_walk *walk, const char *tensor,
+                              const attn_walk_value *value, attn_error *error) {
     attn_shown shown, found;
     json_t *parsed;
     attn_status status = attn_walk_parse(walk, tensor, value, 8 * NAME_MAX, 1, &parsed, error);
     if (status != ATTN_OK)
         return status;
     if (json_is_string(parsed))
-        status = function(t, tensor, json_string_value(parsed), error);
+        status = name_shard(t, tensor, json_string_value(parsed), error);
     else
         status = attn_fail(error, ATTN_BAD_MODEL,
                            "%s: \"weight_map\": tensor \"%s\": expected the name of a file, found %s",
@@ -179,14 +160,14 @@ static attn_status do_entry(attn_tensors *t, const attn_walk *walk, const char *
     return status;
 }
 
-static attn_status do_entries(attn_tensors *t, attn_walk *walk, entry_function function, attn_error *error) {
+static attn_status take_entries(attn_tensors *t, attn_walk *walk, attn_error *error) {
     attn_status status = ATTN_OK;
     for (char *tensor = NULL; status == ATTN_OK; free(tensor)) {
         attn_walk_value value;
         status = attn_walk_next(walk, &tensor, &value, error);
         if (tensor == NULL)
             break;
-        status = do_entry(t, walk, tensor, &value, function, error);
+        status = take_entry(t, walk, tensor, &value, error);
     }
     return status;
 }
@@ -238,34 +219,22 @@ static attn_status open_shards(attn_tensors *t, const char *directory, attn_erro
     return status;
 }
 
-static attn_status check_entries(attn_tensors *t, attn_walk *map, attn_error *error) {
-    t->named = calloc(t->count + 1, sizeof *t->named);
-    if (t->named == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to check it", t->shown.text);
-    const attn_status status = do_entries(t, map, check_entry, error);
-    free(t->named);
-    t->named = NULL;
-    return status;
-}
-
-/* transformers takes the list of the files from the index, and then all tensors of each file, be they named
- * in it or not (modeling_utils.py, _load_pretrained_model); so do we. What the index does name must be where
- * it says. */
+/* transformers takes the list of the files from the index, and then all tensors of each file, wherever the
+ * index says that they are (modeling_utils.py, _load_pretrained_model); so do we. A tensor that it names and
+ * no file has may well be one that nobody needs. */
 static attn_status follow_index(attn_tensors *t, const char *directory, const char *text, size_t length,
                                 attn_error *error) {
     attn_walk map;
     attn_status status = find_map(t, text, length, &map, error);
-    if (status != ATTN_OK)
-        return status;
-    attn_walk again = map;
-    status = do_entries(t, &map, name_shard, error);
+    if (status == ATTN_OK)
+        status = take_entries(t, &map, error);
     if (status == ATTN_OK)
         status = open_shards(t, directory, error);
     if (status == ATTN_OK)
         status = list_places(t, error);
     if (status == ATTN_OK)
-        status = check_once(t, error);
-    return status == ATTN_OK ? check_entries(t, &again, error) : status;
+        mark_twice(t);
+    return status;
 }
 
 static attn_status read_index(attn_tensors *t, const char *directory, const char *path, attn_error *error) {

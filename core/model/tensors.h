@@ -10,10 +10,11 @@
 
 typedef struct attn_tensors attn_tensors;
 
-/* Where a tensor is: both belong to the attn_tensors. */
+/* Where a tensor is: all belong to the attn_tensors. */
 typedef struct {
     const attn_safetensors *file;
     const attn_tensor *tensor;
+    const attn_safetensors *other; /* another file that has a tensor of this name too; NULL: none does */
 } attn_tensor_place;
 
 /* Opens one file. Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. The caller closes *tensors with

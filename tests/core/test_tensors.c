@@ -259,12 +259,6 @@ static const struct {
     {"a number", "\"a\":7", {"tensor \"a\": expected the name of a file, found 7"}},
     {"null", "\"a\":null", {"tensor \"a\": expected the name of a file, found null"}},
     {"a list", "\"a\":[\"one\"]", {"tensor \"a\": expected the name of a file, found an array"}},
-    {"in another shard",
-     "\"a\":\"two\",\"c\":\"one\"",
-     {"/two: tensor \"a\": missing, expected here by", "json"}},
-    {"nowhere", "\"a\":\"one\",\"x\":\"one\"", {"/one: tensor \"x\": missing, expected here by", "json"}},
-    {"named twice", "\"a\":\"one\",\"a\":\"one\"", {"\"weight_map\": tensor \"a\" stands there twice"}},
-    {"in two shards", "\"a\":\"one\",\"c\":\"same\"", {"tensor \"b\": stands in another shard too", "/one"}},
     {"not a model file", "\"a\":\"text\"", {"/text: header of"}},
     {"not JSON", "\"a\":\"one\"\"b\"", {"index.json: not valid JSON: byte", "found '\"'"}},
 };
@@ -282,6 +276,38 @@ Test(tensors, each_bad_index_has_its_sentence) {
         const char *const *says = indices[i].says;
         refused(folder, says[0], says[1] != NULL ? says[1] : "/", NULL);
     }
+}
+
+/* As transformers has it: the index names the files, and a tensor is where it is. */
+Test(tensors, what_the_index_may_get_wrong) {
+    static const char *const pairs[] = {
+        "\"a\":\"two\",\"c\":\"one\"",               /* in another shard */
+        "\"a\":\"one\",\"c\":\"two\",\"x\":\"one\"", /* nowhere */
+        "\"a\":\"one\",\"a\":\"one\",\"b\":\"two\"", /* named twice */
+    };
+    write_shard("one", "a[2] b[2]", 0);
+    write_shard("two", "c[2]", 4);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        write_index(pairs[i]);
+        attn_tensors *tensors = opened(folder);
+        cr_expect_eq(attn_tensors_count(tensors), 3, "%s", pairs[i]);
+        holds(tensors, "a", 0, 2);
+        holds(tensors, "c", 4, 2);
+        attn_tensors_close(tensors);
+    }
+}
+
+/* Which of the two is meant nobody knows: that is for him to say who needs it. */
+Test(tensors, a_tensor_in_two_shards) {
+    write_shard("one", "a[2] b[2]", 0);
+    write_shard("same", "c[2] b[2]", 0);
+    write_index("\"a\":\"one\",\"c\":\"same\"");
+    attn_tensors *tensors = opened(folder);
+    attn_tensor_place place;
+    cr_assert(attn_tensors_find(tensors, "b", &place) && place.other != NULL);
+    cr_expect(place.other != place.file);
+    cr_assert(attn_tensors_find(tensors, "a", &place) && place.other == NULL);
+    attn_tensors_close(tensors);
 }
 
 Test(tensors, each_bad_document_has_its_sentence) {
