@@ -1,6 +1,7 @@
 #include "core/model/dtype.h"
 
 #include <endian.h>
+#include <math.h>
 #include <string.h>
 
 static uint16_t load16(const uint8_t *bytes) {
@@ -57,13 +58,31 @@ static void from_bf16(const uint8_t *bytes, size_t count, float *values) {
         values[i] = float_of_bits((uint32_t)load16(bytes + 2 * i) << 16);
 }
 
+/* The formats of eight bits (Micikevicius et al., "FP8 Formats for Deep Learning", 2022). E5M2 is the upper
+ * half of a binary16. */
+static void from_e5m2(const uint8_t *bytes, size_t count, float *values) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = half_to_float((uint16_t)(bytes[i] << 8));
+}
+
+/* E4M3 has a bias of 7, no infinities, and a NaN where all bits but the sign are set. */
+static void from_e4m3(const uint8_t *bytes, size_t count, float *values) {
+    for (size_t i = 0; i < count; i++) {
+        const unsigned exponent = bytes[i] >> 3 & 0xfU, fraction = bytes[i] & 7U;
+        const float magnitude = exponent == 0 ? (float)fraction * 0x1p-9f
+                                              : float_of_bits((exponent - 7 + 127) << 23 | fraction << 20);
+        const float value = (bytes[i] & 0x7fU) == 0x7fU ? NAN : magnitude;
+        values[i] = bytes[i] & 0x80U ? -value : value;
+    }
+}
+
 /* The types that the reference implementation knows (huggingface/safetensors 0.8, tensor.rs, Dtype). */
 static const attn_dtype dtypes[] = {
-    {"F32", 32, from_f32},    {"F16", 16, from_f16},    {"BF16", 16, from_bf16}, {"F64", 64, from_f64},
-    {"BOOL", 8, NULL},        {"U8", 8, NULL},          {"I8", 8, NULL},         {"I16", 16, NULL},
-    {"U16", 16, NULL},        {"I32", 32, NULL},        {"U32", 32, NULL},       {"I64", 64, NULL},
-    {"U64", 64, NULL},        {"C64", 64, NULL},        {"F8_E5M2", 8, NULL},    {"F8_E4M3", 8, NULL},
-    {"F8_E5M2FNUZ", 8, NULL}, {"F8_E4M3FNUZ", 8, NULL}, {"F8_E8M0", 8, NULL},    {"F6_E2M3", 6, NULL},
+    {"F32", 32, from_f32},    {"F16", 16, from_f16},    {"BF16", 16, from_bf16},   {"F64", 64, from_f64},
+    {"BOOL", 8, NULL},        {"U8", 8, NULL},          {"I8", 8, NULL},           {"I16", 16, NULL},
+    {"U16", 16, NULL},        {"I32", 32, NULL},        {"U32", 32, NULL},         {"I64", 64, NULL},
+    {"U64", 64, NULL},        {"C64", 64, NULL},        {"F8_E5M2", 8, from_e5m2}, {"F8_E4M3", 8, from_e4m3},
+    {"F8_E5M2FNUZ", 8, NULL}, {"F8_E4M3FNUZ", 8, NULL}, {"F8_E8M0", 8, NULL},      {"F6_E2M3", 6, NULL},
     {"F6_E3M2", 6, NULL},     {"F4", 4, NULL},
 };
 

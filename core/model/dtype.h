@@ -13,7 +13,7 @@ typedef struct {
     void (*to_float)(const uint8_t *bytes, size_t count, float *values);
 } attn_dtype;
 
-/* The types that can be weights, for sentences. */
+/* The types that weights should have, for sentences; F8_E4M3 and F8_E5M2 are read too. */
 #define ATTN_WEIGHT_DTYPES "F64, F32, F16 or BF16"
 
 /* The type with this name, or NULL. */

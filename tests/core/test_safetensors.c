@@ -85,6 +85,35 @@ Test(good, every_bf16) {
     check_all_16("BF16", 8, 127);
 }
 
+/* Every finite number of an 8-bit type: of E5M2, as of the wider ones, those below the top exponent; of E4M3
+ * all but the one with all bits set, which is its NaN (Micikevicius et al., "FP8 Formats for Deep Learning",
+ * table 1). */
+static void check_all_8(const char *dtype, int exponent_bits, int bias, unsigned finite) {
+    uint8_t patterns[256];
+    float values[256];
+    size_t count = 0;
+    for (unsigned bits = 0; bits < 256; bits++)
+        if ((bits & 0x7fU) < finite)
+            patterns[count++] = (uint8_t)bits;
+    read_all(dtype, patterns, 1, count, values);
+    for (size_t i = 0; i < count; i++) {
+        const int fraction_bits = 7 - exponent_bits;
+        const unsigned exponent = (patterns[i] & 0x7fU) >> fraction_bits;
+        const double fraction = patterns[i] & ((1U << fraction_bits) - 1);
+        double expected =
+            exponent == 0 ? ldexp(fraction, 1 - bias - fraction_bits)
+                          : ldexp(ldexp(1, fraction_bits) + fraction, (int)exponent - bias - fraction_bits);
+        expected = patterns[i] & 0x80U ? -expected : expected;
+        cr_assert(values[i] == expected && !!signbit(values[i]) == !!signbit(expected),
+                  "%s 0x%02x: %a, expected %a", dtype, patterns[i], (double)values[i], expected);
+    }
+}
+
+Test(good, every_f8) {
+    check_all_8("F8_E4M3", 4, 7, 0x7f);  /* the largest is 448 */
+    check_all_8("F8_E5M2", 5, 15, 0x7c); /* the largest is 57344 */
+}
+
 Test(good, f32_is_exact) {
     const float given[] = {0.0f, -0.0f, 1.5f, -0x1.fffffep127f, 0x1p-149f, 3.14159274f};
     float values[6];
@@ -448,12 +477,13 @@ Test(bad, numbers_that_are_not_finite) {
             uint16_t h;
         } value;
         const char *says;
-    } cases[] = {{"F64", 8, {.d = NAN}, "nan"},    {"F64", 8, {.d = -INFINITY}, "-inf"},
-                 {"F64", 8, {.d = 1e39}, "1e+39"}, {"F64", 8, {.d = 0x1.ffffffp127}, "3.40282e+38"},
-                 {"F32", 4, {.f = NAN}, "nan"},    {"F32", 4, {.f = INFINITY}, "inf"},
-                 {"F16", 2, {.h = 0x7e00}, "nan"}, {"F16", 2, {.h = 0xfc00}, "-inf"},
-                 {"F16", 2, {.h = 0x7c01}, "nan"}, {"BF16", 2, {.h = 0x7fc0}, "nan"},
-                 {"BF16", 2, {.h = 0x7f80}, "inf"}};
+    } cases[] = {{"F64", 8, {.d = NAN}, "nan"},      {"F64", 8, {.d = -INFINITY}, "-inf"},
+                 {"F64", 8, {.d = 1e39}, "1e+39"},   {"F64", 8, {.d = 0x1.ffffffp127}, "3.40282e+38"},
+                 {"F32", 4, {.f = NAN}, "nan"},      {"F32", 4, {.f = INFINITY}, "inf"},
+                 {"F16", 2, {.h = 0x7e00}, "nan"},   {"F16", 2, {.h = 0xfc00}, "-inf"},
+                 {"F16", 2, {.h = 0x7c01}, "nan"},   {"BF16", 2, {.h = 0x7fc0}, "nan"},
+                 {"BF16", 2, {.h = 0x7f80}, "inf"},  {"F8_E4M3", 1, {.h = 0x7f}, "nan"},
+                 {"F8_E5M2", 1, {.h = 0x7e}, "nan"}, {"F8_E5M2", 1, {.h = 0xfc}, "-inf"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t bytes[6 * 8] = {0};
         memcpy(bytes + 5 * cases[i].size, &cases[i].value, cases[i].size);
