@@ -1,10 +1,7 @@
 #include "core/model/json_value.h"
 
-#include "core/model/file.h"
-
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CONTAINERS_MAX ((size_t)65536) /* a configuration has some dozens */
@@ -21,12 +18,12 @@ static attn_status check_containers(const char *where, const char *text, size_t 
                            count, CONTAINERS_MAX);
 }
 
-attn_status attn_json_parse(const char *where, const char *text, size_t length, json_t **object,
-                            attn_error *error) {
+static attn_status parse(const char *where, const char *text, size_t length, size_t flags, json_t **object,
+                         attn_error *error) {
     if (check_containers(where, text, length, error) != ATTN_OK)
         return ATTN_BAD_MODEL;
     json_error_t reason;
-    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &reason);
+    json_t *root = json_loadb(text, length, flags | JSON_DECODE_ANY, &reason);
     attn_shown shown;
     if (root == NULL && reason.text[0] == '\0') /* jansson has words for everything but this */
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to parse %zu bytes of JSON", where, length);
@@ -43,16 +40,14 @@ attn_status attn_json_parse(const char *where, const char *text, size_t length, 
     return ATTN_OK;
 }
 
-attn_status attn_json_read(const char *path, size_t limit, json_t **object, attn_error *error) {
-    char *text;
-    size_t length;
-    attn_shown shown;
-    attn_status status = attn_file_read_all(path, limit, &text, &length, error);
-    if (status != ATTN_OK)
-        return status;
-    status = attn_json_parse(attn_show(&shown, path), text, length, object, error);
-    free(text);
-    return status;
+attn_status attn_json_parse(const char *where, const char *text, size_t length, json_t **object,
+                            attn_error *error) {
+    return parse(where, text, length, JSON_REJECT_DUPLICATES, object, error);
+}
+
+attn_status attn_json_parse_last(const char *where, const char *text, size_t length, json_t **object,
+                                 attn_error *error) {
+    return parse(where, text, length, 0, object, error);
 }
 
 attn_status attn_json_whole(const char *where, const char *key, const json_t *value, size_t least,

@@ -17,8 +17,9 @@
 attn_status attn_json_parse(const char *where, const char *text, size_t length, json_t **object,
                             attn_error *error);
 
-/* The same for a regular file of at most `limit` bytes. */
-attn_status attn_json_read(const char *path, size_t limit, json_t **object, attn_error *error);
+/* The same, but of a key that stands there twice the last value counts. */
+attn_status attn_json_parse_last(const char *where, const char *text, size_t length, json_t **object,
+                                 attn_error *error);
 
 /* Takes a whole number from `least` to `most`. */
 attn_status attn_json_whole(const char *where, const char *key, const json_t *value, size_t least,

@@ -3,6 +3,7 @@
 #include "core/model/foreign.h"
 #include "core/model/huggingface.h"
 #include "core/model/init.h"
+#include "core/model/json_python.h"
 #include "core/model/json_value.h"
 #include "core/model/model.h"
 #include "core/model/patterns.h"
@@ -134,6 +135,22 @@ static attn_status load_directory_with(const place *at, const char *where, const
     return status;
 }
 
+/* A checkpoint's is read as Python reads it; one of our own, of which every key counts, strictly. */
+static attn_status parse_config(const char *path, const char *where, json_t **json, attn_error *error) {
+    char *text;
+    size_t length;
+    attn_status status = attn_file_read_all(path, ATTN_CONFIG_TEXT_MAX, &text, &length, error);
+    if (status != ATTN_OK)
+        return status;
+    status = attn_json_parse_python(where, text, length, json, error);
+    if (status == ATTN_OK && !attn_huggingface_is(*json)) {
+        json_decref(*json);
+        status = attn_json_parse(where, text, length, json, error);
+    }
+    free(text);
+    return status;
+}
+
 static attn_status read_config(const char *directory, attn_shown *where, json_t **json, attn_error *error) {
     char *path, advice[400];
     attn_shown shown;
@@ -145,7 +162,7 @@ static attn_status read_config(const char *directory, attn_shown *where, json_t 
     if (status != ATTN_OK)
         return status;
     attn_show(where, path);
-    status = attn_json_read(path, ATTN_CONFIG_TEXT_MAX, json, error);
+    status = parse_config(path, where->text, json, error);
     free(path);
     return status;
 }

@@ -276,8 +276,9 @@ Test(families, encoder_alone_and_a_decoder_in_part) {
     write_model("e", T5 "}", T5_ENCODER);
     loaded("%s/e");
     cr_expect_eq(registry.count, 2);
-    write_model("both", T5 ",\"num_decoder_layers\":null}", "x[1]");
-    REFUSED("%s/both", "not valid JSON"); /* the key is there twice */
+    write_model("both", T5 ",\"num_decoder_layers\":null}",
+                "decoder.block.0.layer.0.SelfAttention.q.weight[1]");
+    REFUSED("%s/both#decoder.2", "decoder.0 to decoder.1"); /* the key is there twice: the last counts */
     write_model("part", T5 "}",
                 T5_ENCODER T5_TABLE("decoder") T5_LAYER("decoder.block.0.layer.0.SelfAttention"));
     REFUSED("%s/part", "tensor \"decoder.block.0.layer.1.EncDecAttention.q.weight\": missing");

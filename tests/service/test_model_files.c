@@ -305,7 +305,6 @@ static const struct {
     {config, "{\"embed_dim\":4,\"num_heads\":2,\"x\xff\":1}", {C "not valid JSON", "0xff"}},
     {config, "{\"model_type\":\"nothing\"}", {C "\"model_type\"", "found \"nothing\""}},
     {config, BERT "}", {M "tensor \"encoder.layer.0.attention.self.query.weight\": missing"}},
-    {config, BERT ",\"num_hidden_layers\":1}", {C "not valid JSON", "duplicate"}},
     {full_config, "{\"a\":[|{},|0]}|1000000", {C, "opening brackets, at most 65536"}},
     {full_config, "{\"a\":|[|}|60000", {C "not valid JSON", "depth"}},
     {full_config, "{\"a\":[|0,|0]}|1000000", {C "unknown key \"a\""}},
