@@ -57,11 +57,6 @@ static attn_status take_boolean(const attn_family_keys *keys, const char *key, b
 
 attn_status attn_family_check(const attn_family_keys *keys, attn_error *error) {
     attn_shown found;
-    if (is_given(find(keys, "quantization_config")))
-        return attn_fail(error, ATTN_BAD_MODEL,
-                         "%s: \"quantization_config\": quantised weights are not served, expected a "
-                         "checkpoint in " ATTN_WEIGHT_DTYPES,
-                         keys->where);
     for (const attn_demand *d = keys->family->demands; d->key != NULL; d++) {
         const json_t *value = find(keys, d->key);
         const bool is_fine = d->only != NULL

@@ -3,6 +3,7 @@
 #include "core/model/families.h"
 #include "core/model/family_config.h"
 #include "core/model/json_value.h"
+#include "core/model/quantized.h"
 #include "core/model/shown.h"
 
 #include <stdio.h>
@@ -118,6 +119,23 @@ static size_t list_sources(const present *p, size_t layer, bool biases, attn_sou
     return count;
 }
 
+/* Some modules of the checkpoint may be quantised: these tensors must not be. transformers reads the key
+ * outside of all objects, and it is in some of them too. */
+static attn_status check_quantized(const loading *l, const attn_source *sources, size_t count,
+                                   attn_error *error) {
+    const json_t *const configs[] = {l->checkpoint->config, l->keys.object};
+    attn_status status = ATTN_OK;
+    for (size_t i = 0; i < (configs[0] == configs[1] ? 1 : 2); i++) {
+        const json_t *quantization = json_object_get(configs[i], "quantization_config");
+        const bool is_none =
+            quantization == NULL || json_is_null(quantization) || json_is_false(quantization);
+        for (size_t k = 0; k < count && !is_none && status == ATTN_OK; k++)
+            status = attn_quantized_check(i == 0 ? l->checkpoint->where : l->keys.where, quantization,
+                                          l->checkpoint->tensors, sources[k].name, error);
+    }
+    return status;
+}
+
 static attn_status load_layer(const loading *l, const present *p, size_t layer, attn_model *model,
                               attn_error *error) {
     const attn_tensors *tensors = l->checkpoint->tensors;
@@ -130,6 +148,9 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
         return status;
     config.precision = model->layer.config.precision;
     const size_t count = list_sources(p, layer, config.bias, sources, names);
+    status = check_quantized(l, sources, count, error);
+    if (status != ATTN_OK)
+        return status;
     for (size_t i = 0; i < count; i++)
         if (sources[i].first >= ATTN_Q_BIAS && sources[i].first <= ATTN_O_BIAS)
             config.bias = true;
