@@ -38,6 +38,7 @@ typedef struct {
     attn_rope_style style;
     attn_rope_scaling scaling;
     size_t dims; /* the first numbers of a head that are rotated; even, at most D */
+    bool odd;    /* it was an odd number and was rounded up: the frequencies are those of dims - 1 */
     double theta;
     double factor;          /* of the scaling */
     double original_length; /* in positions: what the model was trained for before it was scaled */

@@ -45,6 +45,8 @@ static bool load_models(service *s, attn_error *error) {
     for (size_t i = 0; i < s->options.model_count; i++)
         if (attn_registry_load(&s->registry, s->options.models[i], error) != ATTN_OK)
             return false;
+    for (size_t i = 0; i < s->registry.warnings.count; i++)
+        log_line(LOG_WARNING, "%s", s->registry.warnings.lines[i]);
     return true;
 }
 

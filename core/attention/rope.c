@@ -2,10 +2,15 @@
 
 #include <math.h>
 
+/* How many dims the frequencies are made for. */
+static size_t real_dims(const attn_rope *rope) {
+    return rope->dims - rope->odd;
+}
+
 /* theta^(2n/dims), in float32 as transformers has it (modeling_rope_utils.py); the power is correctly
  * rounded. */
 static float wavelength(const attn_rope *rope, float theta, size_t n) {
-    const float exponent = (float)(2 * n) / (float)rope->dims;
+    const float exponent = (float)(2 * n) / (float)real_dims(rope);
     return (float)pow((double)theta, (double)exponent);
 }
 
@@ -13,10 +18,10 @@ static float wavelength(const attn_rope *rope, float theta, size_t n) {
  */
 static float dynamic_theta(const attn_rope *rope, uint64_t length) {
     const float theta = (float)rope->theta;
-    if ((double)length <= rope->original_length || rope->dims == 2)
+    if ((double)length <= rope->original_length || real_dims(rope) == 2)
         return theta;
     const float stretch = (float)rope->factor * (float)length / (float)rope->original_length;
-    const double exponent = (double)rope->dims / ((double)rope->dims - 2);
+    const double dims = (double)real_dims(rope), exponent = dims / (dims - 2);
     return theta * (float)pow((double)(stretch - (float)(rope->factor - 1)), (double)(float)exponent);
 }
 

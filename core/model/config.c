@@ -195,7 +195,7 @@ static attn_status take_rope(const char *where, const json_t *object, attn_confi
     if (status == ATTN_OK)
         status = take_style(&rope, &result.style, error);
     if (status == ATTN_OK)
-        status = attn_rope_scaling_from_json(scaling.where, scaling.object, 0, &result, error);
+        status = attn_rope_scaling_from_json(scaling.where, scaling.object, 0, &result, NULL, error);
     if (status == ATTN_OK)
         config->rope = result;
     return status;

@@ -21,9 +21,6 @@
 #define BERT(type, prefix)                                                                                   \
     .model_type = type, .prefixes = {"", prefix}, .width = {"hidden_size", 0},                               \
     .heads = {"num_attention_heads", 0}, .dropout = {"attention_probs_dropout_prob", 0.1},                   \
-    .demands = {{"position_embedding_type", "absolute", "relative positions change the scores"},             \
-                {"is_decoder", NULL, "decoders of this family are not served"},                              \
-                {"add_cross_attention", NULL, "cross-attention of this family is not served"}},              \
     .parts = {{.layers = {"num_hidden_layers", 0},                                                           \
                .tensors = {WEIGHTS(BERT_LAYER, "self.query", "self.key", "self.value", "output.dense")},     \
                .biases = {BIASES(BERT_LAYER, "self.query", "self.key", "self.value", "output.dense")}}}
@@ -42,7 +39,8 @@
     .kv_heads = {"num_key_value_heads", 4}, .head_dim = {"head_dim", 256},                                   \
     .dropout = {"attention_dropout", 0}, .bias = "attention_bias", .scale = ATTN_SCALE_QUERY,                \
     .query_scalar = 256, .qk_norm_eps = "rms_norm_eps", .window = ATTN_WINDOW_PATTERNED,                     \
-    .window_absent = 4096, .pattern_absent = 6, .bidirectional = "use_bidirectional_attention",              \
+    .window_absent = 4096, .pattern = {"sliding_window_pattern", 6},                                         \
+    .bidirectional = "use_bidirectional_attention",                                                          \
     .rope = {.theta = {"rope_theta", 1e6},                                                                   \
              .local_theta = {"rope_local_base_freq", 1e4},                                                   \
              .max_positions = 131072},                                                                       \
@@ -60,6 +58,10 @@
 
 #define T5(type)                                                                                             \
     .model_type = type, .prefixes = {"", "transformer."}, .width = {"d_model", 0},                           \
+    .aliases = {{"hidden_size", "d_model"},                                                                  \
+                {"num_attention_heads", "num_heads"},                                                        \
+                {"num_hidden_layers", "num_layers"},                                                         \
+                {"head_dim", "d_kv"}},                                                                       \
     .heads = {"num_heads", 0}, .head_dim = {"d_kv", 64}, .dropout = {"dropout_rate", 0.1},                   \
     .scale = ATTN_SCALE_ONE,                                                                                 \
     .parts = {{.name = "encoder",                                                                            \
@@ -98,6 +100,9 @@ static const attn_family families[] = {
     {
         .model_type = "distilbert",
         .prefixes = {"", "distilbert."},
+        .aliases = {{"hidden_size", "dim"},
+                    {"num_attention_heads", "n_heads"},
+                    {"num_hidden_layers", "n_layers"}},
         .width = {"dim", 0},
         .heads = {"n_heads", 0},
         .dropout = {"attention_dropout", 0.1},
@@ -125,11 +130,13 @@ static const attn_family families[] = {
     {
         .model_type = "gpt2",
         .prefixes = {"", "transformer."},
+        .aliases = {{"hidden_size", "n_embd"},
+                    {"num_attention_heads", "n_head"},
+                    {"num_hidden_layers", "n_layer"}},
         .width = {"n_embd", 0},
         .heads = {"n_head", 0},
         .dropout = {"attn_pdrop", 0.1},
         .scale = ATTN_SCALE_INVERSE_LAYER,
-        .demands = {{"add_cross_attention", NULL, "cross-attention of this family is not served"}},
         .parts = {{.layers = {"n_layer", 0},
                    .causal = true,
                    .tensors = {{.name = "h.%zu.attn.c_attn.weight",
@@ -177,10 +184,10 @@ static const attn_family families[] = {
                    .biases = {LLAMA_BIASES}}},
     },
     {
-        LLAMA("mistral"),
+        LLAMA("mistral"), /* with layer_types it is Ministral, as transformers' AutoConfig has it */
         .kv_heads = {"num_key_value_heads", 8},
         .head_dim = {"head_dim", 0},
-        .window = ATTN_WINDOW_ALL,
+        .window = ATTN_WINDOW_TYPED,
         .window_absent = 4096,
         .rope = {.theta = {"rope_theta", 1e4}, .max_positions = 131072},
         .parts = {{.layers = {"num_hidden_layers", 0}, .causal = true, .tensors = {LLAMA_WEIGHTS}}},
@@ -218,7 +225,6 @@ static const attn_family families[] = {
         .head_dim = {"head_dim", 256},
         .bias = "attention_bias",
         .rope = {.theta = {"rope_theta", 1e4}, .max_positions = 8192},
-        .demands = {{"use_bidirectional_attention", NULL, "this family is served with causal attention"}},
         .parts = {{.layers = {"num_hidden_layers", 0},
                    .causal = true,
                    .tensors = {LLAMA_WEIGHTS},
@@ -234,9 +240,8 @@ static const attn_family families[] = {
         .softcap = {"attn_logit_softcapping", 50},
         .window = ATTN_WINDOW_PATTERNED,
         .window_absent = 4096,
-        .pattern_absent = 2,
+        .pattern = {NULL, 2},
         .rope = {.theta = {"rope_theta", 1e4}, .max_positions = 8192},
-        .demands = {{"use_bidirectional_attention", NULL, "this family is served with causal attention"}},
         .parts = {{.layers = {"num_hidden_layers", 0},
                    .causal = true,
                    .tensors = {LLAMA_WEIGHTS},
@@ -268,6 +273,10 @@ static const attn_family families[] = {
     {
         .model_type = "whisper",
         .prefixes = {"model.", ""},
+        .aliases = {{"hidden_size", "d_model"},
+                    {"num_key_value_heads", "encoder_attention_heads"},
+                    {"num_attention_heads", "encoder_attention_heads"},
+                    {"num_hidden_layers", "encoder_layers"}},
         .width = {"d_model", 0},
         .dropout = {"attention_dropout", 0},
         .parts = {{.name = "encoder",

@@ -21,20 +21,19 @@ typedef struct {
     double absent;
 } attn_number_key;
 
-/* A key that changes how attention is computed, and the one value (also that of an absent key) with which the
- * family is served. */
+/* Another name that transformers has for a key (attribute_map of its configurations). Where it is there, it
+ * counts, also beside the other one. */
 typedef struct {
-    const char *key;
-    const char *only; /* a string; NULL: false */
-    const char *why;
-} attn_demand;
+    const char *name, *key;
+} attn_key_alias;
 
 /* Which layers see only a window of the keys, `sliding_window` wide. */
 typedef enum {
     ATTN_WINDOW_NONE,
     ATTN_WINDOW_ALL,
+    ATTN_WINDOW_TYPED, /* all; or as layer_types says */
     ATTN_WINDOW_UPPER, /* with use_sliding_window, from layer max_window_layers on; or as layer_types says */
-    ATTN_WINDOW_PATTERNED /* all but every sliding_window_pattern-th; or as layer_types says */
+    ATTN_WINDOW_PATTERNED /* all but every n-th; or as layer_types says */
 } attn_window_rule;
 
 /* By what a score is multiplied. */
@@ -68,11 +67,15 @@ typedef struct {
     attn_source biases[ATTN_PART_TENSORS];  /* there only if family.bias says so */
 } attn_part;
 
-#define ATTN_PARTS_MAX 3
+/* Lists end with their last place, or with a NULL before it. */
+#define ATTN_PARTS_MAX    3
+#define ATTN_PREFIXES_MAX 6
+#define ATTN_ALIASES_MAX  4
 typedef struct {
     const char *model_type;
-    const char *inside;      /* the key of config.json with the object that has all others; NULL: itself */
-    const char *prefixes[6]; /* before each tensor's name, depending on the class that was saved */
+    const char *inside; /* the key of config.json with the object that has all others; NULL: itself */
+    const char *prefixes[ATTN_PREFIXES_MAX]; /* before each tensor's name, by the class that was saved */
+    attn_key_alias aliases[ATTN_ALIASES_MAX];
     attn_count_key width, heads, kv_heads, head_dim;
     attn_number_key dropout;
     const char *bias; /* key: are there `biases`? NULL: always */
@@ -82,10 +85,10 @@ typedef struct {
     attn_number_key softcap;
     const char *qk_norm_eps; /* key; NULL: no norms */
     attn_window_rule window;
-    size_t window_absent, pattern_absent;
+    size_t window_absent;
+    attn_count_key pattern;    /* ATTN_WINDOW_PATTERNED: n; its key is NULL: always the same */
     const char *bidirectional; /* key: do queries see the future after all, and half a window to each side? */
     attn_rope_keys rope;
-    attn_demand demands[4];
     attn_part parts[ATTN_PARTS_MAX];
 } attn_family;
 

@@ -2,23 +2,11 @@
 #ifndef ATTN_FAMILY_CONFIG_H
 #define ATTN_FAMILY_CONFIG_H
 
-#include "core/model/families.h"
-
-#include <jansson.h>
+#include "core/model/family_keys.h"
 
 #define ATTN_LAYERS_MAX 1024 /* of one kind */
 
-/* The keys of a checkpoint. */
-typedef struct {
-    const attn_family *family;
-    const char *where;    /* which document it is, for sentences */
-    const json_t *object; /* the one that has the keys */
-} attn_family_keys;
-
-/* Checks the keys that forbid to serve the checkpoint. Fails with ATTN_BAD_MODEL, as all functions here. */
-attn_status attn_family_check(const attn_family_keys *keys, attn_error *error);
-
-/* How many layers the part has, at most ATTN_LAYERS_MAX. */
+/* How many layers the part has, at most ATTN_LAYERS_MAX. Fails with ATTN_BAD_MODEL, as all functions here. */
 attn_status attn_family_layers(const attn_family_keys *keys, const attn_part *part, size_t *layers,
                                attn_error *error);
 

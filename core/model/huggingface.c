@@ -3,6 +3,7 @@
 #include "core/model/families.h"
 #include "core/model/family_config.h"
 #include "core/model/json_value.h"
+#include "core/model/key_rules.h"
 #include "core/model/quantized.h"
 #include "core/model/shown.h"
 
@@ -67,16 +68,26 @@ static attn_status find_keys(const attn_checkpoint *checkpoint, attn_family_keys
                      object == NULL ? "no such key" : attn_json_show(&found, object));
 }
 
+static attn_status check_keys(const attn_checkpoint *checkpoint, const attn_family_keys *keys,
+                              attn_error *error) {
+    attn_status status =
+        attn_key_rules_check(keys->where, keys->family->model_type, keys->object, keys->warnings, error);
+    if (status == ATTN_OK && keys->object != checkpoint->config)
+        status = attn_key_rules_check(checkpoint->where, NULL, checkpoint->config, keys->warnings, error);
+    return status;
+}
+
 /* The prefix under which the checkpoint has the part, or NULL. */
 static const char *find_prefix(const attn_tensors *tensors, const attn_family *f, const attn_part *part) {
     const char *name = part->tensors[0].name;
     const size_t length = strcspn(name, "%"); /* up to the number of the layer */
-    for (const char *const *prefix = f->prefixes; *prefix != NULL; prefix++) {
-        const size_t before = strlen(*prefix);
+    for (size_t k = 0; k < ATTN_PREFIXES_MAX && f->prefixes[k] != NULL; k++) {
+        const char *prefix = f->prefixes[k];
+        const size_t before = strlen(prefix);
         for (size_t i = 0; i < attn_tensors_count(tensors); i++) {
             const char *found = attn_tensors_at(tensors, i).tensor->name;
-            if (strncmp(found, *prefix, before) == 0 && strncmp(found + before, name, length) == 0)
-                return *prefix;
+            if (strncmp(found, prefix, before) == 0 && strncmp(found + before, name, length) == 0)
+                return prefix;
         }
     }
     return NULL;
@@ -240,13 +251,13 @@ static attn_status load_all(const loading *l, const char *name, attn_registry *l
 
 attn_status attn_huggingface_load(const attn_checkpoint *checkpoint, const char *name, const char *layer,
                                   attn_registry *loaded, attn_error *error) {
-    loading l = {.checkpoint = checkpoint};
+    loading l = {.checkpoint = checkpoint, .keys = {.warnings = &loaded->warnings}};
     char where[sizeof(attn_shown) + 32];
     attn_status status = find_family(checkpoint, &l.keys.family, error);
     if (status == ATTN_OK)
         status = find_keys(checkpoint, &l.keys, where, sizeof where, error);
     if (status == ATTN_OK)
-        status = attn_family_check(&l.keys, error);
+        status = check_keys(checkpoint, &l.keys, error);
     if (status == ATTN_OK)
         status = find_parts(&l, error);
     if (status != ATTN_OK)

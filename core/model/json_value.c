@@ -192,7 +192,13 @@ static attn_status take_key(const char *where, const attn_json_key *key, const j
 
 attn_status attn_json_take(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
                            void *fields, attn_error *error) {
-    attn_status status = check_known(where, object, keys, count, error);
+    const attn_status status = check_known(where, object, keys, count, error);
+    return status == ATTN_OK ? attn_json_take_known(where, object, keys, count, fields, error) : status;
+}
+
+attn_status attn_json_take_known(const char *where, const json_t *object, const attn_json_key *keys,
+                                 size_t count, void *fields, attn_error *error) {
+    attn_status status = ATTN_OK;
     for (size_t i = 0; i < count && status == ATTN_OK; i++) {
         const json_t *value = json_object_get(object, keys[i].name);
         if (value == NULL && keys[i].required)

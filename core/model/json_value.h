@@ -72,6 +72,10 @@ typedef struct {
 attn_status attn_json_take(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
                            void *fields, attn_error *error);
 
+/* The same, but keys that are not known are left alone. */
+attn_status attn_json_take_known(const char *where, const json_t *object, const attn_json_key *keys,
+                                 size_t count, void *fields, attn_error *error);
+
 /* A scalar as it was written, or the kind of another value: what a sentence says was found. */
 const char *attn_json_show(attn_shown *shown, const json_t *value);
 

@@ -5,6 +5,7 @@
 #define ATTN_MODEL_H
 
 #include "core/attention.h"
+#include "core/model/warnings.h"
 #include "core/status.h"
 
 #include <stddef.h>
@@ -28,6 +29,7 @@ typedef struct {
     size_t count;
     const attn_kernels *kernels; /* that all models are packed for; NULL: the best of this CPU */
     attn_precision precision;    /* of models whose configuration does not say */
+    attn_warnings warnings;      /* about all models that were loaded */
 } attn_registry;
 
 /* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
@@ -43,7 +45,7 @@ attn_status attn_registry_load(attn_registry *registry, const char *named_spec, 
 /* The model called `name`, or NULL. */
 const attn_model *attn_registry_find(const attn_registry *registry, const char *name);
 
-/* Frees all models; the registry is then empty, and stays with its kernels and precision. */
+/* Frees all models and warnings; the registry is then empty, and stays with its kernels and precision. */
 void attn_registry_free(attn_registry *registry);
 
 #endif

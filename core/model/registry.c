@@ -259,6 +259,7 @@ static attn_status append(attn_registry *registry, attn_registry *loaded, attn_e
     registry->models = models;
     registry->count = count;
     loaded->count = 0;
+    attn_warnings_move(&registry->warnings, &loaded->warnings);
     return ATTN_OK;
 }
 
@@ -284,5 +285,6 @@ void attn_registry_free(attn_registry *registry) {
     for (size_t i = 0; i < registry->count; i++)
         attn_weights_free(&registry->models[i]);
     free(registry->models);
+    attn_warnings_free(&registry->warnings);
     *registry = (attn_registry){.kernels = registry->kernels, .precision = registry->precision};
 }

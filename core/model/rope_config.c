@@ -1,6 +1,7 @@
 #include "core/model/rope_config.h"
 
 #include "core/model/json_value.h"
+#include "core/model/key_rules.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -97,6 +98,7 @@ attn_status attn_rope_base_from_json(const char *where, const json_t *scaling, s
 }
 
 attn_status attn_rope_complete(const char *where, size_t head_dim, attn_rope *rope, attn_error *error) {
+    rope->odd = false;
     if (rope->dims == 0)
         rope->dims = head_dim;
     if (rope->dims % 2 != 0 || rope->dims > head_dim)
@@ -105,6 +107,14 @@ attn_status attn_rope_complete(const char *where, size_t head_dim, attn_rope *ro
             "%s: expected an even number of rotated dims, at most head_dim, which is %zu, found %zu", where,
             head_dim, rope->dims);
     return ATTN_OK;
+}
+
+attn_status attn_rope_round_up(const char *where, size_t head_dim, attn_rope *rope, attn_error *error) {
+    const bool odd = rope->dims % 2 != 0;
+    rope->dims += odd;
+    const attn_status status = attn_rope_complete(where, head_dim, rope, error);
+    rope->odd = odd;
+    return status;
 }
 
 /* Which type is it? Where both names of the key are there, transformers looks at the newer one. */
@@ -117,8 +127,25 @@ static attn_status take_type(const char *where, const json_t *scaling, size_t *t
     return value == NULL ? ATTN_OK : attn_json_choice(where, key, value, type_names, TYPES, type, error);
 }
 
+/* What the type does not read, transformers only warns about; in a directory of our own it stops the start.
+ */
+static attn_status check_keys(const char *where, const json_t *scaling, size_t type, attn_warnings *warnings,
+                              attn_error *error) {
+    const char *name;
+    json_t *value;
+    attn_status status = ATTN_OK;
+    json_object_foreach((json_t *)scaling, name, value) {
+        size_t i = 0;
+        while (i < KEYS && (strcmp(keys[i].name, name) != 0 || !(keys[i].types & 1U << type_scalings[type])))
+            i++;
+        if (i == KEYS && status == ATTN_OK)
+            status = attn_key_rules_check_rope(where, name, value, warnings, error);
+    }
+    return status;
+}
+
 static attn_status take_numbers(const char *where, const json_t *scaling, size_t type, numbers *n,
-                                attn_error *error) {
+                                attn_warnings *warnings, attn_error *error) {
     const unsigned bit = 1U << type_scalings[type];
     attn_json_key list[KEYS];
     size_t count = 0;
@@ -132,7 +159,12 @@ static attn_status take_numbers(const char *where, const json_t *scaling, size_t
                                             .required = (keys[i].required & bit) != 0};
     char what[320];
     snprintf(what, sizeof what, "%s of type \"%s\"", where, type_names[type]);
-    const attn_status status = attn_json_take(what, scaling, list, count, n, error);
+    attn_status status = ATTN_OK;
+    if (warnings != NULL)
+        status = check_keys(what, scaling, type, warnings, error);
+    if (status == ATTN_OK)
+        status =
+            (warnings != NULL ? attn_json_take_known : attn_json_take)(what, scaling, list, count, n, error);
     if (status == ATTN_OK && n->factor != 0 && n->factor < 1)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"factor\": expected a number of at least 1, found %g",
                          what, n->factor);
@@ -234,29 +266,41 @@ static attn_status take_llama3(const char *where, const numbers *n, attn_rope *r
     return ATTN_OK;
 }
 
+static attn_status check_dims(const char *where, const attn_rope *rope, attn_error *error) {
+    const size_t dims = rope->dims - rope->odd;
+    if (rope->scaling == ATTN_ROPE_DYNAMIC && dims <= 2) /* the exponent is dims / (dims - 2) */
+        return attn_fail(error, ATTN_BAD_MODEL,
+                         "%s: expected more than 2 rotated dims for the type dynamic, found %zu", where,
+                         dims);
+    /* Both go by pairs, of which transformers then counts one less than it rotates. */
+    if (rope->odd && (rope->scaling == ATTN_ROPE_YARN || rope->scaling == ATTN_ROPE_LONGROPE))
+        return attn_fail(error, ATTN_BAD_MODEL,
+                         "%s: expected an even number of rotated dims for this type, found %zu", where, dims);
+    return ATTN_OK;
+}
+
 attn_status attn_rope_scaling_from_json(const char *where, const json_t *scaling, double max_positions,
-                                        attn_rope *rope, attn_error *error) {
+                                        attn_rope *rope, attn_warnings *warnings, attn_error *error) {
     numbers n = {.factor = 0};
     size_t type = 0;
     attn_status status = check_object(where, scaling, error);
     if (status == ATTN_OK)
         status = take_type(where, scaling, &type, error);
     if (status == ATTN_OK)
-        status = take_numbers(where, scaling, type, &n, error);
+        status = take_numbers(where, scaling, type, &n, warnings, error);
     if (status != ATTN_OK)
         return status;
     attn_rope result = {.style = rope->style,
                         .scaling = type_scalings[type],
                         .dims = rope->dims,
+                        .odd = rope->odd,
                         .theta = rope->theta,
                         .factor = n.factor != 0 ? n.factor : 1,
                         .magnitude = 1};
     if (result.scaling != ATTN_ROPE_UNSCALED && result.scaling != ATTN_ROPE_LINEAR)
         status = choose_length(where, &n, max_positions, &result, error);
-    if (status == ATTN_OK && result.scaling == ATTN_ROPE_DYNAMIC && result.dims <= 2)
-        status = attn_fail(error, ATTN_BAD_MODEL, /* the exponent is dims / (dims - 2) */
-                           "%s: expected more than 2 rotated dims for the type dynamic, found %zu", where,
-                           result.dims);
+    if (status == ATTN_OK)
+        status = check_dims(where, &result, error);
     if (status == ATTN_OK && result.scaling == ATTN_ROPE_YARN)
         status = take_yarn(where, scaling, max_positions, &n, &result, error);
     if (status == ATTN_OK && result.scaling == ATTN_ROPE_LONGROPE)

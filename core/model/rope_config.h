@@ -7,6 +7,7 @@
 #define ATTN_ROPE_CONFIG_H
 
 #include "core/attention.h"
+#include "core/model/warnings.h"
 #include "core/status.h"
 
 #include <jansson.h>
@@ -20,12 +21,16 @@ attn_status attn_rope_base_from_json(const char *where, const json_t *scaling, s
 /* Replaces dims of 0 by head_dim, and checks that they are even and at most that. */
 attn_status attn_rope_complete(const char *where, size_t head_dim, attn_rope *rope, attn_error *error);
 
-/* Takes the scaling: all of *rope but style, dims and theta, which must be set. `max_positions` is
+/* The same, but rounds an odd number of dims up, as transformers does: it rotates one number more, by
+ * frequencies of the odd number. */
+attn_status attn_rope_round_up(const char *where, size_t head_dim, attn_rope *rope, attn_error *error);
+
+/* Takes the scaling: all of *rope but style, dims, odd and theta, which must be set. `max_positions` is
  * max_position_embeddings, 0 if that is not known; an original_max_position_embeddings that stands outside of
- * the object the caller puts into (a copy of) it. A type that is not served is refused, and so is a key that
- * the type has no use for. */
+ * the object the caller puts into (a copy of) it. A type that is not served is refused. For a key that the
+ * type does not read there are the rules of key_rules.h; with `warnings` NULL it is refused. */
 attn_status attn_rope_scaling_from_json(const char *where, const json_t *scaling, double max_positions,
-                                        attn_rope *rope, attn_error *error);
+                                        attn_rope *rope, attn_warnings *warnings, attn_error *error);
 
 /* Takes LongRoPE's short_factor and long_factor: arrays of rope->dims / 2 numbers above 0. The results can be
  * NULL: then they are only checked, which attn_rope_scaling_from_json does too. */

@@ -346,7 +346,6 @@ Test(families, what_is_not_served) {
         {LLAMA("llama") ",\"rope_theta\":-1}", "\"rope_theta\": expected a number above 0"},
         {LLAMA("llama") ",\"partial_rotary_factor\":0.5}", "layers of this family rotate all 4"},
         {LLAMA("phi3") ",\"partial_rotary_factor\":0.3}", "enough for 2 of the 4 numbers of a head"},
-        {LLAMA("phi3") ",\"partial_rotary_factor\":0.75}", "expected an even number of rotated dims"},
         {LLAMA("llama") ",\"quantization_config\":{}}", "quantised weights are not served"},
         {LLAMA("gemma2") ",\"use_bidirectional_attention\":true}", "expected false, found true"},
         {LLAMA("gemma2") ",\"layer_types\":[\"full_attention\"]}", "a string for each layer"},

@@ -22,8 +22,8 @@ static attn_rope taken(const char *text, double max_positions) {
     json_t *object = parsed(text);
     attn_rope rope = before;
     attn_error error = {""};
-    cr_expect_eq(attn_rope_scaling_from_json("file: rope", object, max_positions, &rope, &error), ATTN_OK,
-                 "%s: %s", text, error.text);
+    cr_expect_eq(attn_rope_scaling_from_json("file: rope", object, max_positions, &rope, NULL, &error),
+                 ATTN_OK, "%s: %s", text, error.text);
     cr_expect(rope.style == before.style && rope.dims == before.dims && rope.theta == before.theta);
     json_decref(object);
     return rope;
@@ -101,9 +101,9 @@ Test(rope_config, what_transformers_makes_of_it) {
 Test(rope_config, nothing_is_no_scaling) {
     attn_rope rope = before;
     json_t *null = json_null();
-    cr_expect_eq(attn_rope_scaling_from_json("file", NULL, 0, &rope, NULL), ATTN_OK);
+    cr_expect_eq(attn_rope_scaling_from_json("file", NULL, 0, &rope, NULL, NULL), ATTN_OK);
     cr_expect(rope.scaling == ATTN_ROPE_UNSCALED && rope.magnitude == 1 && rope.factor == 1);
-    cr_expect_eq(attn_rope_scaling_from_json("file", null, 0, &rope, NULL), ATTN_OK);
+    cr_expect_eq(attn_rope_scaling_from_json("file", null, 0, &rope, NULL, NULL), ATTN_OK);
     cr_expect(rope.scaling == ATTN_ROPE_UNSCALED && rope.dims == 4 && rope.theta == 12345);
 }
 
@@ -220,8 +220,8 @@ Test(rope_config, what_is_refused) {
             rope.dims = refused[i].dims;
         if (refused[i].theta != 0)
             rope.theta = refused[i].theta;
-        cr_expect_eq(attn_rope_scaling_from_json("file: rope", object, 0, &rope, &error), ATTN_BAD_MODEL,
-                     "%s is served", refused[i].text);
+        cr_expect_eq(attn_rope_scaling_from_json("file: rope", object, 0, &rope, NULL, &error),
+                     ATTN_BAD_MODEL, "%s is served", refused[i].text);
         cr_expect_not_null(strstr(error.text, refused[i].says), "%s: '%s' lacks '%s'", refused[i].text,
                            error.text, refused[i].says);
         cr_expect_eq(strncmp(error.text, "file: rope", 10), 0);
@@ -235,7 +235,7 @@ Test(rope_config, a_ratio_of_lengths_below_1) {
     json_t *object = parsed("{\"type\":\"yarn\",\"original_max_position_embeddings\":64}");
     attn_rope rope = before;
     attn_error error = {""};
-    cr_expect_eq(attn_rope_scaling_from_json("file", object, 32, &rope, &error), ATTN_BAD_MODEL);
+    cr_expect_eq(attn_rope_scaling_from_json("file", object, 32, &rope, NULL, &error), ATTN_BAD_MODEL);
     cr_expect_str_eq(error.text,
                      "file: expected an original_max_position_embeddings of at most 32, found 64");
     json_decref(object);

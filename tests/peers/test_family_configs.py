@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+import torch
 from attend_server import BINARY, AttendServer
 from conftest import SEED
 from families import CASES, LONGROPE, build
+from safetensors.torch import load_file, save_file
+from test_families import ask, difference, watch
 
 
 def check(*arguments):
@@ -95,6 +98,25 @@ def test_one_layer(saved):
     assert "encoder.0 to encoder.1, decoder.0 to decoder.2, cross.0 to cross.2" in check(
         "--model", f"one={directory}#cross.3"
     )[1]
+
+
+def test_float8_weights(tmp_path):
+    """Without a quantization_config they are numbers like others, to transformers and to the service."""
+    case = next(case for case in CASES if case.family == "llama")
+    build(case, tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    for name in weights:
+        if "q_proj" in name or "k_proj" in name:
+            weights[name] = weights[name].to(torch.float8_e4m3fn if "q_proj" in name else torch.float8_e5m2)
+    save_file(weights, path, metadata={"format": "pt"})
+    model = case.model.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager").eval()
+    arguments = case.inputs(model.config, np.random.default_rng(SEED))
+    del arguments["attention_mask"]
+    with AttendServer("--model", f"m={tmp_path}") as server:
+        for name, seen in watch(model, case.places, arguments).items():
+            output, weights = ask(server.url, f"m.{name}", seen, None)
+            assert difference(output, seen.output) < 1e-5 and difference(weights, seen.weights) < 1e-5
 
 
 def test_older_names_of_longrope(saved):
