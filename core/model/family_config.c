@@ -173,10 +173,22 @@ static attn_status take_relative(const attn_family_keys *keys, const attn_part *
     return status;
 }
 
+/* The document, and the keys that have the sizes: what does not fit together is one of them. */
+static void name_sizes(const attn_family_keys *keys, const attn_count_key *heads, char *where, size_t size) {
+    const char *const names[] = {keys->family->width.key, heads->key, keys->family->kv_heads.key,
+                                 keys->family->head_dim.key};
+    size_t length = (size_t)snprintf(where, size, "%s: ", keys->where);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL && length < size)
+            length += (size_t)snprintf(where + length, size - length, "%s\"%s\"", i == 0 ? "" : ", ",
+                                       attn_family_name(keys, names[i]));
+}
+
 static attn_status take_sizes(const attn_family_keys *keys, const attn_part *part, attn_config *config,
                               attn_error *error) {
     const attn_family *f = keys->family;
     const attn_count_key *heads = part->heads.key != NULL ? &part->heads : &f->heads;
+    char where[400];
     attn_status status = attn_family_count(keys, &f->width, ATTN_DIMENSION_MAX, &config->embed_dim, error);
     if (status == ATTN_OK)
         status = attn_family_count(keys, heads, ATTN_DIMENSION_MAX, &config->num_heads, error);
@@ -184,7 +196,10 @@ static attn_status take_sizes(const attn_family_keys *keys, const attn_part *par
         status = attn_family_derived(keys, &f->kv_heads, &config->num_kv_heads, error);
     if (status == ATTN_OK)
         status = attn_family_derived(keys, &f->head_dim, &config->head_dim, error);
-    return status == ATTN_OK ? attn_config_complete(keys->where, config, error) : status;
+    if (status != ATTN_OK)
+        return status;
+    name_sizes(keys, heads, where, sizeof where);
+    return attn_config_complete(where, config, error);
 }
 
 static attn_status take_dropout(const attn_family_keys *keys, double *dropout, attn_error *error) {

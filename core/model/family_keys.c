@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* The name under which a key is there. */
-static const char *name_of(const attn_family_keys *keys, const char *key) {
+const char *attn_family_name(const attn_family_keys *keys, const char *key) {
     for (size_t i = 0; i < ATTN_ALIASES_MAX && keys->family->aliases[i].name != NULL; i++) {
         const attn_key_alias *alias = &keys->family->aliases[i];
         if (strcmp(alias->key, key) == 0 && json_object_get(keys->object, alias->name) != NULL)
@@ -16,7 +15,7 @@ static const char *name_of(const attn_family_keys *keys, const char *key) {
 }
 
 const json_t *attn_family_find(const attn_family_keys *keys, const char *key) {
-    return key == NULL ? NULL : json_object_get(keys->object, name_of(keys, key));
+    return key == NULL ? NULL : json_object_get(keys->object, attn_family_name(keys, key));
 }
 
 bool attn_family_is_given(const json_t *value) {
@@ -29,17 +28,17 @@ attn_status attn_family_count(const attn_family_keys *keys, const attn_count_key
     *result = key->absent;
     if (value == NULL && key->absent == 0)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", keys->where, key->key);
-    return value == NULL
-               ? ATTN_OK
-               : attn_json_whole(keys->where, name_of(keys, key->key), value, 1, most, result, error);
+    return value == NULL ? ATTN_OK
+                         : attn_json_whole(keys->where, attn_family_name(keys, key->key), value, 1, most,
+                                           result, error);
 }
 
 attn_status attn_family_derived(const attn_family_keys *keys, const attn_count_key *key, size_t *result,
                                 attn_error *error) {
     const json_t *value = attn_family_find(keys, key->key);
     *result = value == NULL ? key->absent : 0;
-    return attn_family_is_given(value) ? attn_json_whole(keys->where, name_of(keys, key->key), value, 1,
-                                                         ATTN_DIMENSION_MAX, result, error)
+    return attn_family_is_given(value) ? attn_json_whole(keys->where, attn_family_name(keys, key->key), value,
+                                                         1, ATTN_DIMENSION_MAX, result, error)
                                        : ATTN_OK;
 }
 

@@ -21,6 +21,9 @@ typedef struct {
     attn_warnings *warnings;
 } attn_family_keys;
 
+/* The name under which a key is there: its own, or another one for it. */
+const char *attn_family_name(const attn_family_keys *keys, const char *key);
+
 /* The value of a key, or of another name for it; NULL if there is none, or the key is NULL. */
 const json_t *attn_family_find(const attn_family_keys *keys, const char *key);
 

@@ -147,6 +147,24 @@ static attn_status check_quantized(const loading *l, const attn_source *sources,
     return status;
 }
 
+/* Where a tensor is missing, transformers makes one up: the sentence names the key that asks for it. */
+static void name_key(const loading *l, const present *p, const attn_source *sources, size_t count,
+                     attn_error *error) {
+    attn_tensor_place place;
+    const char *key = attn_family_name(&l->keys, p->part->layers.key);
+    size_t missing = 0, plain = 0;
+    while (missing < count && attn_tensors_find(l->checkpoint->tensors, sources[missing].name, &place))
+        missing++;
+    while (plain < ATTN_PART_TENSORS && p->part->tensors[plain].name != NULL)
+        plain++;
+    if (missing >= plain && l->keys.family->bias != NULL)
+        key = l->keys.family->bias;
+    if (missing < count && error != NULL && strstr(error->text, "\": missing, ") != NULL) {
+        const size_t length = strlen(error->text);
+        snprintf(error->text + length, sizeof error->text - length, ", by \"%s\" of config.json", key);
+    }
+}
+
 static attn_status load_layer(const loading *l, const present *p, size_t layer, attn_model *model,
                               attn_error *error) {
     const attn_tensors *tensors = l->checkpoint->tensors;
@@ -167,8 +185,10 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
             config.bias = true;
     model->layout = l->keys.family->model_type;
     status = attn_sources_load(tensors, sources, count, &config, model, arrays, error);
-    if (status != ATTN_OK)
+    if (status != ATTN_OK) {
+        name_key(l, p, sources, count, error);
         return status;
+    }
     status = attn_family_fill(&l->keys, layer, &config, arrays, error);
     if (status == ATTN_OK)
         return attn_weights_pack(attn_tensors_shown(tensors), arrays, model, error);

@@ -302,6 +302,29 @@ Test(checkpoints, tensors_that_nobody_needs) {
     REFUSED("n=%s/m", "tensor \"model.layers.1.self_attn.k_proj.weight\": stands in another shard too");
 }
 
+/* Where transformers would go on with numbers that it made up, the sentence names the key. */
+Test(checkpoints, keys_of_what_is_missing) {
+    static const struct {
+        const char *config, *says, *key;
+    } cases[] = {
+        {CONFIG("llama", "\"num_hidden_layers\":3"), NUMBER(2) "q_proj.weight\": missing",
+         "[8, 6], by \"num_hidden_layers\" of config.json"},
+        {CONFIG("llama", "\"attention_bias\":true"), NUMBER(0) "o_proj.bias\": missing",
+         "[6], by \"attention_bias\" of config.json"},
+        {CONFIG("llama", "\"num_key_value_heads\":3"),
+         "m/config.json: ", "\"num_key_value_heads\", \"head_dim\": num_kv_heads 3: expected a divisor"},
+        {CONFIG("llama", "\"head_dim\":null,\"num_attention_heads\":4"), "m/config.json: \"hidden_size\", ",
+         "\"num_attention_heads\", "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_model("m", cases[i].config, TENSORS);
+        REFUSED("%s/m", cases[i].says, cases[i].key);
+    }
+    /* A wrong shape is no missing tensor. */
+    write_model("m", CONFIG("llama", "\"head_dim\":2"), TENSORS);
+    REFUSED("%s/m", "expected shape [4, 6], found [8, 6]");
+}
+
 /* ---- quantisation ---- */
 
 #define QUANTIZED(config) CONFIG("llama", "\"quantization_config\":" config)
