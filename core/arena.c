@@ -12,7 +12,8 @@
 /* Stands right before each block that is handed out. */
 typedef struct header {
     struct header *previous, *next;
-    size_t bytes; /* of the whole allocation, this header included: what the budget was charged */
+    size_t bytes;  /* of the whole allocation, this header included: what the budget was charged */
+    bool is_large; /* one of core/blocks.h; else malloc's */
 } header;
 
 _Static_assert(sizeof(header) <= ALIGNMENT, "a header fits before an aligned block");
@@ -23,31 +24,26 @@ struct attn_arena {
     attn_status failure;
 };
 
-static bool charge(attn_arena *arena, size_t bytes) {
-    attn_budget *budget = arena->budget;
-    if (budget == NULL)
-        return true;
-    size_t used = atomic_load(&budget->used);
-    do {
-        if (used > budget->limit || bytes > budget->limit - used) {
-            arena->failure = ATTN_OVER_BUDGET;
-            return false;
-        }
-    } while (!atomic_compare_exchange_weak(&budget->used, &used, used + bytes));
-    return true;
+/* Is so large an allocation one of the blocks that are kept? */
+static bool is_large(const attn_arena *arena, size_t whole) {
+    return arena->budget != NULL && arena->budget->blocks != NULL && whole >= ATTN_BLOCK_MIN;
 }
 
-static void discharge(attn_arena *arena, size_t bytes) {
-    if (arena->budget != NULL)
-        atomic_fetch_sub(&arena->budget->used, bytes);
+static void *fail(attn_arena *arena, bool fits) {
+    arena->failure = fits ? ATTN_NO_MEMORY : ATTN_OVER_BUDGET;
+    return NULL;
 }
 
 /* What an allocation of `bytes` takes with its header, rounded up to the alignment; false on overflow. */
 static bool whole_size(size_t bytes, size_t *whole) {
-    if (!attn_add(bytes, 2 * ALIGNMENT - 1, whole))
+    if (!attn_add(bytes == 0 ? 1 : bytes, 2 * ALIGNMENT - 1, whole))
         return false;
     *whole &= ~(size_t)(ALIGNMENT - 1);
     return true;
+}
+
+static header *header_of(void *block) {
+    return (header *)(void *)((char *)block - ALIGNMENT);
 }
 
 attn_arena *attn_arena_new(attn_budget *budget) {
@@ -63,26 +59,42 @@ attn_arena *attn_arena_new(attn_budget *budget) {
 void attn_arena_free(attn_arena *arena) {
     if (arena == NULL)
         return;
-    while (arena->blocks.next != &arena->blocks)
-        attn_arena_release(arena, (char *)arena->blocks.next + ALIGNMENT);
+    attn_arena_keep_only(arena, NULL);
     free(arena);
+}
+
+static header *allocate_small(attn_arena *arena, size_t whole) {
+    if (arena->budget != NULL && !attn_budget_charge(arena->budget, whole))
+        return fail(arena, false);
+    header *block = aligned_alloc(ALIGNMENT, whole);
+    if (block != NULL) {
+        block->bytes = whole;
+        return block;
+    }
+    if (arena->budget != NULL)
+        attn_budget_discharge(arena->budget, whole);
+    return fail(arena, true);
+}
+
+static header *allocate_large(attn_arena *arena, size_t whole) {
+    bool fits;
+    size_t got;
+    header *block = attn_block_take(arena->budget, whole, &got, &fits);
+    if (block == NULL)
+        return fail(arena, fits);
+    block->bytes = got;
+    return block;
 }
 
 void *attn_arena_alloc(attn_arena *arena, size_t bytes) {
     size_t whole;
-    if (!whole_size(bytes == 0 ? 1 : bytes, &whole)) {
-        arena->failure = ATTN_NO_MEMORY;
+    if (!whole_size(bytes, &whole))
+        return fail(arena, true);
+    const bool large = is_large(arena, whole);
+    header *block = large ? allocate_large(arena, whole) : allocate_small(arena, whole);
+    if (block == NULL)
         return NULL;
-    }
-    if (!charge(arena, whole))
-        return NULL;
-    header *block = aligned_alloc(ALIGNMENT, whole);
-    if (block == NULL) {
-        discharge(arena, whole);
-        arena->failure = ATTN_NO_MEMORY;
-        return NULL;
-    }
-    block->bytes = whole;
+    block->is_large = large;
     block->previous = &arena->blocks;
     block->next = arena->blocks.next;
     block->next->previous = block;
@@ -92,21 +104,36 @@ void *attn_arena_alloc(attn_arena *arena, size_t bytes) {
 
 void *attn_arena_array(attn_arena *arena, size_t count, size_t size) {
     size_t bytes;
-    if (!attn_multiply(count, size, &bytes)) {
-        arena->failure = ATTN_NO_MEMORY;
-        return NULL;
-    }
-    return attn_arena_alloc(arena, bytes);
+    return attn_multiply(count, size, &bytes) ? attn_arena_alloc(arena, bytes) : fail(arena, true);
+}
+
+static void *resize_large(attn_arena *arena, header *old, size_t whole) {
+    bool fits;
+    size_t has = old->bytes;
+    header *moved = attn_block_resize(arena->budget, old, &has, whole, &fits);
+    if (moved == NULL)
+        return fail(arena, fits);
+    moved->bytes = has;
+    moved->previous->next = moved->next->previous = moved;
+    return (char *)moved + ALIGNMENT;
 }
 
 void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes) {
+    size_t whole;
+    if (block == NULL)
+        return attn_arena_alloc(arena, bytes);
+    header *const old = header_of(block);
+    if (!whole_size(bytes, &whole))
+        return fail(arena, true);
+    if (old->is_large)
+        return resize_large(arena, old, whole);
+    if (whole <= old->bytes)
+        return block;
     /* A new block and a copy, not realloc: that would not keep the alignment. */
     void *moved = attn_arena_alloc(arena, bytes);
-    if (moved == NULL || block == NULL)
-        return moved;
-    const header *old = (const header *)(const void *)((char *)block - ALIGNMENT);
-    const size_t held = old->bytes - ALIGNMENT;
-    memcpy(moved, block, held < bytes ? held : bytes);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, block, old->bytes - ALIGNMENT);
     attn_arena_release(arena, block);
     return moved;
 }
@@ -114,11 +141,25 @@ void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes) {
 void attn_arena_release(attn_arena *arena, void *block) {
     if (block == NULL)
         return;
-    header *old = (header *)(void *)((char *)block - ALIGNMENT);
+    header *const old = header_of(block);
+    const size_t bytes = old->bytes;
     old->previous->next = old->next;
     old->next->previous = old->previous;
-    discharge(arena, old->bytes);
+    if (old->is_large) {
+        attn_block_give(arena->budget, old, bytes);
+        return;
+    }
     free(old);
+    if (arena->budget != NULL)
+        attn_budget_discharge(arena->budget, bytes);
+}
+
+void attn_arena_keep_only(attn_arena *arena, const void *block) {
+    for (header *next, *at = arena->blocks.next; at != &arena->blocks; at = next) {
+        next = at->next;
+        if ((char *)at + ALIGNMENT != block)
+            attn_arena_release(arena, (char *)at + ALIGNMENT);
+    }
 }
 
 attn_status attn_arena_failure(const attn_arena *arena) {

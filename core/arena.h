@@ -1,19 +1,14 @@
-/* arena.h: the memory of one request, freed in one go, and the budget that all requests share.
+/* arena.h: the memory of one request, freed in one go.
  *
  * Every byte that a request holds (body, tensors, working memory, answer) comes from its arena, and is
- * charged to the budget before it is allocated. */
+ * charged to the budget that all requests share before it is allocated. */
 #ifndef ATTN_ARENA_H
 #define ATTN_ARENA_H
 
+#include "core/blocks.h"
 #include "core/status.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
-
-typedef struct {
-    size_t limit;       /* bytes that all arenas on this budget may hold together */
-    atomic_size_t used; /* bytes that they hold now */
-} attn_budget;
 
 typedef struct attn_arena attn_arena;
 
@@ -32,11 +27,15 @@ void *attn_arena_alloc(attn_arena *arena, size_t bytes);
 void *attn_arena_array(attn_arena *arena, size_t count, size_t size);
 
 /* Grows or shrinks a block of this arena (NULL: a new one), keeping its contents. Returns its new place, or
- * NULL on failure, which leaves the old block as it was. */
+ * NULL on failure, which leaves the old block as it was. To shrink never fails; what a large block has too
+ * much is given back, of a small one it is not worth it. */
 void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes);
 
 /* Frees one block of this arena before its time. NULL is allowed. */
 void attn_arena_release(attn_arena *arena, void *block);
+
+/* Frees all but this block of this arena; all, if it is none of its blocks (so NULL is allowed). */
+void attn_arena_keep_only(attn_arena *arena, const void *block);
 
 /* Why the last allocation from this arena failed: ATTN_NO_MEMORY or ATTN_OVER_BUDGET. */
 attn_status attn_arena_failure(const attn_arena *arena);

@@ -186,15 +186,17 @@ static int run(service *s) {
     warn_of_old_library();
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
     s->results = results_new(s->options.results_memory, s->options.results_ttl * 1000000000u, NULL);
-    s->scheduler = catch_signals() ? sched_new(threads, false, s->options.max_queue,
-                                               uses_openblas(&s->options) ? attn_openblas_warm_up : NULL)
-                                   : NULL;
+    const bool ready = attn_blocks_start(&s->budget, ATTN_BLOCKS_KEEP) && catch_signals();
+    s->scheduler = ready ? sched_new(threads, false, s->options.max_queue,
+                                     uses_openblas(&s->options) ? attn_openblas_warm_up : NULL)
+                         : NULL;
     http_server *server = s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &error);
     if (server == NULL) {
         fprintf(stderr, "attend-server: %s\n",
                 s->scheduler == NULL || s->results == NULL ? "cannot start the threads" : error.text);
         sched_free(s->scheduler);
         results_free(s->results);
+        attn_blocks_stop(&s->budget);
         return EXIT_BAD_START;
     }
     fprintf(stderr, "listening on %s\n", http_url(server));
@@ -203,6 +205,7 @@ static int run(service *s) {
         s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);
     results_free(s->results);
+    attn_blocks_stop(&s->budget);
     return EXIT_SUCCESS;
 }
 

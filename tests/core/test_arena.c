@@ -37,6 +37,23 @@ Test(arena, charges_the_budget_and_gives_back) {
     cr_assert_eq(budget.used, 0);
 }
 
+Test(arena, keeps_only_what_it_is_told_to) {
+    attn_budget budget = {.limit = 10000};
+    attn_arena *arena = attn_arena_new(&budget);
+    char *blocks[5];
+    for (int turn = 0; turn < 5; turn++) {
+        for (size_t i = 0; i < 5; i++)
+            memset(blocks[i] = attn_arena_alloc(arena, 100), (int)i, 100);
+        const size_t used = budget.used;
+        attn_arena_keep_only(arena, blocks[turn]);
+        cr_assert_eq(budget.used, used / 5);
+        cr_assert(blocks[turn][0] == turn && blocks[turn][99] == turn);
+        attn_arena_keep_only(arena, &budget);
+        cr_assert_eq(budget.used, 0);
+    }
+    attn_arena_free(arena);
+}
+
 Test(arena, refuses_sizes_that_overflow) {
     attn_arena *arena = attn_arena_new(NULL);
     cr_assert_null(attn_arena_alloc(arena, SIZE_MAX));

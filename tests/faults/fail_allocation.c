@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* glibc's own, below the names that are replaced here. */
 extern void *__libc_malloc(size_t size);
@@ -63,6 +66,18 @@ void *realloc(void *block, size_t size) {
 
 void *aligned_alloc(size_t alignment, size_t size) {
     return fails(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+}
+
+void *mmap(void *address, size_t size, int protection, int flags, int descriptor, off_t offset) {
+    if ((flags & MAP_ANONYMOUS) != 0 && fails(__builtin_return_address(0)))
+        return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, address, size, protection, flags, descriptor, offset);
+}
+
+void *mremap(void *block, size_t old_size, size_t size, int flags, ...) {
+    return fails(__builtin_return_address(0))
+               ? MAP_FAILED
+               : (void *)syscall(SYS_mremap, block, old_size, size, flags, NULL);
 }
 
 __attribute__((destructor)) static void report(void) {
