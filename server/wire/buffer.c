@@ -30,11 +30,30 @@ bool wire_buffer_reserve(wire_buffer *buffer, size_t more) {
         return false;
     if (more <= buffer->capacity - buffer->length)
         return true;
-    if (!attn_add(buffer->length, more, &needed) || !attn_multiply(buffer->capacity, 2, &grown))
+    if (!attn_add(buffer->length, more, &needed))
         return false;
-    if (grown < needed)
+    if (!attn_multiply(buffer->capacity, 2, &grown) || grown < needed)
         grown = needed;
-    return wire_buffer_grow(buffer, grown < 1024 ? 1024 : grown);
+    return wire_buffer_grow(buffer, grown < 1024 ? 1024 : grown) ||
+           (grown > needed && wire_buffer_grow(buffer, needed));
+}
+
+void wire_buffer_expect(wire_buffer *buffer, size_t bytes, size_t done, size_t left, size_t slack) {
+    size_t each, more, needed;
+    if (done == 0 || !attn_multiply(bytes, 17, &each)) /* a sixteenth more: what follows may be longer */
+        return;
+    each = each / done + 1;
+    if (attn_multiply(each, left, &more) && attn_add(more / 16, slack, &more) &&
+        attn_add(buffer->length, more, &needed))
+        wire_buffer_grow(buffer, needed);
+}
+
+void wire_buffer_trim(wire_buffer *buffer) {
+    if (buffer->arena == NULL || buffer->bytes == NULL)
+        return;
+    char *const moved = attn_arena_resize(buffer->arena, buffer->bytes, buffer->length);
+    if (moved != NULL)
+        buffer->bytes = moved; /* it is where it was: to shrink does not move it */
 }
 
 bool wire_buffer_append(wire_buffer *buffer, const char *bytes, size_t count) {

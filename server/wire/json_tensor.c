@@ -22,6 +22,7 @@ typedef struct {
     size_t index[REQUEST_MAX_RANK]; /* of the place that is being read, one for each level */
     bool known[REQUEST_MAX_RANK];   /* is t->shape known at this level? The first array there decides */
     size_t count, capacity;         /* elements of t->data */
+    const char *begin;              /* of the text */
 } tensor_reader;
 
 /* Writes the place with its first `levels` indices, like "query[0][3]". */
@@ -97,13 +98,27 @@ static problem_code close_array(tensor_reader *tr, size_t level, size_t length) 
 
 /* ---- Elements ---- */
 
-/* Makes room for at least one more element, and at most for as many as the rest of the text can hold: each
- * takes a byte, and a comma or bracket after it. */
+/* For how many elements there should be room: twice as many as now, but for no more than the rest of the text
+ * can hold if it goes on as it began, though a quarter more at least; and never for more than it can hold at
+ * all: each takes a byte, and a comma or bracket after it. False on overflow. */
+static bool choose_capacity(const tensor_reader *tr, size_t *wanted) {
+    const size_t rest = (size_t)(tr->r->end - tr->r->at), read = (size_t)(tr->r->at - tr->begin);
+    const size_t bound = tr->count + rest / 2 + 1;
+    size_t likely = bound;
+    if (!attn_multiply(tr->capacity, 2, wanted))
+        return false;
+    if (tr->count > 0 && read > tr->count)
+        likely = tr->count + tr->count / 4 + rest / (read / tr->count);
+    *wanted = *wanted < likely ? *wanted : likely;
+    *wanted = *wanted < bound ? *wanted : bound;
+    return true;
+}
+
+/* Makes room for at least one more element. */
 static bool grow(tensor_reader *tr) {
-    const size_t bound = tr->count + (size_t)(tr->r->end - tr->r->at) / 2 + 1;
     size_t wanted, bytes;
-    if (!attn_multiply(tr->capacity, 2, &wanted) || wanted > bound)
-        wanted = bound;
+    if (!choose_capacity(tr, &wanted))
+        return false;
     if (wanted < 256)
         wanted = 256;
     if (!attn_multiply(wanted, sizeof(float), &bytes))
@@ -326,7 +341,7 @@ static bool all_zero_or_one(const float *data, size_t count) {
 }
 
 problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t) {
-    tensor_reader tr = {.r = r, .name = f->name, .is_mask = f->type == FIELD_MASK, .t = t};
+    tensor_reader tr = {.r = r, .name = f->name, .is_mask = f->type == FIELD_MASK, .t = t, .begin = r->at};
     problem_code code;
     bool done = false;
     const json_kind kind = json_look(r);

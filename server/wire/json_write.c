@@ -84,6 +84,24 @@ static bool append_row(wire_buffer *out, const attend_result *result, size_t fir
     return true;
 }
 
+/* How many elements a result has. */
+static size_t count_elements(const attend_result *result) {
+    size_t count = 1;
+    for (size_t i = 0; i < result->rank; i++)
+        count *= result->shape[i]; /* cannot overflow: they were allocated */
+    return count;
+}
+
+/* Appends the first row; what the others will take is then known well enough to make room for all of them. */
+static bool append_first_row(wire_buffer *out, const attend_result *result, size_t count) {
+    const size_t before = out->length, all = count_elements(result);
+    if (!append_row(out, result, 0, count))
+        return false;
+    if (count < all)
+        wire_buffer_expect(out, out->length - before + 1, count, all - count, JSON_NUMBERS_MAX(count));
+    return true;
+}
+
 /* Appends the elements from *next on, in the dimensions from `axis` on, as a nested array, and moves *next
  * past them. It ends at the first empty dimension. Calls itself once for each dimension, of which there are
  * at most SHAPE_MAX_RANK. */
@@ -92,7 +110,7 @@ static bool append_tensor(wire_buffer *out, const attend_result *result, size_t 
     if (axis + 1 == result->rank) {
         const size_t first = *next;
         *next += length;
-        return append_row(out, result, first, length);
+        return first == 0 ? append_first_row(out, result, length) : append_row(out, result, first, length);
     }
     if (!append_text(out, "["))
         return false;

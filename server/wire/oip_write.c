@@ -97,7 +97,10 @@ static bool append_data(wire_buffer *out, const attend_result *result) {
         if (first > 0)
             *at++ = ',';
         at = write_elements(result, first, some, at);
+        const size_t before = out->length;
         out->length = (size_t)(at - out->bytes);
+        if (first == 0 && some < count)
+            wire_buffer_expect(out, out->length - before, some, count - some, JSON_NUMBERS_MAX(BLOCK));
     }
     return append_text(out, "]");
 }
