@@ -103,19 +103,30 @@ computation *compute_new(http_exchange *x) {
     return c;
 }
 
+void compute_give_back(http_exchange *x) {
+    wire_buffer *const answer = &x->answer;
+    x->work = NULL;
+    x->body = (wire_buffer){.arena = x->arena};
+    attn_arena_keep_only(x->arena, answer->bytes);
+    wire_buffer_trim(answer);
+}
+
 bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write) {
     computation *c = compute_new(x);
     if (c == NULL)
         return false;
     c->write = write;
-    if (http_should_stop(x)) {
+    const attn_model *model = NULL;
+    if (http_should_stop(x))
         http_answer_stopped(x);
+    else if (inflate(c))
+        model = read(c);
+    if (model == NULL || !resolve(c, model)) {
+        compute_give_back(x);
         return false;
     }
-    const attn_model *model = inflate(c) ? read(c) : NULL;
-    const bool prepared = model != NULL && resolve(c, model);
     c->prepared = clock_now();
-    return prepared;
+    return true;
 }
 
 void compute_together(http_exchange *const *xs, size_t count) {
@@ -180,10 +191,10 @@ void compute_close(computation *c, bool written) {
     x->status = 200;
 }
 
-void compute_finish(http_exchange *x) {
-    computation *c = x->work;
+/* Keeps the result, if that was asked for, and writes the answer. */
+static void finish(computation *c) {
+    http_exchange *x = c->x;
     problem p;
-    c->resumed = clock_now();
     if (c->status != ATTN_OK)
         problem_from_core(&p, c->status, &c->error);
     if (c->status != ATTN_OK || !keep(c, &p)) {
@@ -196,4 +207,11 @@ void compute_finish(http_exchange *x) {
         compute_close(c, written);
     if (x->status == 200)
         tell_timing(c);
+}
+
+void compute_finish(http_exchange *x) {
+    computation *c = x->work;
+    c->resumed = clock_now();
+    finish(c);
+    compute_give_back(x);
 }

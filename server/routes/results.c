@@ -66,6 +66,7 @@ static bool answer_kept(http_exchange *x, bool (*write)(computation *c, const re
     results_give_back(x->service->results, &taken);
     if (x->status == 0)
         compute_close(c, written);
+    compute_give_back(x);
     return false;
 }
 

@@ -118,7 +118,7 @@ Test(slow_readers, one_that_reads_steadily_gets_all) {
 /* Silent or too slow: cut off, and what it held is given back. */
 Test(slow_readers, others_are_cut_off_and_their_memory_is_given_back) {
     for (int rate = 0; rate < 2; rate++) {
-        server s = server_start("--model", SMALL, "--write-timeout", "1000", "--max-memory", "40MiB", NULL);
+        server s = server_start("--model", SMALL, "--write-timeout", "1000", "--max-memory", "29MiB", NULL);
         const int fd = connect_narrow(&s);
         ask(fd, 800, WEIGHTS); /* 5 MB of weights, 15 of text */
         size_t got, end = read_head(fd, &got);
