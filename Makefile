@@ -315,8 +315,8 @@ $(BUILD)/libpass.so: tests/bench/pass.c $(CORE_SOURCES) $(SERVER_SOURCES)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS_ALL) -fPIC -shared -Wl,-Bsymbolic -o $@ $< $(BUILD)/pic/server.a $(BUILD)/pic/core.a $(LIBS_ALL)
 
-# As in a service that has run for a while, freed memory is kept: none of the libraries is timed for page faults.
-BENCH = OPENBLAS_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 $(BUILD)/bench/bin/python tests/bench/bench.py --library $(BUILD)/libpass.so \
+# Each library with its own allocator as it is; the pass keeps its blocks as the service does.
+BENCH = OPENBLAS_NUM_THREADS=1 $(BUILD)/bench/bin/python tests/bench/bench.py --library $(BUILD)/libpass.so \
         --limits $(BUILD)/tests/bench/bench_kernels
 ## bench: the whole pass next to PyTorch, ONNX Runtime and OpenVINO (installs them), at 144 shapes; writes docs/bench.txt
 bench: $(BUILD)/libpass.so $(BUILD)/tests/bench/bench_kernels $(BUILD)/bench/ready

@@ -4,6 +4,7 @@
 #include "core/kernels/openblas.h"
 #include "server/scheduler.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,12 @@ typedef struct {
 
 typedef struct {
     attn_layer layer;
-    scheduler *pool; /* of the other threads; NULL: the calling thread is alone */
+    attn_budget budget; /* large blocks are kept, as in the service */
+    scheduler *pool;    /* of the other threads; NULL: the calling thread is alone */
 } pass;
 
 pass *pass_new(const char *kernels, const char *precision, size_t threads, const pass_layer *from);
-int pass_run(const pass *p, const pass_call *call);
+int pass_run(pass *p, const pass_call *call);
 void pass_free(pass *p);
 
 /* A layer in the kernels called `kernels`, for so many threads, the calling one included. NULL if that cannot
@@ -61,13 +63,16 @@ pass *pass_new(const char *kernels, const char *precision, size_t threads, const
     p->layer.v_bias = from->biases[2];
     p->layer.o_bias = from->biases[3];
     attn_openblas_init();
+    p->budget.limit = SIZE_MAX;
+    if (!attn_blocks_start(&p->budget, ATTN_BLOCKS_KEEP))
+        return NULL;
     if (threads > 1)
         p->pool = sched_new(threads - 1, true, 1, attn_openblas_warm_up);
     return threads > 1 && p->pool == NULL ? NULL : p;
 }
 
 /* 0, or 1 with a sentence on stderr. */
-int pass_run(const pass *p, const pass_call *call) {
+int pass_run(pass *p, const pass_call *call) {
     const attn_input input = {.B = call->B,
                               .L = call->L,
                               .S = call->S,
@@ -77,7 +82,7 @@ int pass_run(const pass *p, const pass_call *call) {
                               .is_causal = call->causal != 0,
                               .query_offset = call->causal != 0 ? call->S - call->L : 0};
     const attn_output output = {.output = call->output};
-    attn_job job = {.input = &input, .output = &output, .work = attn_arena_new(NULL)};
+    attn_job job = {.input = &input, .output = &output, .work = attn_arena_new(&p->budget)};
     if (job.work == NULL)
         return 1;
     attn_forward_batch(&p->layer, &job, 1, p->pool == NULL ? NULL : sched_parallel(p->pool));
@@ -93,5 +98,6 @@ void pass_free(pass *p) {
     attn_packed_free(&p->layer.k_weight);
     attn_packed_free(&p->layer.v_weight);
     attn_packed_free(&p->layer.o_weight);
+    attn_blocks_stop(&p->budget);
     free(p);
 }
