@@ -146,6 +146,12 @@ static problem_code fail_not_finite(const tensor_reader *tr, const char *where, 
                 tr->is_mask ? ", -Infinity or \"-inf\"" : "", quote, word, quote);
 }
 
+/* A word for minus infinity, from `where` on, which has been read. */
+static problem_code take_minus_infinity(const tensor_reader *tr, const char *where, float *value) {
+    *value = -INFINITY;
+    return tr->t->boolean ? fail_mixed(tr, where) : PROBLEM_NONE;
+}
+
 /* A string where an element belongs: "-inf" in a mask is one. */
 static problem_code read_string_element(tensor_reader *tr, float *value) {
     static const char *const words[] = {"-inf", "inf", "+inf", "nan", "NaN", "Infinity", "-Infinity"};
@@ -161,8 +167,7 @@ static problem_code read_string_element(tensor_reader *tr, float *value) {
             continue;
         if (i != 0 || !tr->is_mask)
             return fail_not_finite(tr, where, "\"", words[i]);
-        *value = -INFINITY;
-        return tr->t->boolean ? fail_mixed(tr, where) : PROBLEM_NONE;
+        return take_minus_infinity(tr, where, value);
     }
     return fail(tr, tr->t->rank, where, PROBLEM_MALFORMED_TENSOR, "is a string, expected a number");
 }
@@ -188,6 +193,7 @@ static problem_code fail_number(const tensor_reader *tr) {
 static problem_code read_other_element(tensor_reader *tr, float *value) {
     json_reader *const r = tr->r;
     const json_kind kind = json_look(r);
+    const char *const where = r->at;
     switch (kind) {
     case JSON_NO_VALUE:
         return fail_expected(tr, tr->t->rank, "a number");
@@ -208,17 +214,19 @@ static problem_code read_other_element(tensor_reader *tr, float *value) {
         return PROBLEM_NONE;
     case JSON_NAN:
     case JSON_INFINITY:
+        return fail_not_finite(tr, r->at, "", json_describe(kind));
     case JSON_MINUS_INFINITY:
-        if (!tr->is_mask || kind != JSON_MINUS_INFINITY)
+        if (!tr->is_mask)
             return fail_not_finite(tr, r->at, "", json_describe(kind));
-        if (tr->t->boolean)
-            return fail_mixed(tr, r->at);
         json_skip_literal(r, kind);
-        *value = -INFINITY;
-        return PROBLEM_NONE;
+        return take_minus_infinity(tr, where, value);
+    case JSON_NULL: /* so do orjson, browsers and our answers write it */
+        if (!tr->is_mask)
+            break;
+        json_skip_literal(r, kind);
+        return take_minus_infinity(tr, where, value);
     case JSON_OBJECT:
     case JSON_ARRAY:
-    case JSON_NULL:
         break;
     }
     return fail(tr, tr->t->rank, r->at, PROBLEM_MALFORMED_TENSOR, "is %s, expected a number%s",

@@ -320,6 +320,21 @@ def test_minus_infinity_in_json_is_null(url, rng):
     assert_same_bits(found["lse"], binary["lse"])
 
 
+@pytest.mark.parametrize("name", ["attn_mask", "key_padding_mask"])
+def test_null_in_a_mask_is_minus_infinity(url, rng, name):
+    """As orjson writes it, and with it KServe's client."""
+    shape = (4, 4) if name == "attn_mask" else (4,)
+    mask = np.where(rng.random(shape) < 0.5, -np.inf, draw(rng, *shape)).astype(np.float32)
+    mask[..., 0] = -np.inf
+    query = draw(rng, 4, 24)
+    body, headers = make_body([("query", query, "flat"), (name, mask, "flat")])
+    assert b"-Infinity" in body
+    status, headers, content = call(url, "POST", "/v2/models/plain/infer", body.replace(b"-Infinity", b"null"), headers)
+    assert status == 200, content
+    expected = infer(url, "plain", [("query", query, "binary"), (name, mask, "binary")])[1]["output"]
+    assert_same_bits(read_answer(headers, content)[1]["output"], expected)
+
+
 # ---- The way there and back ----
 
 

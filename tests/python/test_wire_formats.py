@@ -124,6 +124,9 @@ def test_types_of_numbers(url, rng, dtype):
         attn_mask=[[x if np.isfinite(x) else "-inf" for x in row] for row in mask.astype(np.float32).tolist()],
     )
     assert expected.status_code == 200, expected.text
+    nulls = [[float(x) if np.isfinite(x) else None for x in row] for row in mask.astype(np.float32)]
+    found = post_json(url, model="plain", query=query.astype(np.float32).tolist(), attn_mask=nulls)
+    assert found.json() == expected.json()
     coded = post_json(url, model="plain", query=as_base64(query), attn_mask=as_base64(mask))
     assert coded.json() == expected.json()
     loaded = post_safetensors(url, {"query": query, "attn_mask": mask}, accept="application/json", model="plain")

@@ -169,7 +169,7 @@ static void check_wholes(const request_wholes *list, size_t count, const size_t 
 Test(json_read, every_field) {
     const char *text =
         "{\"id\":\"\\u00e9\\ud83d\\ude00\\n\", \"model\":\"demo\", \"query\":[[[1,-0.0,3e-5],[4,5,6]]],\n"
-        "\"key\":[[1],[2]], \"value\":[[[[7]]]], \"attn_mask\":[[0,\"-inf\"],[-Infinity,1]],"
+        "\"key\":[[1],[2]], \"value\":[[[[7]]]], \"attn_mask\":[[0,\"-inf\",null],[null,-Infinity,1]],"
         "\"key_padding_mask\":[true,false], \"is_causal\":true, \"need_weights\":true,"
         "\"average_attn_weights\":true, \"query_offset\":7, \"key_offset\":2147483647, \"return\":[\"stats\","
         "\"q\",\"lse\"], \"head_output\":[[8]], \"omit_extra\":true, \"training\":true, "
@@ -182,7 +182,8 @@ Test(json_read, every_field) {
     check_tensor(&request.query, 3, (size_t[]){1, 2, 3}, (float[]){1, -0.0F, 3e-5F, 4, 5, 6});
     check_tensor(&request.key, 2, (size_t[]){2, 1}, (float[]){1, 2});
     check_tensor(&request.value, 4, (size_t[]){1, 1, 1, 1}, (float[]){7});
-    check_tensor(&request.attn_mask, 2, (size_t[]){2, 2}, (float[]){0, -INFINITY, -INFINITY, 1});
+    check_tensor(&request.attn_mask, 2, (size_t[]){2, 3},
+                 (float[]){0, -INFINITY, -INFINITY, -INFINITY, -INFINITY, 1});
     check_tensor(&request.key_padding_mask, 1, (size_t[]){2}, (float[]){-INFINITY, 0});
     cr_expect(!request.attn_mask.boolean && request.key_padding_mask.boolean && !request.query.boolean);
     cr_expect(request.need_weights && request.average_attn_weights);

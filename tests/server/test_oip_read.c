@@ -264,6 +264,9 @@ Test(oip_read, masks) {
     cr_assert(request.attn_mask.boolean);
     expect_read(MASK("[2,2]", "FP64", "[0,-Infinity,\"-inf\",0]"));
     expect_tensor(&request.attn_mask, (const size_t[]){2, 2}, 2, excluded, 4, "FP64");
+    expect_read(MASK("[2,2]", "FP32", "[0,null,null,0]"));
+    expect_tensor(&request.attn_mask, (const size_t[]){2, 2}, 2, excluded, 4, "null");
+    cr_assert_not(request.attn_mask.boolean);
     expect_read(MASK("[1,2]", "FP32", "[0,1]"));
     cr_assert(request.attn_mask.is_zero_one);
     json = INPUTS(SIZED("attn_mask", "[1,2]", "FP32", "8"));
