@@ -14,6 +14,13 @@ attn_collector attn_collector_of(const attn_map *map, const attn_view *view, boo
                             .columns = view->col_to - view->col_from};
 }
 
+#define SOME ((size_t)4096) /* columns between two looks at the watch, in a row that is longer */
+
+/* Asks the watch after every SOME columns, of so many steps each. */
+static inline bool stops_after(attn_watch *watch, size_t column, size_t steps) {
+    return column % SOME == SOME - 1 && attn_watch_stops(watch, SOME * steps);
+}
+
 /* ---- Pooling ---- */
 
 /* count <= 2^25 and n <= bins <= count. */
@@ -29,8 +36,10 @@ static size_t bin_of(size_t n, size_t count, size_t bins) {
     return bin;
 }
 
-/* Adds a row of the window to its bins, and writes them out if it is their last. */
-static void pool_row(const attn_collector *c, size_t place, size_t i, const float *row, double *bins) {
+/* Adds a row of the window to its bins, and writes them out if it is their last. False if the watch says
+ * stop. */
+static bool pool_row(const attn_collector *c, size_t place, size_t i, const float *row, double *bins,
+                     attn_watch *watch) {
     const attn_view *view = c->view;
     const size_t bin = bin_of(i, c->rows, view->pooled_rows);
     const size_t start = attn_bin_start(bin, c->rows, view->pooled_rows);
@@ -39,6 +48,8 @@ static void pool_row(const attn_collector *c, size_t place, size_t i, const floa
     for (size_t n = 0; n < view->pooled_cols; n++) {
         const size_t from = attn_bin_start(n, c->columns, view->pooled_cols);
         const size_t to = attn_bin_start(n + 1, c->columns, view->pooled_cols);
+        if (attn_watch_stops(watch, 1 + (to - from)))
+            return false;
         if (i == start)
             bins[n] = view->pool == ATTN_POOL_MAX ? -INFINITY : 0;
         for (size_t j = from; j < to; j++)
@@ -47,6 +58,7 @@ static void pool_row(const attn_collector *c, size_t place, size_t i, const floa
         if (i + 1 == end)
             out[n] = (float)(view->pool == ATTN_POOL_MEAN ? bins[n] / cells : bins[n]);
     }
+    return true;
 }
 
 /* ---- The largest ---- */
@@ -70,38 +82,52 @@ static void sift(const float *row, int32_t *heap, size_t count) {
     heap[place] = moved;
 }
 
-/* The k first columns of the row by value, in order, into `heap` [k]; k >= 1. */
-static void select_largest(const float *row, size_t columns, size_t k, int32_t *heap) {
+#define SIFT_STEPS ((size_t)16) /* that a change of a large heap costs, more or less */
+
+/* The k first columns of the row by value, in order, into `heap` [k]; k >= 1. False if the watch says stop.
+ */
+static bool select_largest(const float *row, size_t columns, size_t k, int32_t *heap, attn_watch *watch) {
     size_t count = 0;
     for (; count < k; count++) { /* upwards: a child must not come after its parent */
         size_t place = count;
         for (; place > 0 && comes_after(row, (int32_t)count, heap[(place - 1) / 2]); place = (place - 1) / 2)
             heap[place] = heap[(place - 1) / 2];
         heap[place] = (int32_t)count;
+        if (stops_after(watch, count, SIFT_STEPS))
+            return false;
     }
-    for (size_t j = k; j < columns; j++)
+    for (size_t j = k; j < columns; j++) {
         if (comes_after(row, heap[0], (int32_t)j)) {
             heap[0] = (int32_t)j;
             sift(row, heap, k);
         }
+        if (stops_after(watch, j, SIFT_STEPS))
+            return false;
+    }
     for (; count > 1; count--) {
         const int32_t last = heap[0];
         heap[0] = heap[count - 1];
         sift(row, heap, count - 1);
         heap[count - 1] = last;
+        if (stops_after(watch, count, SIFT_STEPS))
+            return false;
     }
+    return true;
 }
 
-/* A weight of zero is no key that was attended to; a score of zero is a score. */
-static void take_largest(const attn_collector *c, size_t place, const float *row) {
+/* A weight of zero is no key that was attended to; a score of zero is a score. False if the watch says stop.
+ */
+static bool take_largest(const attn_collector *c, size_t place, const float *row, attn_watch *watch) {
     const size_t k = c->view->top_k;
     int32_t *indices = c->map->indices + place * k;
     float *values = c->map->values + place * k;
-    select_largest(row, c->columns, k, indices);
+    if (!select_largest(row, c->columns, k, indices, watch))
+        return false;
     for (size_t n = 0; n < k; n++) {
         values[n] = row[indices[n]];
         indices[n] = c->are_weights && values[n] == 0 ? -1 : indices[n] + (int32_t)c->view->col_from;
     }
+    return true;
 }
 
 static bool all_finite(const float *row, size_t count) {
@@ -111,28 +137,34 @@ static bool all_finite(const float *row, size_t count) {
     return finite;
 }
 
-bool attn_collect_row(const attn_collector *c, size_t batch, size_t head, size_t i, const float *row,
-                      double *bins) {
+attn_status attn_collect_row(const attn_collector *c, size_t batch, size_t head, size_t i, const float *row,
+                             double *bins, attn_watch *watch) {
     const size_t place = batch * c->heads + head;
-    if (!all_finite(row, c->columns))
-        return false;
-    if (c->view->pooled_rows != 0)
-        pool_row(c, place, i, row, bins);
-    else if (c->view->top_k != 0)
-        take_largest(c, place * c->rows + i, row);
-    else
+    bool goes_on = !attn_watch_stops(watch, c->columns);
+    if (goes_on && !all_finite(row, c->columns))
+        return ATTN_BAD_VALUE;
+    if (goes_on && c->view->pooled_rows != 0)
+        goes_on = pool_row(c, place, i, row, bins, watch);
+    else if (goes_on && c->view->top_k != 0)
+        goes_on = take_largest(c, place * c->rows + i, row, watch);
+    else if (goes_on)
         memcpy(c->map->values + (place * c->rows + i) * c->columns, row, c->columns * sizeof *row);
-    return true;
+    return goes_on ? ATTN_OK : ATTN_CANCELLED;
 }
 
 /* ---- Statistics ---- */
 
-static float entropy_of(const float *row, size_t count) {
+/* False if the watch says stop. */
+static bool entropy_of(const float *row, size_t count, attn_watch *watch, float *entropy) {
     double sum = 0;
-    for (size_t n = 0; n < count; n++)
+    for (size_t n = 0; n < count; n++) {
         if (row[n] > 0)
             sum -= (double)row[n] * log((double)row[n]);
-    return (float)(sum > 0 ? sum : 0);
+        if (stops_after(watch, n, 8)) /* a logarithm is some steps */
+            return false;
+    }
+    *entropy = (float)(sum > 0 ? sum : 0);
+    return true;
 }
 
 /* The weight of the key at `position`, which is no index. */
@@ -141,16 +173,17 @@ static float weight_at(const attn_input *input, int64_t position, const float *r
     return j >= 0 && j < (int64_t)input->S ? row[j] : 0;
 }
 
-void attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
-                        size_t h, size_t i, const float *row, double *received) {
+bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
+                        size_t h, size_t i, const float *row, double *received, attn_watch *watch) {
     const attn_stats *stats = &output->stats;
     const size_t place = (b * layer->config.num_heads + h) * input->L + i;
     const size_t keys = attn_keys_with_extra(&layer->config, input->S, input->omit_extra);
     const int64_t self = (int64_t)(input->query_offset + i);
-    if (output->entropy != NULL)
-        output->entropy[place] = entropy_of(row, keys);
+    if (attn_watch_stops(watch, 2 * keys) ||
+        (output->entropy != NULL && !entropy_of(row, keys, watch, &output->entropy[place])))
+        return false;
     if (stats->max == NULL)
-        return;
+        return true;
     size_t largest = 0;
     for (size_t n = 1; n < keys; n++)
         largest = row[n] > row[largest] ? n : largest;
@@ -162,4 +195,5 @@ void attn_collect_stats(const attn_layer *layer, const attn_input *input, const 
     stats->previous[place] = weight_at(input, self - 1, row);
     for (size_t n = 0; n < keys; n++)
         received[n] += (double)row[n];
+    return true;
 }

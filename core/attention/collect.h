@@ -5,6 +5,7 @@
 #define ATTN_COLLECT_H
 
 #include "core/attention.h"
+#include "core/watch.h"
 
 /* One quadratic result and its window of rows and columns. */
 typedef struct {
@@ -23,13 +24,14 @@ size_t attn_bin_start(size_t n, size_t count, size_t bins);
 
 /* Takes row i of the window, `row` [columns], of entry `batch` and head `head` of the view. With pooling,
  * `bins` [pooled_cols] holds the bins of the row of bins that is being filled: the rows of a head come in
- * ascending order, and the first one of a bin starts it anew. False if a number is not finite. */
-bool attn_collect_row(const attn_collector *collector, size_t batch, size_t head, size_t i, const float *row,
-                      double *bins);
+ * ascending order, and the first one of a bin starts it anew. ATTN_BAD_VALUE if a number is not finite,
+ * ATTN_CANCELLED if the watch says stop. */
+attn_status attn_collect_row(const attn_collector *collector, size_t batch, size_t head, size_t i,
+                             const float *row, double *bins, attn_watch *watch);
 
 /* Takes the statistics and the entropy of row i of batch entry b, head h, whose weights are `row` [S+]; adds
- * the row to `received` [S+], if there are statistics. */
-void attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
-                        size_t h, size_t i, const float *row, double *received);
+ * the row to `received` [S+], if there are statistics. False if the watch says stop. */
+bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
+                        size_t h, size_t i, const float *row, double *received, attn_watch *watch);
 
 #endif

@@ -2,6 +2,7 @@
  * what else was asked for, project. The letters and the shapes are those of core/attention.h. */
 #include "core/attention/pass.h"
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,12 +48,16 @@ attn_status attn_pass_no_memory(attn_pass *pass) {
                           "no working memory for the attention pass");
 }
 
+attn_status attn_pass_cancel(attn_pass *pass) {
+    return attn_pass_fail(pass, 0, ATTN_CANCELLED, "the computation was stopped before it was complete");
+}
+
 bool attn_pass_ends(attn_pass *pass, size_t at) {
     if (atomic_load_explicit(&pass->failed_at, memory_order_relaxed) < at)
         return true;
-    if (pass->control == NULL || !pass->control->should_stop(pass->control->context))
+    if (!attn_control_stops(pass->control))
         return false;
-    attn_pass_fail(pass, 0, ATTN_CANCELLED, "the computation was stopped before it was complete");
+    attn_pass_cancel(pass);
     return true;
 }
 
@@ -68,11 +73,17 @@ bool attn_pass_wants_weights(const attn_pass *pass) {
 static void take_heads(attn_pass *pass) {
     const attn_input *in = pass->input;
     const size_t H = pass->layer->config.num_heads, D = pass->layer->config.head_dim;
-    for (size_t b = 0; b < in->B; b++)
+    attn_watch watch = {.control = pass->control};
+    for (size_t b = 0; b < in->B && in->L > 0; b++)
         for (size_t h = 0; h < H; h++)
-            for (size_t i = 0; i < in->L; i++)
+            for (size_t i = 0; i < in->L; i++) {
                 memcpy(pass->heads + ((b * in->L + i) * H + h) * D,
                        in->head_output + ((b * H + h) * in->L + i) * D, D * sizeof(float));
+                if (attn_watch_stops(&watch, ATTN_ROW_STEPS + D)) {
+                    attn_pass_cancel(pass);
+                    return;
+                }
+            }
 }
 
 /* The maximum and the sum of each row. */

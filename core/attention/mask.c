@@ -3,6 +3,7 @@
 #include "core/attention/tile.h"
 #include "core/attention/transpose.h"
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static unsigned look(const float *mask, size_t count) {
 }
 
 /* glances [blocks]: what the mask [rows, S] does to each block of keys. */
-static void look_through(const attn_pass *pass, const float *mask, size_t rows, uint8_t *glances) {
+static void look_through(attn_pass *pass, const float *mask, size_t rows, uint8_t *glances,
+                         attn_watch *watch) {
     const size_t S = pass->input->S;
     for (size_t block = 0; block < pass->blocks; block++) {
         const size_t from = block * TILE_KEYS, count = S - from < TILE_KEYS ? S - from : TILE_KEYS;
@@ -45,6 +47,10 @@ static void look_through(const attn_pass *pass, const float *mask, size_t rows, 
         for (size_t n = 0; n < rows; n++)
             glance = attn_both_glances(glance, look(mask + n * S + from, count));
         glances[block] = (uint8_t)glance;
+        if (attn_watch_stops(watch, rows * (ATTN_ROW_STEPS + count))) {
+            attn_pass_cancel(pass);
+            return;
+        }
     }
 }
 
@@ -53,11 +59,12 @@ static void look_task(void *loop, size_t round, size_t slot) {
     attn_pass *pass = loop;
     const attn_input *in = pass->input;
     const size_t first = round % pass->mask_tiles * TILE_QUERIES, map = round / pass->mask_tiles;
+    attn_watch watch = {.control = pass->control};
     (void)slot; /* nothing of its own is needed */
     if (!attn_pass_ends(pass, 1))
         look_through(pass, in->attn_mask + (map * in->L + first) * in->S,
                      in->L - first < TILE_QUERIES ? in->L - first : TILE_QUERIES,
-                     pass->mask_glances + round * pass->blocks);
+                     pass->mask_glances + round * pass->blocks, &watch);
 }
 
 attn_status attn_mask_prepare(attn_batch *batch, attn_pass *pass) {
@@ -68,8 +75,10 @@ attn_status attn_mask_prepare(attn_batch *batch, attn_pass *pass) {
         if (!attn_multiply(in->B, pass->blocks, &bytes) ||
             (pass->padding_glances = attn_arena_alloc(pass->work, bytes)) == NULL)
             return attn_pass_no_memory(pass);
-        for (size_t b = 0; b < in->B; b++)
-            look_through(pass, in->key_padding_mask + b * in->S, 1, pass->padding_glances + b * pass->blocks);
+        attn_watch watch = {.control = pass->control};
+        for (size_t b = 0; b < in->B && pass->blocks > 0 && !attn_pass_failed(pass); b++)
+            look_through(pass, in->key_padding_mask + b * in->S, 1, pass->padding_glances + b * pass->blocks,
+                         &watch);
     }
     if (in->attn_mask != NULL) {
         if (!attn_multiply_all((size_t[]){in->mask_B, in->mask_H, pass->mask_tiles}, 3, &rounds) ||

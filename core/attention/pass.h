@@ -106,6 +106,9 @@ attn_status attn_pass_fail(attn_pass *pass, size_t at, attn_status status, const
     __attribute__((format(printf, 4, 5)));
 attn_status attn_pass_no_memory(attn_pass *pass);
 
+/* The same because the control said stop. */
+attn_status attn_pass_cancel(attn_pass *pass);
+
 static inline bool attn_pass_failed(const attn_pass *pass) {
     return atomic_load_explicit(&pass->failed_at, memory_order_relaxed) != SIZE_MAX;
 }

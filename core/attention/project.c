@@ -3,6 +3,7 @@
 #include "core/attention/pass.h"
 #include "core/attention/rope.h"
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -270,6 +271,7 @@ size_t attn_project_scratch(attn_batch *batch) {
 static void replace_spoiled(attn_pass *pass) {
     const size_t D = pass->layer->config.head_dim;
     const size_t heads = pass->input->B * pass->input->S * pass->layer->config.num_kv_heads;
+    attn_watch watch = {.control = pass->control};
     if (attn_pass_failed(pass) || !atomic_load(&pass->beyond))
         return;
     atomic_store(&pass->beyond, false);
@@ -282,6 +284,10 @@ static void replace_spoiled(attn_pass *pass) {
         pass->spoiled[n] = !attn_all_finite(pass->kernels, v, D);
         if (pass->spoiled[n])
             memset(v, 0, D * sizeof *v);
+        if (attn_watch_stops(&watch, ATTN_ROW_STEPS + D)) {
+            attn_pass_cancel(pass);
+            return;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 /* score.c: what a query says of each key: softcap(scale * q . k), plus what their distance adds. */
 #include "core/attention/tile.h"
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,6 +26,7 @@ attn_status attn_score_prepare(attn_pass *pass) {
     const attn_relative_bias *relative = &layer->config.relative_bias;
     const attn_input *in = pass->input;
     const size_t H = layer->config.num_heads;
+    attn_watch watch = {.control = pass->control};
     size_t distances;
     if ((layer->alibi_slopes == NULL && relative->buckets == 0) || in->L == 0 || in->S == 0)
         return ATTN_OK;
@@ -38,6 +40,8 @@ attn_status attn_score_prepare(attn_pass *pass) {
         const size_t bucket = relative->buckets == 0 ? 0 : attn_relative_bucket(relative, distance);
         for (size_t h = 0; h < H; h++)
             pass->biases[h * pass->bias_row + n] = n < distances ? bias_of(layer, h, distance, bucket) : 0;
+        if (attn_watch_stops(&watch, 4 * (ATTN_ROW_STEPS + H)))
+            return attn_pass_cancel(pass);
     }
     const uint32_t bits = pass->kernels->largest(pass->biases, H * pass->bias_row);
     float largest;

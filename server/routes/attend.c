@@ -57,7 +57,7 @@ static bool show_kept(computation *c, attend_call *shown) {
     *shown = c->call;
     if (!c->request.keep || c->request.picture == NULL)
         return true;
-    return picture_map_show(c->request.picture, &c->request, &c->call, c->x->arena, shown, &p) ==
+    return picture_map_show(c->request.picture, &c->request, &c->call, &c->control, c->x->arena, shown, &p) ==
                PROBLEM_NONE ||
            compute_fail(c, &p);
 }

@@ -39,8 +39,8 @@ static bool write_picture(computation *c, const results_taken *taken) {
     http_exchange *x = c->x;
     attend_call shown;
     problem p;
-    if (picture_map_show(&x->picture, &taken->kept->request, &taken->kept->call, x->arena, &shown, &p) !=
-        PROBLEM_NONE) {
+    if (picture_map_show(&x->picture, &taken->kept->request, &taken->kept->call, &c->control, x->arena,
+                         &shown, &p) != PROBLEM_NONE) {
         compute_fail(c, &p);
         return false;
     }

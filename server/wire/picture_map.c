@@ -12,13 +12,16 @@ typedef struct {
     const attend_call *from;
     attend_call *to;
     attn_arena *arena;
+    attn_watch watch;
     size_t maps;          /* heads that `from` has; 1 if it has their mean */
     size_t rows, columns; /* of each of its maps */
     size_t batch, place;  /* the batch entry that is shown, and where `from` has it */
 } selection;
 
-static problem_code no_memory(const selection *s, problem *p) {
-    return problem_from_core(p, attn_arena_failure(s->arena), NULL);
+/* Memory ran out, or the control said stop. */
+static problem_code fail(const selection *s, problem *p) {
+    return problem_from_core(
+        p, attn_control_stops(s->watch.control) ? ATTN_CANCELLED : attn_arena_failure(s->arena), NULL);
 }
 
 /* Heads cannot be had any more from their mean, nor a mean or other bins from what was pooled. */
@@ -86,13 +89,19 @@ static const float *map_of(const selection *s, size_t head) {
     return s->from->output.weights.values + (s->place * s->maps + map) * s->rows * s->columns;
 }
 
-/* Heads, as they are. */
-static void copy_maps(const selection *s, float *values) {
+/* Heads, as they are. False if the control says stop. */
+static bool copy_maps(selection *s, float *values) {
     const attn_view *view = &s->to->output.view;
-    const size_t numbers = s->rows * s->columns, heads = view->average ? 1 : view->head_count;
-    for (size_t n = 0; n < heads; n++)
-        memcpy(values + n * numbers, map_of(s, view->heads == NULL ? n : view->heads[n]),
-               numbers * sizeof *values);
+    const size_t heads = view->average ? 1 : view->head_count;
+    for (size_t n = 0; n < heads; n++) {
+        const float *from = map_of(s, view->heads == NULL ? n : view->heads[n]);
+        for (size_t i = 0; i < s->rows; i++, values += s->columns, from += s->columns) {
+            memcpy(values, from, s->columns * sizeof *values);
+            if (attn_watch_stops(&s->watch, ATTN_ROW_STEPS + s->columns))
+                return false;
+        }
+    }
+    return true;
 }
 
 /* What the collector is given a row at a time: a row of a head, or the mean over the heads of the view, made
@@ -104,10 +113,13 @@ typedef struct {
     double *bins; /* [pooled_cols] */
 } collecting;
 
-static const float *mean_row(const selection *s, const collecting *c, size_t i) {
+/* NULL if the control says stop. */
+static const float *mean_row(selection *s, const collecting *c, size_t i) {
     const attn_view *view = c->collector.view;
     memset(c->mean, 0, s->columns * sizeof *c->mean);
     for (size_t h = 0; h < s->from->model->layer.config.num_heads; h++) {
+        if (attn_watch_stops(&s->watch, view->head_count + s->columns))
+            return NULL;
         if (place_in(view->heads, view->head_count, h) >= view->head_count)
             continue;
         const float *row = map_of(s, h) + i * s->columns;
@@ -119,29 +131,30 @@ static const float *mean_row(const selection *s, const collecting *c, size_t i) 
     return c->mean;
 }
 
-static void collect_rows(const selection *s, const collecting *c) {
+/* False if the control says stop. */
+static bool collect_rows(selection *s, const collecting *c) {
     const attn_view *view = c->collector.view;
     for (size_t map = 0; map < c->collector.heads; map++)
         for (size_t i = 0; i < s->rows; i++) {
             const size_t head = c->averaged ? 0 : view->heads == NULL ? map : view->heads[map];
             const float *row =
                 view->average && !c->averaged ? mean_row(s, c, i) : map_of(s, head) + i * s->columns;
-            attn_collect_row(&c->collector, 0, map, i, row,
-                             c->bins); /* finite: it has been collected before */
+            /* What has been collected before is finite. */
+            if (row == NULL || attn_collect_row(&c->collector, 0, map, i, row, c->bins, &s->watch) != ATTN_OK)
+                return false;
         }
+    return true;
 }
 
-/* False if memory ran out. */
-static bool collect(const selection *s) {
+/* False if memory ran out, or the control said stop. */
+static bool collect(selection *s) {
     const attn_output *output = &s->to->output;
     const size_t bins = output->view.pooled_cols;
     const collecting c = {.collector = attn_collector_of(&output->weights, &output->view, true),
                           .averaged = s->from->output.view.average,
                           .mean = attn_arena_array(s->arena, s->columns, sizeof *c.mean),
                           .bins = attn_arena_array(s->arena, bins, sizeof *c.bins)};
-    if (c.mean != NULL && c.bins != NULL)
-        collect_rows(s, &c);
-    const bool good = c.mean != NULL && c.bins != NULL;
+    const bool good = c.mean != NULL && c.bins != NULL && collect_rows(s, &c);
     attn_arena_release(s->arena, c.mean);
     attn_arena_release(s->arena, c.bins);
     return good;
@@ -156,21 +169,19 @@ static problem_code fill(selection *s, const view_shape *map, problem *p) {
                         ? attn_arena_alloc(s->arena, bytes)
                         : NULL;
     if (values == NULL)
-        return no_memory(s, p);
+        return fail(s, p);
     s->to->output.weights.values = values;
     if (s->from->input.B == 0 || s->rows == 0 || s->columns == 0)
         return PROBLEM_NONE; /* the picture says so */
     const bool as_it_is = before->average == after->average && before->pooled_rows == after->pooled_rows &&
                           before->pooled_cols == after->pooled_cols;
-    if (as_it_is)
-        copy_maps(s, values);
-    return as_it_is || collect(s) ? PROBLEM_NONE : no_memory(s, p);
+    return (as_it_is ? copy_maps(s, values) : collect(s)) ? PROBLEM_NONE : fail(s, p);
 }
 
 problem_code picture_map_show(const picture_options *o, const attend_request *request,
-                              const attend_call *call, attn_arena *arena, attend_call *shown_call,
-                              problem *p) {
-    selection s = {.from = call, .to = shown_call, .arena = arena};
+                              const attend_call *call, const attn_control *control, attn_arena *arena,
+                              attend_call *shown_call, problem *p) {
+    selection s = {.from = call, .to = shown_call, .arena = arena, .watch.control = control};
     attend_request planned;
     view_shape map;
     problem_code code;
