@@ -4,23 +4,24 @@
 FROM debian:trixie-slim AS build
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        make gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev esbuild \
+        make gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas0-pthread zlib1g-dev libspng-dev esbuild \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Makefile LICENSE ./
 COPY core core
 COPY server server
+# OpenBLAS is loaded by its name, if it is chosen, so ldd does not list it with the others.
 RUN make build/attend-server \
  && strip build/attend-server \
  && mkdir -p /image/usr/bin /image/tmp \
  && cp build/attend-server LICENSE /image/usr/bin/ \
- && ldd build/attend-server | grep -o '/[^ ]*' | xargs cp -L --parents -t /image
+ && blas=$(ldconfig -p | grep -o '/[^ ]*/libopenblas\.so\.0$') \
+ && { echo "$blas"; ldd build/attend-server "$blas" | grep '=>\|ld-linux' | grep -o '/[^ ]*'; } | sort -u | xargs cp -L --parents -t /image
 
 FROM scratch
 COPY --from=build /image /
-# Inside a container the address to listen on is all of the container's. OpenBLAS starts no threads of its own: the
-# workers are all that compute.
-ENV ATTEND_HOST=0.0.0.0 OPENBLAS_NUM_THREADS=1
+# Inside a container the address to listen on is all of the container's.
+ENV ATTEND_HOST=0.0.0.0
 USER 65532:65532
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["/usr/bin/attend-server", "--probe"]

@@ -19,7 +19,8 @@ SANITISE :=
 V        ?= 0
 Q        := $(if $(filter 0,$(V)),@)
 
-LIBRARIES := libmicrohttpd jansson openblas zlib spng
+# OpenBLAS is not among them: the program loads it when it is told to multiply with it.
+LIBRARIES := libmicrohttpd jansson zlib spng
 cflags_of  = $(shell pkg-config --cflags $(1) 2>/dev/null)
 libs_of    = $(shell pkg-config --libs $(1) 2>/dev/null)
 
@@ -32,7 +33,7 @@ SERVED     ?= $(BUILD)/attend-server
 # Criterion declares its tests by macros, without prototypes.
 TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(SERVED)"' \
               -DFAIL_ALLOCATION_LIBRARY='"$(BUILD)/tests/faults/fail_allocation.so"' \
-              -DWRONG_PRODUCT_LIBRARY='"$(BUILD)/tests/faults/wrong_product.so"' \
+              -DWRONG_OPENBLAS_LIBRARY='"$(BUILD)/tests/faults/wrong_openblas.so"' \
               $(call cflags_of,criterion libcurl)
 
 CORE_SOURCES   := $(wildcard core/*.c core/*/*.c)
@@ -49,9 +50,8 @@ ALL_C          := $(wildcard core/*.[ch] core/*/*.[ch] server/*.[ch] server/*/*.
 all: $(BUILD)/attend-server
 
 ## run: serve the built-in model on port 8080 (ARGS="..." passes flags)
-# OpenBLAS is told before it loads not to start threads of its own: the workers are all that compute.
 run: $(BUILD)/attend-server
-	OPENBLAS_NUM_THREADS=1 exec $(BUILD)/attend-server $(ARGS)
+	exec $(BUILD)/attend-server $(ARGS)
 
 # ---- Building ----------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ $(SERVICE_HARNESS): $(BUILD)/%.o: %.c | packages-test
 $(FAULTS): $(BUILD)/%.so: %.c | packages-build
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) $(WERROR) -Wno-missing-prototypes $(call cflags_of,openblas) \
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) $(WERROR) -Wno-missing-prototypes \
 	    -fPIC -shared -o $@ $<
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -205,10 +205,10 @@ asan:
 	@tests/run --total $(BUILD)/asan/totals
 
 ## lint: compile with gcc and clang under all warnings, and check the layout
-lint: | packages-build packages-test packages-lint
+lint: | packages-build packages-test packages-lint packages-openblas
 	@clang-format --dry-run -Werror $(ALL_C)
 	@for cc in gcc clang; do for file in $(filter %.c,$(ALL_C)); do \
-	    case $$file in */avx2.c) more="$(AVX2_FLAGS)";; */avx512.c) more="$(AVX512_FLAGS)";; *) more=;; esac; \
+	    case $$file in */avx2.c) more="$(AVX2_FLAGS)";; */avx512.c) more="$(AVX512_FLAGS)";; */bench_kernels.c) more="$(call cflags_of,openblas)";; *) more=;; esac; \
 	    $$cc $(TEST_CFLAGS) -Werror $$more -c -o /dev/null $$file || exit 1; done; echo "$$cc: no warnings"; done
 
 ## format: lay out the C sources
@@ -296,10 +296,10 @@ $(BUILD)/tests/bench/bench_batch: tests/bench/bench_batch.c $(BUILD)/server.a $(
 	@echo "  CC  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL)
 
-$(BUILD)/tests/bench/bench_kernels: tests/bench/bench_kernels.c $(BUILD)/core.a
+$(BUILD)/tests/bench/bench_kernels: tests/bench/bench_kernels.c $(BUILD)/core.a | packages-openblas
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) $(call cflags_of,openblas) -MMD -MP -o $@ $(filter-out %.h,$^) $(call libs_of,openblas) $(LIBS_ALL)
 
 ## bench-kernels: projections on one thread, next to OpenBLAS and the machine's limits (ARGS="avx2 int8 1 16")
 bench-kernels: $(BUILD)/tests/bench/bench_kernels
@@ -307,7 +307,7 @@ bench-kernels: $(BUILD)/tests/bench/bench_kernels
 
 ## bench-batch: what it is worth to compute 32 requests of one token together (ARGS="init:..." names other layers)
 bench-batch: $(BUILD)/tests/bench/bench_batch
-	@OPENBLAS_NUM_THREADS=1 $< $(ARGS)
+	@$< $(ARGS)
 
 # The whole pass as a library, which Python can load beside the others.
 $(BUILD)/libpass.so: tests/bench/pass.c $(CORE_SOURCES) $(SERVER_SOURCES)
@@ -346,9 +346,11 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 	    $$as_root apt-get update -qq && \
 	    $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
 
-.PHONY: packages-build packages-test packages-lint packages-python packages-awk packages-cxx packages-cpus
+.PHONY: packages-build packages-test packages-lint packages-python packages-awk packages-cxx packages-cpus packages-openblas
 packages-build:
-	$(call need,command -v $(CC) && command -v esbuild && pkg-config --exists $(LIBRARIES),gcc libc6-dev pkg-config esbuild libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev zlib1g-dev libspng-dev)
+	$(call need,command -v $(CC) && command -v esbuild && pkg-config --exists $(LIBRARIES) && /sbin/ldconfig -p | grep -q libopenblas.so.0,gcc libc6-dev pkg-config esbuild libmicrohttpd-dev libjansson-dev libopenblas0-pthread zlib1g-dev libspng-dev)
+packages-openblas:
+	$(call need,pkg-config --exists openblas,libopenblas-pthread-dev)
 packages-test: | packages-build
 	$(call need,pkg-config --exists criterion libcurl,libcriterion-dev libcurl4-openssl-dev)
 packages-lint:

@@ -58,20 +58,13 @@ static bool check_kernels(const service *s, attn_error *error) {
     return !s->options.self_check || attn_self_check(s->options.kernels, in_use, error) == ATTN_OK;
 }
 
-static bool uses_openblas(const options *o) {
-    return strcmp(o->kernels->name, "openblas") == 0;
+static size_t choose_threads(const options *o) {
+    return o->threads != 0 ? o->threads : machine_cpus();
 }
 
-/* The compute threads: where OpenBLAS multiplies, and may not be called from several threads, one. */
-static size_t choose_threads(const options *o) {
-    const size_t threads = o->threads != 0 ? o->threads : machine_cpus();
-    if (!uses_openblas(o) || attn_openblas_init() || threads == 1)
-        return threads;
-    log_line(LOG_WARNING,
-             "this OpenBLAS is a single-threaded build without locks (%s): serving with 1 thread, "
-             "not %zu",
-             attn_openblas_library(), threads);
-    return 1;
+/* What each worker does first. */
+static void (*preparation(const options *o))(void) {
+    return strcmp(o->kernels->name, "openblas") == 0 ? attn_openblas_warm_up : NULL;
 }
 
 /* Before 1.0.1 the library lets through requests that can be read in two ways. */
@@ -85,8 +78,8 @@ static void warn_of_old_library(void) {
                  http_library());
 }
 
-/* Signals come through a pipe: OpenBLAS has threads from before main, in which nothing is blocked, so waiting
- * for blocked signals would let one of those threads take the signal and end the process. */
+/* Signals come through a pipe, whichever thread they reach: a library may have threads of its own, in which
+ * nothing is blocked. */
 static int signal_pipe[2];
 
 static void pass_on(int signal_number) {
@@ -174,7 +167,6 @@ static int run(service *s) {
     log_set_level((log_level)s->options.level);
     if (s->options.ignored_service_port)
         log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
-    const size_t threads = choose_threads(&s->options);
     if (!load_models(s, &error) || !check_kernels(s, &error)) {
         fprintf(stderr, "attend-server: %s\n", error.text);
         return EXIT_BAD_START;
@@ -187,9 +179,9 @@ static int run(service *s) {
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
     s->results = results_new(s->options.results_memory, s->options.results_ttl * 1000000000u, NULL);
     const bool ready = attn_blocks_start(&s->budget, ATTN_BLOCKS_KEEP) && catch_signals();
-    s->scheduler = ready ? sched_new(threads, false, s->options.max_queue,
-                                     uses_openblas(&s->options) ? attn_openblas_warm_up : NULL)
-                         : NULL;
+    s->scheduler =
+        ready ? sched_new(choose_threads(&s->options), false, s->options.max_queue, preparation(&s->options))
+              : NULL;
     http_server *server = s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &error);
     if (server == NULL) {
         fprintf(stderr, "attend-server: %s\n",

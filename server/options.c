@@ -1,5 +1,7 @@
 #include "server/options.h"
 
+#include "core/kernels/openblas.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -46,7 +48,8 @@ static const option table[] = {
     {"threads", OPTION_NUMBER, AT(threads), NULL, 1, 1024, "N",
      "compute threads; default: the CPUs that the process may use"},
     {"cpu", OPTION_KERNELS, AT(kernels), "auto", 0, 0, "KIND",
-     "the kernels: auto, generic, avx2, avx512, neon or openblas; auto takes the best that this CPU has"},
+     "the kernels: auto, the fastest of avx512, avx2 and neon, which have the same bits, else the first of "
+     "openblas and generic; fastest, also with other bits; or one of these by name"},
     {"max-body", OPTION_BYTES, AT(max_body), "64MiB", 1, (uint64_t)1 << 40, "BYTES",
      "largest request body; above it 413"},
     {"max-answer", OPTION_BYTES, AT(max_answer), "256MiB", 1, (uint64_t)1 << 40, "BYTES",
@@ -144,9 +147,15 @@ static bool read_choice(const option *row, const char *value, size_t *choice, co
 static bool find_kernels(const char *name, const attn_kernels **kernels, const complaint *c) {
     char expected[256];
     *kernels = attn_kernels_named(name);
+    if (*kernels != NULL)
+        return true;
+    if (strcmp(name, "openblas") == 0) {
+        snprintf(c->sentence, c->size, "%s: %s", c->source, attn_openblas_library());
+        return false;
+    }
     snprintf(expected, sizeof expected, "auto or one of the kernels that this CPU has: %s",
              attn_kernels_names());
-    return *kernels != NULL || complain(c, name, expected);
+    return complain(c, name, expected);
 }
 
 static bool add_model(options *o, const char *spec, const complaint *c) {

@@ -2,7 +2,8 @@
  *
  * A set is chosen once, at the start, and never by the shape of what is computed. Within a set each number of
  * a result is made by the same operations in the same order, whatever tile it falls into: so it has the same
- * bits however many rows are computed together. Between sets only the error bound holds. */
+ * bits however many rows are computed together. avx512, avx2 and neon have these bits in common, as each sum
+ * is the same chain of fused multiplications and additions. Between other sets only the error bound holds. */
 #ifndef ATTN_KERNELS_H
 #define ATTN_KERNELS_H
 
@@ -58,8 +59,7 @@ typedef struct attn_kernels {
     size_t panel;     /* columns of a panel of packed weights, a multiple of lanes */
     void (*product[ATTN_PRECISIONS])(const attn_product *p);
     /* The columns of a panel of packed weights, and what multiplies with them: NULL if that is `product`, and
-     * weight_panel the same as `panel`. Else it takes float32 only, and chooses its operations by the shape;
-     * the rows of different requests must not meet in one call. */
+     * weight_panel the same as `panel`. Else it takes float32 only, and whole panels. */
     size_t weight_panel;
     void (*weight_product)(const attn_product *p);
     /* to [count] = from, in float32, count a multiple of lanes; NULL for float32. */
@@ -102,14 +102,17 @@ const attn_kernels *attn_kernels_avx512(void);
 const attn_kernels *attn_kernels_avx2(void);
 const attn_kernels *attn_kernels_neon(void);
 const attn_kernels *attn_kernels_generic(void);
-const attn_kernels *
-attn_kernels_openblas(void); /* NULL if the library may not be called by several threads */
 
-/* The set called `name`; "auto": the best one of this CPU. NULL if there is none of that name or this CPU
- * lacks what it needs. */
+/* Loads OpenBLAS; NULL if that fails, for which attn_openblas_library has the sentence. */
+const attn_kernels *attn_kernels_openblas(void);
+
+/* The set called `name`; "auto": the fastest of this CPU's sets with the common bits, avx512, avx2 or neon,
+ * or, where there is none, the first of openblas and generic; "fastest": the same, while no set with
+ * bits of its own is faster. NULL if there is none of that name or this CPU lacks what it needs. */
 const attn_kernels *attn_kernels_named(const char *name);
 
-/* The names that attn_kernels_named takes on this CPU, like "generic, avx2, avx512". The string is static. */
+/* The names of the sets that this CPU can run, like "generic, openblas, avx2": the best last. Loads
+ * OpenBLAS, to see whether it can be. The string is static. */
 const char *attn_kernels_names(void);
 
 #endif

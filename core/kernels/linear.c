@@ -20,8 +20,8 @@ typedef struct {
 
 typedef struct {
     const attn_linear *linear;
-    size_t rows;          /* of all parts */
-    size_t row_blocks;    /* of all groups */
+    size_t rows; /* of all parts */
+    size_t row_blocks;
     size_t columns;       /* of a task */
     size_t column_blocks; /* tasks side by side */
     size_t depth, depths; /* of a block of the sum, and their count */
@@ -72,27 +72,10 @@ static size_t place(size_t *bytes, size_t size) {
     return at;
 }
 
-/* The rows that may be computed together: all, or each part's if the kernels want them apart. */
-static size_t group_count(const attn_linear *linear) {
-    return linear->weight->kernels->weight_product == NULL ? 1 : linear->part_count;
-}
-
-static size_t group_rows(const plan *p, size_t group) {
-    return p->linear->weight->kernels->weight_product == NULL ? p->rows : p->linear->parts[group].rows;
-}
-
-/* Rows [*first, *last), among those of all parts, of a block of rows. The rows of a group are shared out
- * evenly among its blocks. */
+/* Rows [*first, *last), among those of all parts, of a block of rows. */
 static void rows_of_block(const plan *p, size_t block, size_t *first, size_t *last) {
-    size_t group = 0, from = 0, rows = group_rows(p, 0), blocks = ceiling(rows, TASK_ROWS);
-    while (block >= blocks) {
-        block -= blocks;
-        from += rows;
-        rows = group_rows(p, ++group);
-        blocks = ceiling(rows, TASK_ROWS);
-    }
-    *first = from + rows * block / blocks;
-    *last = from + rows * (block + 1) / blocks;
+    *first = p->rows * block / p->row_blocks;
+    *last = p->rows * (block + 1) / p->row_blocks;
 }
 
 static plan plan_of(const attn_linear *linear) {
@@ -101,12 +84,8 @@ static plan plan_of(const attn_linear *linear) {
     plan p = {.linear = linear};
     for (size_t n = 0; n < linear->part_count; n++)
         p.rows += linear->parts[n].rows;
-    for (size_t n = 0; n < group_count(linear); n++) {
-        const size_t rows = group_rows(&p, n), blocks = ceiling(rows, TASK_ROWS);
-        const size_t most = blocks > 0 ? ceiling(rows, blocks) : 0;
-        p.row_blocks += blocks;
-        p.block_rows = most > p.block_rows ? most : p.block_rows;
-    }
+    p.row_blocks = ceiling(p.rows, TASK_ROWS);
+    p.block_rows = p.row_blocks > 0 ? ceiling(p.rows, p.row_blocks) : 0;
     p.columns = task_columns(linear, p.rows);
     p.column_blocks = ceiling(weight->width, p.columns);
     p.depths = weight->depth > 0 ? ceiling(weight->depth, ATTN_DEPTH) : 1;

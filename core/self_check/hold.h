@@ -29,7 +29,7 @@ attn_status attn_check_no_memory(const attn_checking *c);
 attn_status attn_check_product(attn_checking *c);
 
 /* The product with weights in this precision, and the projections: sums of several blocks, of rows from
- * several places. */
+ * several places, which have the same bits by themselves. */
 attn_status attn_check_weights(attn_checking *c, attn_precision precision);
 
 /* The softmax, what else works on rows of scores, and what is done with the numbers between two products. */

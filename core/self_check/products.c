@@ -180,12 +180,11 @@ static attn_status compare_projection(const attn_checking *c, const projection *
 }
 
 static attn_status run_projection(const attn_checking *c, projection *p, const attn_packed *packed,
-                                  size_t rows) {
-    const attn_linear_part parts[PARTS] = {{p->x[0], 1}, {p->x[1], rows - 1}};
+                                  const attn_linear_part *parts, size_t count) {
     const attn_linear linear = {.weight = packed,
                                 .bias = p->bias,
                                 .parts = parts,
-                                .part_count = PARTS,
+                                .part_count = count,
                                 .unit = 1,
                                 .deliver = take,
                                 .context = p};
@@ -195,8 +194,32 @@ static attn_status run_projection(const attn_checking *c, projection *p, const a
         return attn_check_no_memory(c);
     attn_linear_run(&linear, 1, NULL, scratch);
     free(scratch);
-    attn_status status = compare_projection(c, p, packed, 0, 1);
+    return ATTN_OK;
+}
+
+/* So many rows, all but one of them from the second place. */
+static attn_status check_rows(const attn_checking *c, projection *p, const attn_packed *packed, size_t rows) {
+    const attn_linear_part parts[PARTS] = {{p->x[0], 1}, {p->x[1], rows - 1}};
+    attn_status status = run_projection(c, p, packed, parts, PARTS);
+    if (status == ATTN_OK)
+        status = compare_projection(c, p, packed, 0, 1);
     return status == ATTN_OK ? compare_projection(c, p, packed, 1, rows - 1) : status;
+}
+
+/* Holds each of the last rows that check_rows has computed against the same row by itself: no bit of it may
+ * depend on its place or its company. */
+static attn_status check_alone(const attn_checking *c, projection *p, const attn_packed *packed) {
+    attn_status status = ATTN_OK;
+    char shape[64];
+    snprintf(shape, sizeof shape, "a row, %s weights", attn_precision_name(packed->precision));
+    for (size_t i = 0; i < MANY - 1 && status == ATTN_OK; i++) {
+        const attn_linear_part alone = {p->x[1] + i * DEPTH, 1};
+        status = run_projection(c, p, packed, &alone, 1);
+        for (size_t j = 0; j < WIDTH && status == ATTN_OK; j++)
+            status = attn_check_hold(c, "the projection by itself", shape, (double)p->y[0][j],
+                                     (double)p->y[1][i * WIDTH + j], 0);
+    }
+    return status;
 }
 
 static attn_status check_projection(attn_checking *c, attn_precision precision) {
@@ -211,9 +234,11 @@ static attn_status check_projection(attn_checking *c, attn_precision precision) 
     if (p == NULL || !attn_pack(&packed, c->kernels, precision, WIDTH, DEPTH, p->weight))
         status = attn_check_no_memory(c);
     if (status == ATTN_OK)
-        status = run_projection(c, p, &packed, FEW);
+        status = check_rows(c, p, &packed, FEW);
     if (status == ATTN_OK)
-        status = run_projection(c, p, &packed, MANY);
+        status = check_rows(c, p, &packed, MANY);
+    if (status == ATTN_OK)
+        status = check_alone(c, p, &packed);
     attn_packed_free(&packed);
     free(p);
     return status;

@@ -62,7 +62,6 @@ pass *pass_new(const char *kernels, const char *precision, size_t threads, const
     p->layer.k_bias = from->biases[1];
     p->layer.v_bias = from->biases[2];
     p->layer.o_bias = from->biases[3];
-    attn_openblas_init();
     p->budget.limit = SIZE_MAX;
     if (!attn_blocks_start(&p->budget, ATTN_BLOCKS_KEEP))
         return NULL;

@@ -17,7 +17,7 @@ export class Server {
     static async start(flags = [], port = 0) {
         const program = process.env.ATTEND_SERVER ?? resolve(BUILD, 'attend-server');
         const child = spawn(program, ['--port', String(port), ...MODELS, ...flags],
-            { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, OPENBLAS_NUM_THREADS: '1' } });
+            { stdio: ['ignore', 'ignore', 'pipe'], env: process.env });
         let said = '';
         const url = await new Promise((found, fail) => {
             const late = setTimeout(() => fail(new Error(`the server did not start: ${said}`)), WAIT);

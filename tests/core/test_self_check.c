@@ -58,6 +58,22 @@ static void wrong_sum(const attn_soft_tile *t) {
     t->sum[0] *= t->keys == 5 ? 1.00001 : 1;
 }
 
+/* Right to the last bit but one where rows come together. */
+static void spoil_company(const attn_product *p) {
+    for (size_t n = 0; p->rows > 1 && n < p->columns; n++)
+        p->y[p->y_row + n] *= 1 + 0x1p-22f;
+}
+
+static void choosy_weight_product(const attn_product *p) {
+    right->weight_product(p);
+    spoil_company(p);
+}
+
+static void choosy_product(const attn_product *p) {
+    right->product[ATTN_FLOAT32](p);
+    spoil_company(p);
+}
+
 static void leaking_softmax(const attn_soft_tile *t) {
     right->soften(t);
     for (size_t i = 0; i < t->keys * t->width; i++)
@@ -190,9 +206,11 @@ TEST_OF_KERNELS(self_check, notices_a_kernel_that_computes_wrongly) {
     NOTICED(product[ATTN_FLOAT32], wrong_float32, "m=3");
     if (right->weight_product != NULL) {
         NOTICED(weight_product, wrong_weight_product, "the product with float32 weights");
+        NOTICED(weight_product, choosy_weight_product, "the projection by itself");
     } else {
         NOTICED(product[ATTN_BFLOAT16], wrong_bfloat16, "the product with bfloat16 weights");
         NOTICED(product[ATTN_INT8], wrong_int8, "the product with int8 weights");
+        NOTICED(product[ATTN_FLOAT32], choosy_product, "the projection by itself");
     }
     NOTICED(widen[ATTN_BFLOAT16], wrong_widening_of_bfloat16, "the projection");
     NOTICED(widen[ATTN_INT8], wrong_widening_of_int8, "the projection");

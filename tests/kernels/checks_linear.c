@@ -225,9 +225,8 @@ bool check_linear(const attn_kernels *kernels, uint64_t seed) {
     return good;
 }
 
-/* Is a part's result the same to the bit when it is computed alone and, if rows may meet at all, row by row?
- */
-static bool same_alone(const attn_kernels *kernels, projection *p, size_t part) {
+/* Is a part's result the same to the bit when it is computed alone, and row by row? */
+static bool same_alone(projection *p, size_t part) {
     const size_t width = p->weight.width, depth = p->weight.depth, rows = p->parts[part].rows;
     projection one = {.weight = p->weight, .linear = p->linear, .stopped = MOST_PARTS};
     one.linear.parts = one.parts, one.linear.part_count = 1, one.linear.context = &one;
@@ -236,7 +235,7 @@ static bool same_alone(const attn_kernels *kernels, projection *p, size_t part) 
     one.y[0] = memory(rows * width * sizeof(float));
     run(&one, NULL);
     bool same = memcmp(one.y[0], p->y[part], rows * width * sizeof(float)) == 0;
-    for (size_t m = 0; m < rows && kernels->weight_product == NULL; m += 1 + rows / 4) {
+    for (size_t m = 0; m < rows; m += 1 + rows / 4) {
         one.parts[0] = (attn_linear_part){p->parts[part].x + m * depth, 1};
         run(&one, NULL);
         same = same && memcmp(one.y[0], p->y[part] + m * width, width * sizeof(float)) == 0;
@@ -251,7 +250,7 @@ bool check_linear_bits(const attn_kernels *kernels, uint64_t seed) {
         projection *p = new_projection(kernels, shape % ATTN_PRECISIONS, &seed);
         run(p, &THREADS);
         for (size_t n = 0; n < p->linear.part_count && good; n++)
-            if (!same_alone(kernels, p, n))
+            if (!same_alone(p, n))
                 good = FAIL("%s, %zu x %zu: a part of %zu rows has other bits alone",
                             attn_precision_name(p->weight.precision), p->weight.width, p->weight.depth,
                             p->parts[n].rows);
@@ -266,7 +265,7 @@ static bool same_by_itself(const attn_kernels *kernels, projection *p) {
         if (p->delivered[n] != p->parts[n].rows * p->weight.width)
             return FAIL("%zu of %zu numbers were delivered", (size_t)p->delivered[n],
                         p->parts[n].rows * p->weight.width);
-        if (!same_alone(kernels, p, n))
+        if (!same_alone(p, n))
             return FAIL("%zu x %zu: a part of %zu rows has other bits by itself", p->weight.width,
                         p->weight.depth, p->parts[n].rows);
     }

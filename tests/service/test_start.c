@@ -1,5 +1,6 @@
 /* How the program starts, and how it refuses to. */
 #include "tests/service/clients.h"
+#include "tests/service/harness.h"
 
 #include <criterion/criterion.h>
 #include <netinet/in.h>
@@ -30,6 +31,8 @@ static const struct {
 } runs[] = {
     {"--version", 0, "attend-server "},
     {"--version", 0, "\nOpenBLAS "},
+    {"--check --cpu openblas", 0, "demo (default): "},
+    {"--check --cpu fastest", 0, "demo (default): "},
     {"--version --cpu generic", 0, "\nkernels generic (this CPU has generic"},
     {"--check --cpu generic", 0, "demo (default): "},
     {"--cpu z80", 2, "--cpu: 'z80' is not auto or one of the kernels that this CPU has: generic"},
@@ -70,20 +73,71 @@ Test(start, says_what_it_is_or_why_it_does_not_start) {
     }
 }
 
+/* Has the program find this file where it looks for OpenBLAS. */
+static void put_in_place_of_openblas(const char *file) {
+    char folder[] = "/tmp/openblas-XXXXXX", link[64], *path = realpath(file, NULL);
+    cr_assert(path != NULL && mkdtemp(folder) != NULL);
+    snprintf(link, sizeof link, "%s/libopenblas.so.0", folder);
+    cr_assert_eq(symlink(path, link), 0);
+    setenv("LD_LIBRARY_PATH", folder, 1);
+    free(path);
+}
+
+static void is_refused(const char *arguments, const char *sentence) {
+    static char printed[65536];
+    cr_assert_eq(run(arguments, printed, sizeof printed), 2, "%s: %s", arguments, printed);
+    cr_assert_not_null(strstr(printed, sentence), "%s: %s", arguments, printed);
+    cr_assert_eq(strchr(printed, '\n'), printed + strlen(printed) - 1, "%s: %s", arguments, printed);
+}
+
+static void starts(const char *arguments) {
+    static char printed[65536];
+    cr_assert_eq(run(arguments, printed, sizeof printed), 0, "%s: %s", arguments, printed);
+}
+
 /* With an OpenBLAS that computes wrongly: the start says so before it listens, unless it was told not to
  * look. */
 Test(start, checks_its_kernels_first) {
-    static char printed[65536];
-    /* a sanitizer wants to be the first library, but has nothing to do with this one */
-    setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
-    setenv("LD_PRELOAD", WRONG_PRODUCT_LIBRARY, 1);
-    setenv("ATTEND_CPU", "openblas", 1);
-    cr_assert_eq(run("--check", printed, sizeof printed), 2, "%s", printed);
-    cr_assert_not_null(strstr(printed, "self-check: the product"), "%s", printed);
-    cr_assert_not_null(strstr(printed, "m=3"), "%s", printed);
-    cr_assert_eq(run("--check --self-check off", printed, sizeof printed), 0, "%s", printed);
+    put_in_place_of_openblas(WRONG_OPENBLAS_LIBRARY);
+    is_refused("--check --cpu openblas", "self-check: the product");
+    is_refused("--check --cpu openblas", "k=3");
+    starts("--check --cpu openblas --self-check off");
     /* nor does it matter where OpenBLAS does not multiply */
-    cr_assert_eq(run("--check --cpu generic", printed, sizeof printed), 0, "%s", printed);
+    starts("--check --cpu generic");
+}
+
+Test(start, says_why_openblas_cannot_be_used) {
+    put_in_place_of_openblas(WRONG_OPENBLAS_LIBRARY);
+    setenv("WRONG_OPENBLAS", "sequential", 1);
+    is_refused("--check --cpu openblas", "--cpu: this OpenBLAS is a single-threaded build without locks");
+    starts("--check");
+    put_in_place_of_openblas("/etc/passwd");
+    is_refused("--check --cpu openblas", "--cpu: OpenBLAS cannot be loaded: ");
+    starts("--check");
+    starts("--version");
+}
+
+static bool has_openblas(const server *s) {
+    char path[64], line[512];
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)s->pid);
+    FILE *maps = fopen(path, "r");
+    cr_assert_not_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL)
+        found = found || strstr(line, "openblas") != NULL;
+    fclose(maps);
+    return found;
+}
+
+/* It costs those nothing who do not multiply with it, and starts no threads of its own for those who do. */
+Test(start, loads_openblas_only_where_it_multiplies) {
+    unsetenv("OPENBLAS_NUM_THREADS");
+    server others = server_start("--cpu", "generic", NULL), its = server_start("--cpu", "openblas", NULL);
+    cr_expect(!has_openblas(&others));
+    cr_expect(has_openblas(&its));
+    cr_expect_eq(server_threads(&others), server_threads(&its));
+    cr_expect_eq(server_stop(&others), 0);
+    cr_expect_eq(server_stop(&its), 0);
 }
 
 /* As the program prints it itself. */
