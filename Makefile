@@ -43,7 +43,7 @@ PLAIN_TESTS     = $(filter-out $(BUILD)/tests/core/test_kernels,$(UNIT_TESTS))
 SERVICE_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/service/test_*.c))
 ALL_C          := $(wildcard core/*.[ch] core/*/*.[ch] server/*.[ch] server/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
-.PHONY: all run test test-c test-cpus test-neon test-no-avx test-python test-peers asan tsan lint format image help clean
+.PHONY: all run test test-c test-cpus test-neon test-no-avx test-avx test-python test-peers asan tsan lint format image help clean
 .DEFAULT_GOAL := all
 
 ## all: build the program, build/attend-server
@@ -74,8 +74,10 @@ $(BUILD)/%.o: %.c Makefile | packages-build
 # The kernels for particular CPUs; the rest of the program runs on every one. On other architectures these files are
 # empty, and the flags unknown to the compiler.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)),)
+AVX_FLAGS    := -mavx
 AVX2_FLAGS   := -mavx2 -mfma
 AVX512_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+$(BUILD)/core/kernels/avx.o: CFLAGS_ALL += $(AVX_FLAGS)
 $(BUILD)/core/kernels/avx2.o: CFLAGS_ALL += $(AVX2_FLAGS)
 $(BUILD)/core/kernels/avx512.o: CFLAGS_ALL += $(AVX512_FLAGS)
 endif
@@ -161,8 +163,8 @@ tsan: $(BUILD)/python/ready | packages-lint
 	cat $(BUILD)/tsan/report.* 2>/dev/null && failed=1; tests/run --total $(BUILD)/tsan/totals && exit $$failed
 
 # The kernels for other CPUs than this one, on those that qemu plays.
-## test-cpus: the kernels for 64-bit ARM, and those for a CPU without AVX
-test-cpus: test-neon test-no-avx
+## test-cpus: the kernels for 64-bit ARM, and those for a CPU without AVX and for one without AVX2
+test-cpus: test-neon test-no-avx test-avx
 
 NEON_CC      := aarch64-linux-gnu-gcc
 NEON_SOURCES := $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
@@ -181,6 +183,9 @@ $(BUILD)/tests/kernels/run_checks: $(BUILD)/tests/kernels/run_checks.o $(CHECKS)
 
 test-no-avx: $(BUILD)/tests/kernels/run_checks | packages-cpus
 	qemu-x86_64 -cpu Nehalem $< "generic, openblas"
+
+test-avx: $(BUILD)/tests/kernels/run_checks | packages-cpus
+	qemu-x86_64 -cpu SandyBridge,-pcid,-x2apic,-tsc-deadline $< "generic, openblas, avx" avx
 
 test-c: $(UNIT_TESTS) $(SERVICE_TESTS) $(BUILD)/attend-server
 	@rm -f $(BUILD)/totals
@@ -208,7 +213,7 @@ asan:
 lint: | packages-build packages-test packages-lint packages-openblas
 	@clang-format --dry-run -Werror $(ALL_C)
 	@for cc in gcc clang; do for file in $(filter %.c,$(ALL_C)); do \
-	    case $$file in */avx2.c) more="$(AVX2_FLAGS)";; */avx512.c) more="$(AVX512_FLAGS)";; */bench_kernels.c) more="$(call cflags_of,openblas)";; *) more=;; esac; \
+	    case $$file in */avx.c) more="$(AVX_FLAGS)";; */avx2.c) more="$(AVX2_FLAGS)";; */avx512.c) more="$(AVX512_FLAGS)";; */bench_kernels.c) more="$(call cflags_of,openblas)";; *) more=;; esac; \
 	    $$cc $(TEST_CFLAGS) -Werror $$more -c -o /dev/null $$file || exit 1; done; echo "$$cc: no warnings"; done
 
 ## format: lay out the C sources

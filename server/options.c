@@ -49,6 +49,7 @@ static const option table[] = {
      "compute threads; default: the CPUs that the process may use"},
     {"cpu", OPTION_KERNELS, AT(kernels), "auto", 0, 0, "KIND",
      "the kernels: auto, the fastest of avx512, avx2 and neon, which have the same bits, else the first of "
+     "avx, "
      "openblas and generic; fastest, also with other bits; or one of these by name"},
     {"max-body", OPTION_BYTES, AT(max_body), "64MiB", 1, (uint64_t)1 << 40, "BYTES",
      "largest request body; above it 413"},

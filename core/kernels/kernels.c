@@ -21,6 +21,14 @@ static const attn_kernels *avx2(void) {
     return attn_kernels_avx2();
 }
 
+static const attn_kernels *avx(void) {
+#ifdef __x86_64__
+    if (!__builtin_cpu_supports("avx"))
+        return NULL;
+#endif
+    return attn_kernels_avx();
+}
+
 /* Every set, the best first: those with the common bits, then those with bits of their own. Each returns NULL
  * if this CPU lacks what it needs. */
 static const struct {
@@ -30,6 +38,7 @@ static const struct {
     {"avx512", avx512},
     {"avx2", avx2},
     {"neon", attn_kernels_neon},
+    {"avx", avx},
     {"openblas", attn_kernels_openblas},
     {"generic", attn_kernels_generic},
 };

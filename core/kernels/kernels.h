@@ -101,17 +101,18 @@ static inline bool attn_all_finite(const attn_kernels *kernels, const float *x, 
 const attn_kernels *attn_kernels_avx512(void);
 const attn_kernels *attn_kernels_avx2(void);
 const attn_kernels *attn_kernels_neon(void);
+const attn_kernels *attn_kernels_avx(void);
 const attn_kernels *attn_kernels_generic(void);
 
 /* Loads OpenBLAS; NULL if that fails, for which attn_openblas_library has the sentence. */
 const attn_kernels *attn_kernels_openblas(void);
 
 /* The set called `name`; "auto": the fastest of this CPU's sets with the common bits, avx512, avx2 or neon,
- * or, where there is none, the first of openblas and generic; "fastest": the same, while no set with
+ * or, where there is none, the first of avx, openblas and generic; "fastest": the same, while no set with
  * bits of its own is faster. NULL if there is none of that name or this CPU lacks what it needs. */
 const attn_kernels *attn_kernels_named(const char *name);
 
-/* The names of the sets that this CPU can run, like "generic, openblas, avx2": the best last. Loads
+/* The names of the sets that this CPU can run, like "generic, openblas, avx, avx2": the best last. Loads
  * OpenBLAS, to see whether it can be. The string is static. */
 const char *attn_kernels_names(void);
 

@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const char *const SETS[] = {"generic", "openblas", "avx2", "avx512", "neon"};
+static const char *const SETS[] = {"generic", "openblas", "avx", "avx2", "avx512", "neon"};
 enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
 static void all_pass(bool (*check)(const attn_kernels *, uint64_t), uint64_t seed) {

@@ -1,0 +1,112 @@
+/* avx.c: the set for x86-64 with AVX alone: 16 registers of 8 numbers. Without FMA products and sums are
+ * rounded apart, as in the generic set; without AVX2 whole numbers are taken in halves. */
+#include "core/kernels/kernels.h"
+
+#ifdef __AVX__
+
+#include <immintrin.h>
+#include <string.h>
+
+typedef __m256 vec;
+
+#define LANES         8
+#define PANEL_VECTORS 2
+#define TILE_ROWS     6
+
+static inline vec v_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+
+static inline void v_store(float *p, vec v) {
+    _mm256_storeu_ps(p, v);
+}
+
+static inline vec v_load_part(const float *p, size_t n) {
+    float all[LANES] = {0};
+    memcpy(all, p, n * sizeof *p);
+    return v_load(all);
+}
+
+static inline void v_store_part(float *p, vec v, size_t n) {
+    float all[LANES];
+    v_store(all, v);
+    memcpy(p, all, n * sizeof *p);
+}
+
+static inline vec v_all(float x) {
+    return _mm256_set1_ps(x);
+}
+
+static inline vec v_madd(vec a, vec b, vec c) {
+    return _mm256_add_ps(_mm256_mul_ps(a, b), c);
+}
+
+static inline vec v_max(vec a, vec b) {
+    return _mm256_max_ps(a, b);
+}
+
+static inline vec v_keep(vec v, vec x, vec limit) {
+    return _mm256_and_ps(v, _mm256_cmp_ps(x, limit, _CMP_GE_OQ));
+}
+
+static inline vec v_pick(vec x, vec limit, vec a, vec b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, limit, _CMP_LT_OQ));
+}
+
+static inline __m128i half_of(vec v, int half) {
+    return _mm_castps_si128(half ? _mm256_extractf128_ps(v, 1) : _mm256_castps256_ps128(v));
+}
+
+static inline vec of_halves(__m128i low, __m128i high) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_castsi128_ps(low)), _mm_castsi128_ps(high), 1);
+}
+
+static inline vec v_add_exponent(vec v, vec t) {
+    return of_halves(_mm_add_epi32(half_of(v, 0), _mm_slli_epi32(half_of(t, 0), 23)),
+                     _mm_add_epi32(half_of(v, 1), _mm_slli_epi32(half_of(t, 1), 23)));
+}
+
+static inline vec v_sign(vec v, vec x) {
+    return _mm256_or_ps(v, _mm256_and_ps(x, v_all(-0.0f)));
+}
+
+static inline vec v_magnitude(vec x) {
+    return _mm256_andnot_ps(v_all(-0.0f), x);
+}
+
+static inline vec v_max_bits(vec a, vec b) {
+    return of_halves(_mm_max_epi32(half_of(a, 0), half_of(b, 0)),
+                     _mm_max_epi32(half_of(a, 1), half_of(b, 1)));
+}
+
+static inline float v_sum(vec v) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+static inline vec v_load_bfloat16(const uint16_t *p) {
+    const __m128i narrow = _mm_loadu_si128((const __m128i_u *)p), zeros = _mm_setzero_si128();
+    return of_halves(_mm_unpacklo_epi16(zeros, narrow), _mm_unpackhi_epi16(zeros, narrow));
+}
+
+static inline vec v_load_int8(const int8_t *p) {
+    const __m128i narrow = _mm_loadl_epi64((const __m128i_u *)p);
+    return _mm256_cvtepi32_ps(_mm256_castps_si256(
+        of_halves(_mm_cvtepi8_epi32(narrow), _mm_cvtepi8_epi32(_mm_srli_si128(narrow, 4)))));
+}
+
+#include "core/kernels/set.h"
+
+const attn_kernels *attn_kernels_avx(void) {
+    static const attn_kernels set = {SET_FIELDS("avx")};
+    return &set;
+}
+
+#else
+
+const attn_kernels *attn_kernels_avx(void) {
+    return NULL;
+}
+
+#endif
