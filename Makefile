@@ -167,7 +167,7 @@ tsan: $(BUILD)/python/ready | packages-lint
 test-cpus: test-neon test-no-avx test-avx
 
 NEON_CC      := aarch64-linux-gnu-gcc
-NEON_SOURCES := $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
+NEON_SOURCES := core/parallel.c $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
 $(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h tests/kernels/*.h) | packages-cpus
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
@@ -314,6 +314,15 @@ bench-kernels: $(BUILD)/tests/bench/bench_kernels
 bench-batch: $(BUILD)/tests/bench/bench_batch
 	@$< $(ARGS)
 
+$(BUILD)/tests/bench/bench_tiny: tests/bench/bench_tiny.c $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(LIBS_ALL)
+
+## bench-tiny: whether numbers near the smallest of float32 take longer than others (ARGS="avx2")
+bench-tiny: $(BUILD)/tests/bench/bench_tiny
+	@$< $(ARGS)
+
 # The whole pass as a library, which Python can load beside the others.
 $(BUILD)/libpass.so: tests/bench/pass.c $(CORE_SOURCES) $(SERVER_SOURCES)
 	@$(MAKE) BUILD=$(BUILD)/pic CFLAGS="$(CFLAGS) -fPIC" $(BUILD)/pic/server.a $(BUILD)/pic/core.a
@@ -340,7 +349,7 @@ $(BUILD)/tests/exhaustive/exhaustive_numbers: tests/exhaustive/exhaustive_number
 test-exhaustive: $(BUILD)/tests/exhaustive/exhaustive_numbers
 	@$< $(ARGS)
 
-.PHONY: bench bench-quick bench-wire bench-kernels bench-batch test-exhaustive
+.PHONY: bench bench-quick bench-wire bench-kernels bench-batch bench-tiny test-exhaustive
 
 # ---- Installing what is missing ------------------------------------------------------------------------------------
 

@@ -188,7 +188,10 @@ static bool attends(const attn_pass *pass) {
     return !attn_pass_failed(pass) && pass->input->head_output == NULL;
 }
 
-static void run(attn_batch *batch) {
+/* As a round, so that what is not in a loop treats small numbers as loops do. */
+static void run(void *context, size_t round, size_t slot) {
+    attn_batch *batch = context;
+    (void)round, (void)slot;
     for (size_t n = 0; n < batch->count; n++)
         start(&batch->passes[n], batch->layer, &batch->jobs[n]);
     attn_project_inputs(batch);
@@ -214,7 +217,7 @@ void attn_forward_batch(const attn_layer *layer, attn_job *jobs, size_t count,
         return;
     const bool has_room = allocate_passes(&batch, jobs[0].work) && allocate_scratch(&batch, jobs[0].work);
     if (has_room)
-        run(&batch);
+        attn_parallel_run(NULL, 1, run, &batch);
     release_shared(&batch, jobs[0].work);
     if (has_room)
         return;

@@ -49,6 +49,10 @@ static void exponential(float *x, size_t count) {
 static void soft_cap(float *x, size_t count, float cap) {
     const vec c = v_all(cap);
     size_t n = 0;
+    if (cap < FLT_MIN) { /* which may be a zero here, and 0 / 0 no number */
+        memset(x, 0, count * sizeof *x);
+        return;
+    }
     for (; n + LANES <= count; n += LANES)
         v_store(x + n, c * v_tanh(v_load(x + n) / c));
     if (n < count)

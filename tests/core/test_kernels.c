@@ -35,6 +35,7 @@ CHECK(linear)
 CHECK(linear_bits)
 CHECK(linears)
 CHECK(stopped)
+CHECK(tiny)
 
 /* Of the best set every number, of the others some. */
 static void all_numbers(bool (*check)(const attn_kernels *, uint32_t)) {

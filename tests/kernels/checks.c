@@ -336,5 +336,10 @@ bool check_soft_cap(const attn_kernels *kernels, uint32_t step) {
     if (x[0] != 0 || !(fabsf(x[1] / 1e-30f - 1) < 1e-6f) || x[2] != 30 || x[3] != -30 || x[4] != -30 ||
         !(fabsf(x[5] / (float)(30 * tanh(2)) - 1) < 1e-6f) || x[6] == x[6])
         return FAIL("a special number is capped to a wrong one");
+    float y[] = {0, -3, 1e-40f, INFINITY};
+    kernels->soft_cap(y, sizeof y / sizeof *y, 1e-40f); /* so small a cap may be taken as zero */
+    for (size_t n = 0; n < sizeof y / sizeof *y; n++)
+        if (!(fabsf(y[n]) <= 1e-40f))
+            return FAIL("%.9g is not capped to 1e-40", (double)y[n]);
     return true;
 }

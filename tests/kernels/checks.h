@@ -22,6 +22,7 @@ bool check_linear(const attn_kernels *kernels, uint64_t seed);
 bool check_linear_bits(const attn_kernels *kernels, uint64_t seed);
 bool check_linears(const attn_kernels *kernels, uint64_t seed);
 bool check_stopped(const attn_kernels *kernels, uint64_t seed);
+bool check_tiny(const attn_kernels *kernels, uint64_t seed);
 
 /* Every `step`th float32 that has a result other than 0, x or 1, and the special ones. */
 bool check_exponential(const attn_kernels *kernels, uint32_t step);

@@ -13,9 +13,9 @@ enum { STEP = 65521 };
 
 static bool check(const attn_kernels *kernels, uint64_t seed) {
     bool (*const checks[])(const attn_kernels *, uint64_t) = {
-        check_product, check_product_bits, check_dots,        check_softmax, check_largest,
-        check_copy,    check_scale,        check_add_up,      check_rescale, check_share_out,
-        check_packing, check_linear,       check_linear_bits, check_linears, check_stopped,
+        check_product,     check_product_bits, check_dots,    check_softmax,   check_largest, check_copy,
+        check_scale,       check_add_up,       check_rescale, check_share_out, check_packing, check_linear,
+        check_linear_bits, check_linears,      check_stopped, check_tiny,
     };
     bool good = check_exponential(kernels, STEP) && check_soft_cap(kernels, STEP);
     for (size_t n = 0; n < sizeof checks / sizeof *checks; n++)
