@@ -43,7 +43,7 @@ PLAIN_TESTS     = $(filter-out $(BUILD)/tests/core/test_kernels,$(UNIT_TESTS))
 SERVICE_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/service/test_*.c))
 ALL_C          := $(wildcard core/*.[ch] core/*/*.[ch] server/*.[ch] server/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
-.PHONY: all run test test-c test-cpus test-neon test-no-avx test-avx test-python test-peers asan tsan lint format image help clean
+.PHONY: all run test test-c test-cores test-cpus test-neon test-no-avx test-avx test-python test-peers asan tsan lint format image help clean
 .DEFAULT_GOAL := all
 
 ## all: build the program, build/attend-server
@@ -162,8 +162,17 @@ tsan: $(BUILD)/python/ready | packages-lint
 	    $(BUILD)/python/bin/python -m pytest -q -p no:cacheprovider tests/python/test_same_bits.py || failed=1; \
 	cat $(BUILD)/tsan/report.* 2>/dev/null && failed=1; tests/run --total $(BUILD)/tsan/totals && exit $$failed
 
+# What OpenBLAS multiplies with is another thing on each kind of CPU, and what is promised of it must hold on all.
+CORES_TESTS := $(addprefix $(BUILD)/tests/core/test_,kernels batch parallel self_check)
+## test-cores: the kernels, batches and the self-check with OpenBLAS's kernels for each kind of CPU that this one can play
+test-cores: $(CORES_TESTS)
+	@rm -f $(BUILD)/totals-cores
+	@failed=0; for core in $$(tests/openblas_cores); do echo "--- OPENBLAS_CORETYPE=$$core"; \
+	    OPENBLAS_CORETYPE=$$core tests/run --add $(BUILD)/totals-cores $(CORES_TESTS) || failed=1; done; \
+	    tests/run --total $(BUILD)/totals-cores && exit $$failed
+
 # The kernels for other CPUs than this one, on those that qemu plays.
-## test-cpus: the kernels for 64-bit ARM, and those for a CPU without AVX and for one without AVX2
+## test-cpus: the kernels for 64-bit ARM, which have the bits of AVX2's and AVX-512's, and those for a CPU without AVX and for one without AVX2
 test-cpus: test-neon test-no-avx test-avx
 
 NEON_CC      := aarch64-linux-gnu-gcc
@@ -174,8 +183,25 @@ $(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h tests/kern
 	$(Q)$(NEON_CC) -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -static -I. $(WARNINGS) $(WERROR) \
 	    -o $@ $(NEON_SOURCES) -lm
 
-test-neon: $(BUILD)/neon/run_checks
+# The passes of tests/core/test_common_bits.c, without Criterion: what they print must be the same for both CPUs.
+NEON_PASS := core/arena.c core/blocks.c core/status.c $(wildcard core/attention/*.c) tests/kernels/no_openblas.c $(filter core/%,$(NEON_SOURCES))
+$(BUILD)/neon/common_bits: tests/core/test_common_bits.c $(NEON_PASS) $(wildcard core/*.h core/*/*.h tests/core/layers.h) | packages-cpus
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	$(Q)$(NEON_CC) -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -static -Itests/tsan -I. $(WARNINGS) $(WERROR) \
+	    -Wno-missing-prototypes -o $@ $< $(NEON_PASS) -lm
+
+$(BUILD)/x86/common_bits: tests/core/test_common_bits.c $(BUILD)/core.a
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	$(Q)$(CC) -Itests/tsan $(CFLAGS_ALL) -Wno-missing-prototypes -MMD -MP -o $@ $^ $(LIBS_ALL)
+
+HAS_AVX2 = $(shell grep -cw avx2 /proc/cpuinfo)
+test-neon: $(BUILD)/neon/run_checks $(BUILD)/neon/common_bits $(BUILD)/x86/common_bits
 	qemu-aarch64 $< "generic, neon"
+	qemu-aarch64 $(BUILD)/neon/common_bits 2>&1 | tee $(BUILD)/neon/bits
+	$(if $(filter 0,$(HAS_AVX2)),qemu-x86_64 -cpu Haswell) $(BUILD)/x86/common_bits 2>&1 | tee $(BUILD)/x86/bits
+	cmp $(BUILD)/neon/bits $(BUILD)/x86/bits
 
 $(BUILD)/tests/kernels/run_checks: $(BUILD)/tests/kernels/run_checks.o $(CHECKS) $(BUILD)/core.a
 	@echo "  LD  $@"
