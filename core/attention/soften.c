@@ -1,4 +1,6 @@
-/* soften.c: the softmax of a tile: the set's for queries side by side, and the same for a single query. */
+/* soften.c: the softmax of a tile: the set's for queries side by side, and the same, to the bit, for a single
+ * query. */
+#include "core/attention/four.h"
 #include "core/attention/tile.h"
 
 #include <math.h>
@@ -21,17 +23,16 @@ static float largest(const float *scores, size_t count, float most) {
     return most;
 }
 
-static double total(const float *numbers, size_t count) {
-    double lanes[LANES] = {0}, sum = 0;
+/* In the chains that kernels.h describes. */
+static float total(const float *numbers, size_t count) {
+    _Static_assert(ATTN_SOFT_CHAINS == FOUR, "a chain in each lane");
+    four chains = {0};
     size_t n = 0;
-    for (; n + LANES <= count; n += LANES)
-        for (size_t i = 0; i < LANES; i++)
-            lanes[i] += (double)numbers[n + i];
+    for (; n + FOUR <= count; n += FOUR)
+        chains += *(const four *)(const void *)(numbers + n);
     for (; n < count; n++)
-        lanes[0] += (double)numbers[n];
-    for (size_t i = 0; i < LANES; i++)
-        sum += lanes[i];
-    return sum;
+        chains[n % FOUR] += numbers[n];
+    return (chains[0] + chains[1]) + (chains[2] + chains[3]);
 }
 
 /* scores become exp(score - max), 0 where all are minus infinity. */
@@ -48,7 +49,7 @@ static void soften_one(attn_tile *tile, size_t keys) {
     tile->pass->kernels->exponential(tile->factor, 1);
     exponentiate(tile, keys, max);
     tile->max[0] = max;
-    tile->sum[0] = tile->sum[0] * (double)tile->factor[0] + total(tile->scores, keys);
+    tile->sum[0] = tile->sum[0] * (double)tile->factor[0] + (double)total(tile->scores, keys);
 }
 
 static void weigh_one(attn_tile *tile, size_t keys) {

@@ -63,14 +63,15 @@ static void find_visible(attn_tile *tile) {
         tile->from[n] = (int32_t)own.from;
         tile->to[n] = (int32_t)own.to;
     }
-    tile->visible.from = (size_t)tile->from[0];
+    /* Key j is in the chain j % ATTN_SOFT_CHAINS of the softmax's sum. */
+    tile->visible.from = (size_t)tile->from[0] / ATTN_SOFT_CHAINS * ATTN_SOFT_CHAINS;
     tile->visible.to = (size_t)tile->to[tile->rows - 1];
     attn_tile_rewind(tile);
 }
 
 void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size_t h, size_t first,
                      size_t rows) {
-    const size_t lanes = pass->input->L == 1 ? 1 : pass->kernels->lanes;
+    const size_t lanes = rows == 1 ? 1 : pass->kernels->lanes;
     const float *sinks = pass->input->omit_extra ? NULL : pass->layer->sinks;
     tile->pass = pass;
     tile->at = at;
@@ -80,6 +81,7 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
     tile->rows = rows;
     tile->width = attn_round_up(rows, lanes);
     tile->holds_mixed = tile->holds_sums = false;
+    tile->mixed_run = 0;
     find_visible(tile);
     pack_queries(tile);
     for (size_t n = 0; n < tile->width; n++) {

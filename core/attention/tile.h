@@ -1,8 +1,12 @@
 /* tile.h: some queries of one head, side by side, on their way through the blocks of keys.
  *
  * The scores of a block lie as [keys, width], a query in each lane: the rows of k enter the product as they
- * are, and neither maximum nor sum ever crosses lanes. A pass with a single query has tiles of the width 1,
- * whose scores are dot products; L alone decides it. */
+ * are, and neither maximum nor sum ever crosses lanes. A tile of a single query has the width 1.
+ *
+ * A row has the same bits whatever the company: each score is one chain of products; blocks of keys, the
+ * chains in which their exponentials are summed and the runs in which their values are mixed begin at
+ * multiples of fixed numbers of keys; and a block of which a query sees nothing leaves its maximum, sum and
+ * values as they are, so it makes no difference whether the tile goes through it for others. */
 #ifndef ATTN_TILE_H
 #define ATTN_TILE_H
 

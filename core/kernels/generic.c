@@ -74,10 +74,6 @@ static inline vec v_max_bits(vec a, vec b) {
     return v_choose((vec_bits)a > (vec_bits)b, a, b);
 }
 
-static inline float v_sum(vec v) {
-    return (v[0] + v[2]) + (v[1] + v[3]);
-}
-
 static inline vec v_load_bfloat16(const uint16_t *p) {
     return (vec)((vec_bits){p[0], p[1], p[2], p[3]} << 16);
 }

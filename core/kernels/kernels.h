@@ -18,6 +18,9 @@ typedef enum { ATTN_FLOAT32, ATTN_BFLOAT16, ATTN_INT8, ATTN_PRECISIONS } attn_pr
  * zero, and the blocks are added in ascending order. One long chain of float32 additions loses accuracy. */
 #define ATTN_DEPTH ((size_t)256)
 
+/* The chains in which a softmax sums the exponentials of a tile. */
+#define ATTN_SOFT_CHAINS 4
+
 /* The bits of infinity; those of NaN, without the sign, are above it. */
 #define ATTN_INFINITE ((uint32_t)0x7f800000)
 
@@ -65,11 +68,13 @@ typedef struct attn_kernels {
     /* to [count] = from, in float32, count a multiple of lanes; NULL for float32. */
     void (*widen[ATTN_PRECISIONS])(size_t count, const void *from, float *to);
     /* Takes the maximum with the tile's, replaces the tile by exp(score - max) (0 for -infinity, also where
-     * all are), and updates sum. No score is NaN or +infinity. */
+     * all are), and updates sum: by the float32 sums of the keys j, j + ATTN_SOFT_CHAINS .. in ascending
+     * order, of which neighbours are added, and then those. No score is NaN or +infinity. */
     void (*soften)(const attn_soft_tile *t);
     /* tile [keys, width] of scores becomes weights: exp(score - max[q]) / sum[q], 0 where sum is 0. */
     void (*weigh)(const attn_soft_tile *t);
-    /* y[j] = q [depth] . k[j] for `keys` rows of k, k_row apart: the scores of one query. */
+    /* y[j] = q [depth] . k[j] for `keys` rows of k, k_row apart: the scores of one query. Each has the bits
+     * that `product` gives it, in blocks of ATTN_DEPTH. */
     void (*dots)(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y);
     /* The largest |x[n]|, as the bits of a float32, which grow with it: at least ATTN_INFINITE if one of them
      * is infinity or NaN. No numbers: 0. */

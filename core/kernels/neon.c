@@ -70,10 +70,6 @@ static inline vec v_max_bits(vec a, vec b) {
     return vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
 }
 
-static inline float v_sum(vec v) {
-    return vaddvq_f32(v);
-}
-
 static inline vec v_load_bfloat16(const uint16_t *p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }

@@ -12,7 +12,6 @@
  *     v_sign(v, x)            v with the sign of x added to it
  *     v_magnitude(x)          x without its sign
  *     v_max_bits(a, b)        the larger ones, as the integers that their bits are; both without signs
- *     v_sum(v)                the sum of the lanes, in a fixed order
  *     v_load_bfloat16(p), v_load_int8(p)   LANES numbers, widened */
 #include "core/kernels/kernels.h"
 
@@ -36,6 +35,9 @@
 
 #include "core/kernels/set_exponential.h"
 #include "core/kernels/set_product.h"
+
+#include "core/kernels/set_dots.h"
+
 #include "core/kernels/set_rows.h"
 #include "core/kernels/set_softmax.h"
 

@@ -1,4 +1,4 @@
-/* set_product.h: part of set.h: products of matrices, and dot products. */
+/* set_product.h: part of set.h: products of matrices. */
 
 static ALWAYS_INLINE size_t bytes_of(attn_precision precision) {
     return precision == ATTN_FLOAT32 ? sizeof(float) : precision == ATTN_BFLOAT16 ? sizeof(uint16_t) : 1;
@@ -242,30 +242,4 @@ static void widen_bfloat16(size_t count, const void *from, float *to) {
 static void widen_int8(size_t count, const void *from, float *to) {
     for (size_t n = 0; n < count; n += LANES)
         v_store(to + n, v_load_int8((const int8_t *)from + n));
-}
-
-/* `keys` scores of one query; a constant where this is used. Each is summed in the same way. */
-static ALWAYS_INLINE void dots_of(size_t keys, size_t depth, const float *q, const float *k, size_t k_row,
-                                  float *y) {
-    vec sums[8];
-    UNROLL for (size_t j = 0; j < keys; j++) sums[j] = v_all(0);
-    size_t d = 0;
-    for (; d + LANES <= depth; d += LANES) {
-        const vec x = v_load(q + d);
-        UNROLL for (size_t j = 0; j < keys; j++) sums[j] = v_madd(x, v_load(k + j * k_row + d), sums[j]);
-    }
-    if (d < depth) {
-        const vec x = v_load_part(q + d, depth - d);
-        UNROLL for (size_t j = 0; j < keys; j++) sums[j] =
-            v_madd(x, v_load_part(k + j * k_row + d, depth - d), sums[j]);
-    }
-    UNROLL for (size_t j = 0; j < keys; j++) y[j] = v_sum(sums[j]);
-}
-
-static void dots(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y) {
-    size_t j = 0;
-    for (; j + 8 <= keys; j += 8)
-        dots_of(8, depth, q, k + j * k_row, k_row, y + j);
-    for (; j < keys; j++)
-        dots_of(1, depth, q, k + j * k_row, k_row, y + j);
 }

@@ -7,9 +7,11 @@ static ALWAYS_INLINE vec subtracted(vec max) {
     return v_pick(max, v_all(-FLT_MAX), v_all(0), max);
 }
 
-/* The tile's sums are kept in float32 in four chains, which are short, and added to the others in double. */
+/* The tile's sums are kept in float32 in four chains, which are short, and added to the others in double. Key
+ * j is in chain j % 4, however many there are: excluded keys before and behind add zeros, and change no bit.
+ */
 static ALWAYS_INLINE void soften_lanes(const attn_soft_tile *t, size_t column) {
-    enum { CHAINS = 4 };
+    enum { CHAINS = ATTN_SOFT_CHAINS };
     float *first = t->tile + column;
     const vec before = v_load(t->max + column);
     vec max = before, sums[CHAINS];
@@ -25,10 +27,11 @@ static ALWAYS_INLINE void soften_lanes(const attn_soft_tile *t, size_t column) {
             v_store(score, e);
             sums[c] = sums[c] + e;
         }
-    for (; j < t->keys; j++) {
-        const vec e = v_exponential(v_load(first + j * t->width) - base);
-        v_store(first + j * t->width, e);
-        sums[0] = sums[0] + e;
+    UNROLL for (size_t c = 0; c < CHAINS - 1; c++) if (j + c < t->keys) {
+        float *score = first + (j + c) * t->width;
+        const vec e = v_exponential(v_load(score) - base);
+        v_store(score, e);
+        sums[c] = sums[c] + e;
     }
     float sum[LANES];
     v_store(sum, (sums[0] + sums[1]) + (sums[2] + sums[3]));

@@ -157,20 +157,18 @@ static inline void add_random_rope(attn_config *c, uint64_t *seed) {
     };
 }
 
-/* A layer with any of the options, several at once, and an input with any masks and offsets: heads of up to
- * `most_D` numbers, and fewer than `most` queries and keys. */
-static inline setup make_setup_within(size_t most_D, size_t most, uint64_t *seed) {
-    const size_t Hkv = 1 + random_below(seed, 3), D = 1 + random_below(seed, most_D);
+/* A layer with any of the options, several at once, and an input with any masks; windows and offsets go with
+ * numbers of queries and keys below `most`. */
+static inline setup make_setup_of(size_t D, size_t L, size_t S, size_t most, uint64_t *seed) {
+    const size_t Hkv = 1 + random_below(seed, 3);
     const size_t H = Hkv * (1 + random_below(seed, 3));
     const bool even = D <= 12 && random_below(seed, 2) == 0; /* E = H * D */
     setup s = {.layer.config = {.embed_dim = even ? H * D : 1 + random_below(seed, 40),
                                 .num_heads = H,
                                 .num_kv_heads = Hkv,
                                 .head_dim = D},
-               .input = {.B = random_below(seed, 3), .mask_B = 1, .mask_H = 1}};
+               .input = {.B = random_below(seed, 3), .L = L, .S = S, .mask_B = 1, .mask_H = 1}};
     attn_config *c = &s.layer.config;
-    s.input.L = random_below(seed, most);
-    s.input.S = random_below(seed, most);
     c->kdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : c->embed_dim;
     c->vdim = random_below(seed, 3) == 0 ? 1 + random_below(seed, 40) : c->embed_dim;
     c->bias = random_below(seed, 2) == 0;
@@ -195,6 +193,12 @@ static inline setup make_setup_within(size_t most_D, size_t most, uint64_t *seed
     s.input.key_offset = random_below(seed, 2) == 0 ? 0 : random_below(seed, 4 * most / 3);
     s.input.omit_extra = random_below(seed, 4) == 0;
     return s;
+}
+
+/* Heads of up to `most_D` numbers, and fewer than `most` queries and keys. */
+static inline setup make_setup_within(size_t most_D, size_t most, uint64_t *seed) {
+    const size_t D = 1 + random_below(seed, most_D), L = random_below(seed, most);
+    return make_setup_of(D, L, random_below(seed, most), most, seed);
 }
 
 static inline setup make_any_setup(uint64_t *seed) {
