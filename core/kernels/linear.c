@@ -90,6 +90,8 @@ static plan plan_of(const attn_linear *linear) {
     p.column_blocks = ceiling(weight->width, p.columns);
     p.depths = weight->depth > 0 ? ceiling(weight->depth, ATTN_DEPTH) : 1;
     p.depth = ceiling(weight->depth, p.depths);
+    if (weight->precision == ATTN_INT8 && p.depths > 1)
+        p.depth = ATTN_DEPTH; /* each block of the sum has its scales */
     p.x_row = ceiling(p.depth, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
     p.y_row = ceiling(p.columns + 2 * panel, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
     p.pieces_at = place(&p.bytes, p.block_rows * sizeof(piece));
@@ -178,7 +180,8 @@ static void multiply(const plan *p, attn_product *product, size_t column, size_t
     const size_t panel = kernels->weight_panel;
     product->b_row = panel;
     product->b_panel = weight->depth * panel;
-    product->b_scale = weight->scales == NULL ? NULL : weight->scales + column;
+    product->b_scale =
+        weight->scales == NULL ? NULL : weight->scales + k / ATTN_DEPTH * weight->scale_row + column;
     const bool apart = kernels->weight_product != NULL;
     if (weight->precision == ATTN_FLOAT32 || (product->rows < WIDEN_ROWS && !apart)) {
         product->b = weights_at(weight, column, k);

@@ -9,6 +9,10 @@
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, INT8_MAX_VALUE = 127 };
 
+static size_t round_up(size_t n, size_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
 static size_t size_of(attn_precision precision) {
     return precision == ATTN_FLOAT32 ? sizeof(float) : precision == ATTN_BFLOAT16 ? sizeof(uint16_t) : 1;
 }
@@ -34,24 +38,31 @@ static size_t place(const attn_packed *packed, size_t row, size_t column) {
     return (row / panel * packed->depth + column) * panel + row % panel;
 }
 
-static void pack_row(attn_packed *packed, size_t row, const float *weight) {
+static float *scale_of(const attn_packed *packed, size_t row, size_t column) {
+    return packed->scales + column / ATTN_DEPTH * packed->scale_row + row;
+}
+
+/* `count` numbers of a row from column k on, which are all of a block: divided by their scale. */
+static void pack_int8(attn_packed *packed, size_t row, size_t k, size_t count, const float *weight) {
     float scale = 0;
-    if (packed->precision == ATTN_INT8) {
-        for (size_t k = 0; k < packed->depth; k++)
-            scale = fmaxf(scale, fabsf(weight[k]));
-        scale /= INT8_MAX_VALUE;
-        packed->scales[row] = scale;
+    for (size_t n = 0; n < count; n++)
+        scale = fmaxf(scale, fabsf(weight[n]));
+    scale /= INT8_MAX_VALUE;
+    *scale_of(packed, row, k) = scale;
+    for (size_t n = 0; n < count && scale > 0; n++)
+        ((int8_t *)packed->numbers)[place(packed, row, k + n)] =
+            (int8_t)fmaxf(-INT8_MAX_VALUE, fminf(INT8_MAX_VALUE, rintf(weight[n] / scale)));
+}
+
+static void pack_row(attn_packed *packed, size_t row, const float *weight) {
+    for (size_t k = 0; k < packed->depth && packed->precision == ATTN_INT8; k += ATTN_DEPTH) {
+        const size_t rest = packed->depth - k;
+        pack_int8(packed, row, k, rest < ATTN_DEPTH ? rest : ATTN_DEPTH, weight + k);
     }
-    for (size_t k = 0; k < packed->depth; k++) {
-        const size_t at = place(packed, row, k);
-        if (packed->precision == ATTN_FLOAT32)
-            ((float *)packed->numbers)[at] = weight[k];
-        else if (packed->precision == ATTN_BFLOAT16)
-            ((uint16_t *)packed->numbers)[at] = bfloat16_of(weight[k]);
-        else if (scale > 0)
-            ((int8_t *)packed->numbers)[at] =
-                (int8_t)fmaxf(-INT8_MAX_VALUE, fminf(INT8_MAX_VALUE, rintf(weight[k] / scale)));
-    }
+    for (size_t k = 0; k < packed->depth && packed->precision == ATTN_FLOAT32; k++)
+        ((float *)packed->numbers)[place(packed, row, k)] = weight[k];
+    for (size_t k = 0; k < packed->depth && packed->precision == ATTN_BFLOAT16; k++)
+        ((uint16_t *)packed->numbers)[place(packed, row, k)] = bfloat16_of(weight[k]);
 }
 
 /* Zeros. Large blocks lie in huge pages, if the system has some to give: reading them is what takes the time
@@ -67,28 +78,41 @@ static void *new_block(size_t bytes) {
     return memset(block, 0, bytes);
 }
 
+/* The bytes of the numbers, a multiple of 64, and with the scales behind them; false on overflow. */
+static bool sizes_of(const attn_packed *packed, size_t *numbers, size_t *all) {
+    const size_t panel = packed->kernels->weight_panel;
+    const size_t blocks = packed->depth / ATTN_DEPTH + (packed->depth % ATTN_DEPTH > 0);
+    const size_t factors[] = {packed->scale_row / panel, panel, packed->depth, size_of(packed->precision)};
+    const size_t of_scales[] = {packed->scale_row, packed->precision == ATTN_INT8 ? blocks : 0,
+                                sizeof(float)};
+    size_t scales;
+    if (!attn_multiply_all(factors, sizeof factors / sizeof *factors, numbers) ||
+        !attn_multiply_all(of_scales, sizeof of_scales / sizeof *of_scales, &scales) ||
+        !attn_add(*numbers, ALIGNMENT, &(size_t){0}))
+        return false;
+    *numbers = round_up(*numbers, ALIGNMENT);
+    if (!attn_add(*numbers, scales, all) || !attn_add(*all, HUGE_PAGE, &(size_t){0}))
+        return false;
+    *all = round_up(*all, ALIGNMENT);
+    return true;
+}
+
 bool attn_pack(attn_packed *packed, const attn_kernels *kernels, attn_precision precision, size_t width,
                size_t depth, const float *weight) {
+    const size_t panel = kernels->weight_panel;
+    size_t numbers;
+    attn_packed made = {.kernels = kernels, .precision = precision, .width = width, .depth = depth};
     *packed = (attn_packed){0};
-    const size_t panels = width / kernels->weight_panel + (width % kernels->weight_panel > 0);
-    const size_t factors[] = {panels, kernels->weight_panel, depth, size_of(precision)};
-    size_t numbers, bytes;
-    if (!attn_multiply_all(factors, sizeof factors / sizeof *factors, &numbers) ||
-        !attn_add(numbers, ALIGNMENT, &bytes))
+    if (width > SIZE_MAX - panel)
         return false;
-    bytes = numbers = numbers + (ALIGNMENT - numbers % ALIGNMENT) % ALIGNMENT;
-    const size_t scales = precision == ATTN_INT8 ? panels * kernels->weight_panel * sizeof(float) : 0;
-    if (!attn_add(numbers, scales, &bytes) || !attn_add(bytes, HUGE_PAGE, &(size_t){0}))
+    made.scale_row = round_up(width, panel);
+    if (!sizes_of(&made, &numbers, &made.bytes) || (made.numbers = new_block(made.bytes)) == NULL)
         return false;
-    bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *block = new_block(bytes);
-    if (block == NULL)
-        return false;
-    *packed = (attn_packed){kernels, precision, width, depth, block, NULL, bytes};
     if (precision == ATTN_INT8)
-        packed->scales = (float *)(void *)((char *)block + numbers);
+        made.scales = (float *)(void *)((char *)made.numbers + numbers);
     for (size_t row = 0; row < width; row++)
-        pack_row(packed, row, weight + row * depth);
+        pack_row(&made, row, weight + row * depth);
+    *packed = made;
     return true;
 }
 
@@ -103,7 +127,7 @@ float attn_packed_at(const attn_packed *packed, size_t row, size_t column) {
         return ((const float *)packed->numbers)[at];
     if (packed->precision == ATTN_BFLOAT16)
         return of_bfloat16(((const uint16_t *)packed->numbers)[at]);
-    return (float)((const int8_t *)packed->numbers)[at] * packed->scales[row];
+    return (float)((const int8_t *)packed->numbers)[at] * *scale_of(packed, row, column);
 }
 
 const char *attn_precision_name(attn_precision precision) {

@@ -12,14 +12,16 @@ typedef struct {
     const attn_kernels *kernels; /* NULL: there is no such weight */
     attn_precision precision;
     size_t width, depth;
-    void *numbers; /* panels, in the precision; its own block of memory, aligned to 64 bytes */
-    float *scales; /* [width rounded up to panels], of int8: one a column of y; part of that block */
+    void *numbers;    /* panels, in the precision; its own block of memory, aligned to 64 bytes */
+    size_t scale_row; /* width rounded up to panels */
+    float *scales; /* [depth / ATTN_DEPTH, rounded up, scale_row], of int8: one for each column of y and each
+                    * ATTN_DEPTH numbers of its sum; part of that block */
     size_t bytes;  /* of the block */
 } attn_packed;
 
-/* Packs weight [width, depth]. In bfloat16 each number is rounded to nearest, ties to even; in int8 a column
- * of y is divided by its scale, the largest of its numbers / 127. False if memory ran out or a size
- * overflows; then *packed is empty. The caller frees with attn_packed_free. */
+/* Packs weight [width, depth]. In bfloat16 each number is rounded to nearest, ties to even; in int8
+ * ATTN_DEPTH numbers of a column of y are divided by their scale, the largest of them / 127. False if memory
+ * ran out or a size overflows; then *packed is empty. The caller frees with attn_packed_free. */
 bool attn_pack(attn_packed *packed, const attn_kernels *kernels, attn_precision precision, size_t width,
                size_t depth, const float *weight);
 

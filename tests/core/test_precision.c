@@ -105,8 +105,57 @@ Test(precision, the_error_is_small) {
     }
 }
 
+/* ---- Weights as trained ones are: normal, and some of them much larger ---- */
+
+static float normal(uint64_t *state) {
+    const double u = ((double)(random_bits(state) >> 11) + 1) * 0x1p-53;
+    const double angle = 2 * 3.141592653589793 * (double)(random_bits(state) >> 11) * 0x1p-53;
+    return (float)(sqrt(-2 * log(u)) * cos(angle));
+}
+
+/* `often` numbers of a thousand are `size` times as large. */
+static float *draw_normal(size_t count, float size, size_t often, uint64_t *state) {
+    float *array = malloc(count * sizeof *array);
+    for (size_t i = 0; i < count; i++)
+        array[i] = normal(state) * (random_below(state, 1000) < often ? size : 1);
+    return array;
+}
+
+/* Of a product of these weights with independent numbers: the root mean square of the error that int8 makes,
+ * relative to that of the product. */
+static double error_of_int8(const float *weight, size_t width, size_t depth) {
+    attn_packed packed;
+    double error = 0, all = 0;
+    cr_assert(attn_pack(&packed, attn_kernels_named("auto"), ATTN_INT8, width, depth, weight));
+    for (size_t i = 0; i < width * depth; i++) {
+        const double exact = (double)weight[i];
+        error += pow((double)attn_packed_at(&packed, i / depth, i % depth) - exact, 2);
+        all += exact * exact;
+    }
+    attn_packed_free(&packed);
+    return sqrt(error / all);
+}
+
+Test(precision, int8_loses_little_of_weights_as_trained_ones_are) {
+    enum { WIDTH = 128 };
+    static const struct {
+        size_t depth, often;
+        double most; /* measured: 0.69, 0.70, 1.04 and 1.07 % */
+    } cases[] = {{512, 0, 0.0075}, {4096, 0, 0.0075}, {1024, 1, 0.012}, {4096, 1, 0.012}};
+    uint64_t seed = test_seed("int8_loses_little_of_weights_as_trained_ones_are");
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        float *weight = draw_normal(WIDTH * cases[n].depth, 8, cases[n].often, &seed);
+        const double error = error_of_int8(weight, WIDTH, cases[n].depth);
+        printf("int8, %zu numbers a column, %zu of a thousand 8 times as large: %.3f %%\n", cases[n].depth,
+               cases[n].often, 100 * error);
+        cr_expect_leq(error, cases[n].most, "case %zu: %g", n, error);
+        free(weight);
+    }
+}
+
 Test(precision, narrow_weights_take_less_memory) {
-    const size_t weights = 4 * 512 * 512, biases = 4 * 512 * sizeof(float), scales = biases;
+    const size_t weights = 4 * 512 * 512, biases = 4 * 512 * sizeof(float);
+    const size_t scales = 2 * 4 * 512 * sizeof(float); /* of two blocks of 256 numbers in each column */
     cr_expect_eq(load_as("a", "seed=0", "float32")->bytes, weights * 4 + biases);
     cr_expect_eq(load_as("b", "seed=0", "bfloat16")->bytes, weights * 2 + biases);
     cr_expect_eq(load_as("c", "seed=0", "int8")->bytes, weights + scales + biases);
