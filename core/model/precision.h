@@ -5,12 +5,13 @@
 #include "core/attention.h"
 
 /* Computes a fixed probe with `narrow` and with `wide`, the same layer with its weights in float32. *error
- * becomes the largest difference between the outputs, relative to the largest output of `wide`; NaN if an
- * output is beyond float32.
+ * becomes that of the output's worst column: over its rows, the root mean square of the differences, relative
+ * to the root mean square of what `wide` gives, in this column or in the median one (of an even number the
+ * upper) if that is larger. NaN if an output is beyond float32.
  *
- * The probe is one batch entry of 16 queries and 16 keys, causal if the layer is. One stream of splitmix64(0)
- * fills query [16, E], then key [16, kdim], then value [16, vdim], row by row, each number uniformly in [-1,
- * 1).
+ * The probe is 16 batch entries of one query after 3 of its 4 keys, causal if the layer is. One stream of
+ * splitmix64(0) fills query [16, 1, E], then key [16, 4, kdim], then value [16, 4, vdim], row by row, each
+ * number uniformly in [-1, 1).
  *
  * Fails only with ATTN_NO_MEMORY. */
 attn_status attn_precision_error(const attn_layer *narrow, const attn_layer *wide, double *error);

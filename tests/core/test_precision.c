@@ -20,33 +20,50 @@ static float *draw(size_t count, uint64_t *state) {
 
 static probe make_probe(const attn_config *config) {
     uint64_t state = 0;
-    probe p = {.input = {.B = 1, .L = 16, .S = 16, .is_causal = config->causal}};
-    const size_t widths[] = {config->embed_dim, config->kdim, config->vdim};
+    probe p = {.input = {.B = 16, .L = 1, .S = 4, .query_offset = 3, .is_causal = config->causal}};
+    const size_t counts[] = {16 * config->embed_dim, 64 * config->kdim, 64 * config->vdim};
     for (size_t i = 0; i < 3; i++)
-        p.arrays[i] = draw(16 * widths[i], &state);
+        p.arrays[i] = draw(counts[i], &state);
     p.input.query = p.arrays[0];
     p.input.key = p.arrays[1];
     p.input.value = p.arrays[2];
     return p;
 }
 
-/* What the weights of `narrow` change, relative to the largest output of `wide`, in double precision. */
+/* The number of `count` that exactly `rank` are before, if sorted. */
+static double nth(const double *x, size_t count, size_t rank) {
+    for (size_t i = 0; i < count; i++) {
+        size_t smaller = 0, same = 0;
+        for (size_t n = 0; n < count; n++) {
+            smaller += x[n] < x[i];
+            same += x[n] == x[i];
+        }
+        if (smaller <= rank && rank < smaller + same)
+            return x[i];
+    }
+    abort();
+}
+
+/* What the weights of `narrow` change in the worst column of the output, as precision.h states it, in double
+ * precision. */
 static double error_of(const attn_layer *narrow, const attn_layer *wide) {
-    const size_t count = 16 * wide->config.embed_dim;
+    const size_t E = wide->config.embed_dim;
     probe p = make_probe(&wide->config);
-    double *found = malloc(count * sizeof *found), *exact = malloc(count * sizeof *exact);
-    double difference = 0, largest = 0;
+    double *found = malloc(16 * E * sizeof *found), *exact = malloc(16 * E * sizeof *exact);
+    double *errors = calloc(E, sizeof *errors), *sizes = calloc(E, sizeof *sizes), worst = 0;
     cr_assert_eq(attn_reference(narrow, &p.input, &(attn_reference_output){.output = found}), ATTN_OK);
     cr_assert_eq(attn_reference(wide, &p.input, &(attn_reference_output){.output = exact}), ATTN_OK);
-    for (size_t i = 0; i < count; i++) {
-        difference = fmax(difference, fabs(found[i] - exact[i]));
-        largest = fmax(largest, fabs(exact[i]));
+    for (size_t i = 0; i < 16 * E; i++) {
+        errors[i % E] += pow(found[i] - exact[i], 2);
+        sizes[i % E] += pow(exact[i], 2);
     }
+    const double median = nth(sizes, E, E / 2);
+    for (size_t column = 0; column < E; column++)
+        worst = fmax(worst, sqrt(errors[column] / fmax(sizes[column], median)));
     for (size_t i = 0; i < 3; i++)
         free(p.arrays[i]);
-    free(found);
-    free(exact);
-    return difference / largest;
+    free(found), free(exact), free(errors), free(sizes);
+    return worst;
 }
 
 /* A layer of random options, as the text of an init: without its precision. */
@@ -91,7 +108,7 @@ Test(precision, the_error_is_what_it_is_said_to_be) {
     }
 }
 
-/* At widths that are in use: at most 1 % of the largest output with int8, and half of that with bfloat16. */
+/* At widths that are in use, with weights that are uniform: measured 0.9 % with int8, 0.4 % with bfloat16. */
 Test(precision, the_error_is_small) {
     static const char *const shapes[] = {"embed_dim=384,num_heads=12", "embed_dim=512,num_heads=8",
                                          "embed_dim=768,num_heads=12,num_kv_heads=4"};
@@ -99,7 +116,7 @@ Test(precision, the_error_is_small) {
     for (size_t n = 0; n < 6; n++) {
         char text[128];
         snprintf(text, sizeof text, "%s,seed=%zu", shapes[n % 3], random_below(&seed, 1000000));
-        cr_expect_leq(load_as("int8", text, "int8")->precision_error, 0.01, "%s", text);
+        cr_expect_leq(load_as("int8", text, "int8")->precision_error, 0.012, "%s", text);
         cr_expect_leq(load_as("bfloat16", text, "bfloat16")->precision_error, 0.005, "%s", text);
         attn_registry_free(&registry);
     }
@@ -150,6 +167,41 @@ Test(precision, int8_loses_little_of_weights_as_trained_ones_are) {
                cases[n].often, 100 * error);
         cr_expect_leq(error, cases[n].most, "case %zu: %g", n, error);
         free(weight);
+    }
+}
+
+/* What a layer with normal weights tells, whose output has one column that is a thousand times as large as
+ * the others, and, if `spoiled`, one with a weight so large that int8 leaves little of the others beside it,
+ * for a number that is always zero. */
+static double error_beside_a_large_column(bool spoiled, uint64_t seed) {
+    enum { E = 96, SQUARE = E * E, ZERO = 20 };
+    float *weights = draw_normal(4 * SQUARE, 1, 0, &seed), *out = weights + 3 * SQUARE;
+    memset(weights + 2 * SQUARE + ZERO * E, 0, E * sizeof *weights);
+    for (size_t i = 0; i < 4 * SQUARE; i++)
+        weights[i] *= i / E == 3 * E + 7 ? 100 : 0.1f;
+    if (spoiled)
+        out[50 * E + ZERO] = 5;
+    st_begin(&writer, "\"__metadata__\":{\"attend\":\"{\\\"embed_dim\\\":96,\\\"num_heads\\\":8,"
+                      "\\\"bias\\\":false,\\\"precision\\\":\\\"int8\\\"}\"}");
+    st_add(&writer, "in_proj_weight", "F32", "[288,96]", weights, 3 * SQUARE * sizeof *weights);
+    st_add(&writer, "out_proj.weight", "F32", "[96,96]", out, SQUARE * sizeof *out);
+    st_end(&writer, in_folder(folder, "columns.safetensors"));
+    loaded("%s/columns.safetensors");
+    free(weights);
+    const double error = find("columns")->precision_error;
+    attn_registry_free(&registry);
+    return error;
+}
+
+Test(precision, a_large_column_does_not_hide_the_error_of_another) {
+    uint64_t seed = test_seed("a_large_column_does_not_hide_the_error_of_another");
+    for (int n = 0; n < 3; n++, random_bits(&seed)) {
+        const double plain = error_beside_a_large_column(false, seed),
+                     spoiled = error_beside_a_large_column(true, seed);
+        printf("a layer with normal weights loses %.2f %%, with a spoiled column %.1f %%\n", 100 * plain,
+               100 * spoiled);
+        cr_expect(plain > 0.005 && plain < 0.02, "%g", plain);
+        cr_expect(spoiled > 0.03, "%g", spoiled);
     }
 }
 
