@@ -5,8 +5,9 @@
 #include <zlib.h>
 
 #define STEP         ((size_t)256 * 1024) /* bytes between two looks at the control */
-#define FIRST        ((size_t)64 * 1024)  /* of an inflated body; then twice as much each time */
-#define GZIP_FRAMING 16                   /* zlib.h, inflateInit2 and deflateInit2 */
+#define STEP_IN      ((size_t)64 * 1024) /* likewise of a compressed body: a block of nothing has two bytes */
+#define FIRST        ((size_t)64 * 1024) /* of an inflated body; then twice as much each time */
+#define GZIP_FRAMING 16                  /* zlib.h, inflateInit2 and deflateInit2 */
 #define LEVEL        1
 
 const char *encoding_name(content_encoding encoding) {
@@ -36,6 +37,7 @@ static bool stopped(const attn_control *control) {
 typedef struct {
     z_stream z;
     const wire_buffer *body;
+    size_t taken; /* bytes of the body that are not to be read any more, or now */
     wire_buffer out;
     content_encoding encoding;
     size_t limit;
@@ -59,13 +61,24 @@ static bool make_room(inflation *i) {
 static bool damaged(const inflation *i, const char *how) {
     problem_set(i->p, PROBLEM_BAD_REQUEST,
                 "the body is not what Content-Encoding: %s says: %s at byte %zu of %zu",
-                encoding_name(i->encoding), how, i->body->length - i->z.avail_in, i->body->length);
+                encoding_name(i->encoding), how, i->taken - i->z.avail_in, i->body->length);
     return false;
+}
+
+/* The next bytes of the body, if those before are used up. */
+static void give_more(inflation *i) {
+    const size_t left = i->body->length - i->taken, now = left < STEP_IN ? left : STEP_IN;
+    if (i->z.avail_in > 0)
+        return;
+    i->z.next_in = (Bytef *)i->body->bytes + i->taken;
+    i->z.avail_in = (uInt)now;
+    i->taken += now;
 }
 
 /* One step of at most STEP bytes. *done after the last one. */
 static bool inflate_some(inflation *i, bool *done) {
     const size_t room = i->out.capacity - i->out.length, now = room < STEP ? room : STEP;
+    give_more(i);
     i->z.next_out = (Bytef *)i->out.bytes + i->out.length;
     i->z.avail_out = (uInt)now;
     const int result = inflate(&i->z, Z_NO_FLUSH);
@@ -79,14 +92,14 @@ static bool inflate_some(inflation *i, bool *done) {
     case Z_OK:
         return true;
     case Z_STREAM_END:
-        *done = i->z.avail_in == 0;
+        *done = i->z.avail_in == 0 && i->taken == i->body->length;
         if (*done)
             return true;
         if (i->encoding == ENCODING_GZIP) /* RFC 1952, section 2.2: members may follow each other */
             return inflateReset(&i->z) == Z_OK;
         return damaged(i, "more bytes after its end");
     case Z_BUF_ERROR:
-        return i->z.avail_out == 0 || damaged(i, "it ends early");
+        return i->z.avail_out == 0 || i->taken < i->body->length || damaged(i, "it ends early");
     case Z_MEM_ERROR:
         return out_of_memory(i);
     default:
@@ -105,13 +118,6 @@ bool compress_inflate(wire_buffer *body, content_encoding encoding, size_t limit
                    .p = p};
     bool done = false, good;
     memset(p, 0, sizeof *p);
-    if (body->length > UINT_MAX) {
-        problem_set(p, PROBLEM_TOO_LARGE, "a compressed body of %zu bytes, at most %u can be inflated",
-                    body->length, UINT_MAX);
-        return false;
-    }
-    i.z.next_in = (Bytef *)body->bytes;
-    i.z.avail_in = (uInt)body->length;
     good = inflateInit2(&i.z, window_bits(encoding)) == Z_OK || out_of_memory(&i);
     while (good && !done)
         good = !stopped(control) && make_room(&i) && inflate_some(&i, &done);
