@@ -1,6 +1,7 @@
 #include "server/kept.h"
 
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,7 +14,18 @@ typedef struct {
     char *block;
     size_t used;
     bool fits; /* into a size_t */
+    attn_watch watch;
+    bool stopped; /* the watch has said stop: what is in the block means nothing */
 } packing;
+
+/* memcpy of what may be large. */
+static void copy(packing *p, char *to, const char *from, size_t bytes) {
+    for (size_t done = 0, some; done < bytes && !p->stopped; done += some) {
+        some = attn_watch_some(bytes - done, 1);
+        memcpy(to + done, from + done, some);
+        p->stopped = attn_watch_stops(&p->watch, some / sizeof(float));
+    }
+}
 
 /* Copies `bytes` into the block, and returns where they are now: NULL if there is no block, or no data. */
 static void *pack(packing *p, const void *data, size_t bytes) {
@@ -23,7 +35,10 @@ static void *pack(packing *p, const void *data, size_t bytes) {
     if (!p->fits)
         return NULL;
     p->used = end / ALIGNMENT * ALIGNMENT;
-    return p->block == NULL || data == NULL ? NULL : memcpy(p->block + place, data, bytes);
+    if (p->block == NULL || data == NULL)
+        return NULL;
+    copy(p, p->block + place, data, bytes);
+    return p->block + place;
 }
 
 /* An array of elements of four bytes. */
@@ -111,14 +126,17 @@ bool kept_size(const attend_request *request, const attend_call *call, size_t *b
     return p.fits;
 }
 
-kept_result *kept_copy(const attend_request *request, const attend_call *call) {
+kept_result *kept_copy(const attend_request *request, const attend_call *call, const attn_control *control) {
     size_t bytes;
     if (!kept_size(request, call, &bytes))
         return NULL;
-    packing p = {.block = malloc(bytes)};
+    packing p = {.block = malloc(bytes), .watch.control = control};
     if (p.block != NULL)
         pack_all(&p, request, call, (kept_result *)(void *)p.block);
-    return (kept_result *)(void *)p.block;
+    if (!p.stopped)
+        return (kept_result *)(void *)p.block;
+    free(p.block);
+    return NULL;
 }
 
 const attend_result *kept_weights(const attend_call *call, size_t *count) {

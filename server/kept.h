@@ -20,9 +20,9 @@ typedef struct {
  * overflow. */
 bool kept_size(const attend_request *request, const attend_call *call, size_t *bytes);
 
-/* Copies a resolved request and its computed call. The caller frees with free(). NULL if there is no memory.
- */
-kept_result *kept_copy(const attend_request *request, const attend_call *call);
+/* Copies a resolved request and its computed call. The caller frees with free(). NULL if there is no memory,
+ * or if the control (NULL: there is none) says stop. */
+kept_result *kept_copy(const attend_request *request, const attend_call *call, const attn_control *control);
 
 /* The weights among the results, whether they were in the answer or not; *count is 0 (there are none), 1, or
  * 2 (values and indices). */

@@ -1,6 +1,7 @@
 #include "server/results.h"
 
 #include "core/size.h"
+#include "core/watch.h"
 #include "server/clock.h"
 
 #include <pthread.h>
@@ -297,16 +298,16 @@ static void publish(results *r, entry *e) {
 
 /* The copy is made without the lock: it may be large. */
 static problem_code copy_and_publish(results *r, const attend_request *request, const attend_call *call,
-                                     const char *id, size_t bytes, problem *p) {
+                                     const attn_control *control, const char *id, size_t bytes, problem *p) {
     entry *e = calloc(1, sizeof *e);
-    kept_result *kept = e == NULL ? NULL : kept_copy(request, call);
+    kept_result *kept = e == NULL ? NULL : kept_copy(request, call, control);
     if (kept == NULL) {
         free(e);
         pthread_mutex_lock(&r->lock);
         r->used -= bytes;
         r->held -= bytes;
         pthread_mutex_unlock(&r->lock);
-        return problem_from_core(p, ATTN_NO_MEMORY, NULL);
+        return problem_from_core(p, attn_control_stops(control) ? ATTN_CANCELLED : ATTN_NO_MEMORY, NULL);
     }
     e->kept = kept;
     e->bytes = bytes;
@@ -315,7 +316,8 @@ static problem_code copy_and_publish(results *r, const attend_request *request, 
     return PROBLEM_NONE;
 }
 
-problem_code results_put(results *r, const attend_request *request, attend_call *call, problem *p) {
+problem_code results_put(results *r, const attend_request *request, attend_call *call,
+                         const attn_control *control, problem *p) {
     char id[ID_LENGTH + 1];
     size_t bytes;
     problem_code code = results_check(r, request, call, p);
@@ -330,7 +332,7 @@ problem_code results_put(results *r, const attend_request *request, attend_call 
             "kept results that are being made or read hold too much of --results-memory at this "
             "moment; try again later");
     snprintf(call->result_url, sizeof call->result_url, RESULTS_PATH "%s", id);
-    code = copy_and_publish(r, request, call, id, bytes, p);
+    code = copy_and_publish(r, request, call, control, id, bytes, p);
     if (code != PROBLEM_NONE)
         *call->result_url = '\0';
     return code;

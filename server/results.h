@@ -31,8 +31,10 @@ problem_code results_check(const results *r, const attend_request *request, cons
                            problem *p);
 
 /* Draws an id, sets call->result_url to its path, and keeps a copy. Fails with *p filled in, and an empty
- * result_url: there are no random numbers or no memory, or too much of the store is in use at this moment. */
-problem_code results_put(results *r, const attend_request *request, attend_call *call, problem *p);
+ * result_url: there are no random numbers or no memory, too much of the store is in use at this moment, or
+ * the control (NULL: there is none) says stop. */
+problem_code results_put(results *r, const attend_request *request, attend_call *call,
+                         const attn_control *control, problem *p);
 
 /* What is said of a kept result beside the result itself. */
 typedef struct {

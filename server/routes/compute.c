@@ -43,7 +43,7 @@ static bool prepare_keeping(computation *c, problem *p) {
 static bool keep(computation *c, problem *p) {
     if (!c->request.keep)
         return true;
-    if (results_put(c->x->service->results, &c->request, &c->call, p) != PROBLEM_NONE)
+    if (results_put(c->x->service->results, &c->request, &c->call, &c->control, p) != PROBLEM_NONE)
         return false;
     memcpy(c->x->result_url, c->call.result_url, sizeof c->x->result_url);
     return true;

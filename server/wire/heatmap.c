@@ -1,5 +1,6 @@
 #include "server/wire/heatmap.h"
 
+#include "core/watch.h"
 #include "server/wire/cividis.h"
 #include "server/wire/colour_scale.h"
 #include "server/wire/masked.h"
@@ -19,7 +20,7 @@ typedef struct {
     const picture_options *o;
     const attend_call *call;
     const attn_view *view;
-    const attn_control *control;
+    attn_watch watch;
     attn_arena *arena;
     canvas *c;
     picture_layout layout;
@@ -162,8 +163,9 @@ static double weight_at(const drawing *d, size_t panel, size_t row, size_t colum
     return (double)most;
 }
 
-static bool should_stop(const drawing *d) {
-    return d->control != NULL && d->control->should_stop(d->control->context);
+/* Steps of drawing a cell or of finding its weight, at most. */
+static size_t cell_steps(const drawing *d) {
+    return d->layout.cell_width * d->layout.cell_height + (d->merged ? d->head_count : 1);
 }
 
 /* One scale for all panels, so that they can be compared. False if the control says stop. */
@@ -171,9 +173,9 @@ static bool choose_scale(drawing *d) {
     double smallest = 0, largest = 0;
     for (size_t panel = 0; panel < d->panels; panel++)
         for (size_t row = 0; row < d->layout.rows; row++) {
-            if (should_stop(d))
-                return false;
             for (size_t column = 0; column < d->layout.columns; column++) {
+                if (attn_watch_stops(&d->watch, cell_steps(d)))
+                    return false;
                 const double weight = weight_at(d, panel, row, column);
                 largest = weight > largest ? weight : largest;
                 if (weight > 0 && (smallest == 0 || weight < smallest))
@@ -204,13 +206,15 @@ static void mark(canvas *c, size_t x, size_t y) {
         canvas_fill(c, x - n, y - n / 2, 1, n / 2 * 2 + 1, HEATMAP_KEYLESS);
 }
 
-/* Draws a row of cells, whose masks are in d->mask. */
-static void draw_row(drawing *d, size_t panel, size_t row) {
+/* Draws a row of cells, whose masks are in d->mask. False if the control says stop. */
+static bool draw_row(drawing *d, size_t panel, size_t row) {
     const size_t width = d->layout.cell_width, height = d->layout.cell_height;
     const size_t x = panel_x(d, panel), y = panel_y(d, panel) + row * height;
     const masked *m = &d->mask;
     for (size_t column = 0; column < d->layout.columns; column++) {
         const size_t left = x + column * width;
+        if (attn_watch_stops(&d->watch, 4 * cell_steps(d)))
+            return false;
         if (m->open[column]) {
             const uint8_t level = level_at(&d->scale, weight_at(d, panel, row, column));
             canvas_fill(d->c, left, y, width, height, level);
@@ -223,19 +227,19 @@ static void draw_row(drawing *d, size_t panel, size_t row) {
         d->has_keyless = true;
         mark(d->c, x - TICK - 2, y + height / 2);
     }
+    return true;
 }
 
 /* False if the control says stop. */
 static bool draw_cells(drawing *d) {
-    for (size_t row = 0; row < d->layout.rows; row++) {
-        if (should_stop(d))
-            return false;
+    for (size_t row = 0; row < d->layout.rows; row++)
         for (size_t panel = 0; panel < d->panels; panel++) {
-            if (panel == 0 || masked_by_head(&d->mask))
-                masked_row(&d->mask, row, d->heads + (d->merged ? 0 : panel), d->merged ? d->head_count : 1);
-            draw_row(d, panel, row);
+            if ((panel == 0 || masked_by_head(&d->mask)) &&
+                !masked_row(&d->mask, row, d->heads + (d->merged ? 0 : panel), d->merged ? d->head_count : 1))
+                return false;
+            if (!draw_row(d, panel, row))
+                return false;
         }
-    }
     return true;
 }
 
@@ -453,7 +457,7 @@ static bool list_heads(drawing *d) {
 bool heatmap_draw(const picture_options *o, const attend_call *call, const attn_control *control,
                   attn_arena *arena, canvas *c) {
     drawing d = {
-        .o = o, .call = call, .view = &call->output.view, .control = control, .arena = arena, .c = c};
+        .o = o, .call = call, .view = &call->output.view, .watch.control = control, .arena = arena, .c = c};
     const char *lacks = lacking(call);
     if (lacks != NULL) {
         char words[80];
@@ -462,12 +466,15 @@ bool heatmap_draw(const picture_options *o, const attend_call *call, const attn_
     }
     if (!heatmap_layout(o, call, &d.layout))
         return draw_words(call, "there are more weights than a picture has room for", c, arena);
-    if (!list_heads(&d) || !masked_start(&d.mask, call, arena) || !choose_scale(&d) ||
+    if (!list_heads(&d) || !masked_start(&d.mask, call, control, arena) || !choose_scale(&d) ||
         !canvas_start(c, d.layout.width, d.layout.notes_top + PICTURE_NOTES_MAX, HEATMAP_PAPER, arena) ||
         !draw_cells(&d))
         return false;
-    for (size_t panel = 0; panel < d.panels; panel++)
+    for (size_t panel = 0; panel < d.panels; panel++) {
+        if (attn_control_stops(control))
+            return false;
         draw_axes(&d, panel);
+    }
     draw_bar(&d);
     write_heading(&d);
     write_notes(&d);

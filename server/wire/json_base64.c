@@ -22,6 +22,8 @@ typedef struct {
 } description;
 
 #define MOST_WHOLE (((uint64_t)1 << 53) - 1)
+#define BYTES      ((size_t)3 << 18)  /* that are encoded between two looks at the control: a multiple of 3 */
+#define BOOLEANS   ((size_t)3 * 4096) /* that are made of numbers at once */
 
 static const field rows[] = {
     {"shape", FIELD_WHOLES, offsetof(description, shape), .most = MOST_WHOLE, .text = "1 to 4 dimensions"},
@@ -266,44 +268,64 @@ problem_code json_read_base64(json_reader *r, const field *f, request_tensor *t)
 
 /* ---- Writing ---- */
 
-static bool write_object(wire_buffer *out, const size_t *shape, size_t rank, const char *dtype,
-                         size_t element_bytes, const void *data) {
+/* Appends {"shape":...,"dtype":"...","data":" with room for what follows, if that can be known beforehand. */
+static bool open_object(wire_buffer *out, const size_t *shape, size_t rank, const char *dtype, size_t bytes) {
     char head[SHAPE_MAX_RANK * 22 + 64];
-    size_t bytes, text, room;
-    if (!attn_multiply_all(shape, rank, &bytes) || !attn_multiply(bytes, element_bytes, &bytes) ||
-        !base64_encoded_length(bytes, &text) || !attn_add(text, sizeof head, &room) ||
+    size_t text, room;
+    if (!base64_encoded_length(bytes, &text) || !attn_add(text, sizeof head, &room) ||
         !wire_buffer_reserve(out, room))
         return false;
     const int length = snprintf(head, sizeof head, "{\"shape\":%s,\"dtype\":\"%s\",\"data\":\"",
                                 shape_show(shape, rank).text, dtype);
-    if (!wire_buffer_append(out, head, (size_t)length))
+    return wire_buffer_append(out, head, (size_t)length);
+}
+
+/* Appends the base64 of at most BYTES; only the last piece of a tensor has not a multiple of three. */
+static bool append_piece(wire_buffer *out, const void *bytes, size_t count) {
+    size_t text;
+    if (!base64_encoded_length(count, &text) || !wire_buffer_reserve(out, text))
         return false;
-    base64_encode(data, bytes, out->bytes + out->length);
+    base64_encode(bytes, count, out->bytes + out->length);
     out->length += text;
+    return true;
+}
+
+/* Of elements of four bytes. */
+static bool write_object(wire_buffer *out, const size_t *shape, size_t rank, const char *dtype,
+                         const void *data) {
+    size_t bytes;
+    if (!attn_multiply_all(shape, rank, &bytes) || !attn_multiply(bytes, sizeof(float), &bytes) ||
+        !open_object(out, shape, rank, dtype, bytes))
+        return false;
+    for (size_t done = 0, some; done < bytes; done += some) {
+        some = bytes - done < BYTES ? bytes - done : BYTES;
+        if (!append_piece(out, (const char *)data + done, some))
+            return false;
+    }
     return wire_buffer_append(out, "\"}", 2);
 }
 
 bool json_write_base64(wire_buffer *out, const attend_result *result) {
     return write_object(out, result->shape, result->rank, result->is_int32 ? "int32" : "float32",
-                        sizeof(float), result->data);
+                        result->data);
 }
 
 /* Booleans were decoded to 0 and minus infinity. */
 static bool write_booleans(wire_buffer *out, const request_tensor *t) {
+    bool bytes[BOOLEANS];
     size_t count;
-    if (!attn_multiply_all(t->shape, t->rank, &count))
+    if (!attn_multiply_all(t->shape, t->rank, &count) || !open_object(out, t->shape, t->rank, "bool", count))
         return false;
-    bool *bytes = attn_arena_array(out->arena, count, sizeof *bytes);
-    if (bytes == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        bytes[i] = t->data[i] != 0;
-    const bool written = write_object(out, t->shape, t->rank, "bool", sizeof *bytes, bytes);
-    attn_arena_release(out->arena, bytes);
-    return written;
+    for (size_t done = 0, some; done < count; done += some) {
+        some = count - done < BOOLEANS ? count - done : BOOLEANS;
+        for (size_t i = 0; i < some; i++)
+            bytes[i] = t->data[done + i] != 0;
+        if (!append_piece(out, bytes, some))
+            return false;
+    }
+    return wire_buffer_append(out, "\"}", 2);
 }
 
 bool json_write_base64_request(wire_buffer *out, const request_tensor *t) {
-    return t->boolean ? write_booleans(out, t)
-                      : write_object(out, t->shape, t->rank, "float32", sizeof(float), t->data);
+    return t->boolean ? write_booleans(out, t) : write_object(out, t->shape, t->rank, "float32", t->data);
 }

@@ -1,4 +1,3 @@
-#include "core/size.h"
 #include "server/wire/json.h"
 #include "server/wire/json_base64.h"
 #include "server/wire/json_number.h"
@@ -8,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#define BLOCK ((size_t)4096) /* elements for which room is made at once */
 
 static bool append_text(wire_buffer *out, const char *text) {
     return wire_buffer_append(out, text, strlen(text));
@@ -70,17 +71,21 @@ static char *write_elements(const attend_result *result, size_t first, size_t co
     return at;
 }
 
-/* Appends `count` elements from number `first` on as an array. */
+/* Appends `count` elements from number `first` on as an array, which may be as long as all of the answer. */
 static bool append_row(wire_buffer *out, const attend_result *result, size_t first, size_t count) {
-    size_t bytes;
-    if (!attn_multiply(count, JSON_NUMBER_MAX + 1, &bytes) ||
-        !attn_add(bytes, 2 + JSON_NUMBER_SLACK, &bytes) || !wire_buffer_reserve(out, bytes))
-        return false;
-    char *at = out->bytes + out->length;
-    *at++ = '[';
-    at = write_elements(result, first, count, at);
-    *at++ = ']';
-    out->length = (size_t)(at - out->bytes);
+    size_t done = 0, some;
+    do {
+        some = count - done < BLOCK ? count - done : BLOCK;
+        if (!wire_buffer_reserve(out, 2 + JSON_NUMBERS_MAX(some)))
+            return false;
+        char *at = out->bytes + out->length;
+        *at++ = done == 0 ? '[' : ',';
+        at = write_elements(result, first + done, some, at);
+        done += some;
+        if (done == count)
+            *at++ = ']';
+        out->length = (size_t)(at - out->bytes);
+    } while (done < count);
     return true;
 }
 

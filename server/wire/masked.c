@@ -12,17 +12,22 @@ static size_t shown(size_t pooled, size_t from, size_t to) {
 }
 
 /* kept [S + 1], from a row of the padding mask. */
-static uint32_t *count_kept(const float *padding, size_t S, attn_arena *arena) {
+static uint32_t *count_kept(const float *padding, size_t S, attn_watch *watch, attn_arena *arena) {
     uint32_t *kept = attn_arena_array(arena, S + 1, sizeof *kept);
     if (kept == NULL)
         return NULL;
     kept[0] = 0;
-    for (size_t j = 0; j < S; j++)
-        kept[j + 1] = kept[j] + (padding[j] != -INFINITY);
+    for (size_t first = 0, some; first < S; first += some) {
+        some = attn_watch_some(S - first, 1);
+        for (size_t j = first; j < first + some; j++)
+            kept[j + 1] = kept[j] + (padding[j] != -INFINITY);
+        if (attn_watch_stops(watch, some))
+            return NULL;
+    }
     return kept;
 }
 
-bool masked_start(masked *m, const attend_call *call, attn_arena *arena) {
+bool masked_start(masked *m, const attend_call *call, const attn_control *control, attn_arena *arena) {
     const attn_view *view = &call->output.view;
     const attn_input *in = &call->input;
     *m = (masked){
@@ -31,9 +36,10 @@ bool masked_start(masked *m, const attend_call *call, attn_arena *arena) {
         .extra = attn_keys_with_extra(&call->model->layer.config, in->S, in->omit_extra) - in->S,
         .rows = shown(view->pooled_rows, view->row_from, view->row_to),
         .columns = shown(view->pooled_cols, view->col_from, view->col_to),
+        .watch.control = control,
     };
     if (in->key_padding_mask != NULL &&
-        (m->kept = count_kept(in->key_padding_mask + m->batch * in->S, in->S, arena)) == NULL)
+        (m->kept = count_kept(in->key_padding_mask + m->batch * in->S, in->S, &m->watch, arena)) == NULL)
         return false;
     return (m->open = attn_arena_array(arena, m->columns, sizeof *m->open)) != NULL;
 }
@@ -83,7 +89,12 @@ static bool open_row(masked *m, size_t h, size_t i) {
     return m->extra > 0 || any_left(m, mask, keys.from, keys.to);
 }
 
-void masked_row(masked *m, size_t row, const size_t *heads, size_t head_count) {
+/* Steps of opening a row of keys. */
+static size_t row_steps(const masked *m) {
+    return 4 * m->columns + (m->call->input.attn_mask == NULL ? 0 : 2 * m->call->input.S);
+}
+
+bool masked_row(masked *m, size_t row, const size_t *heads, size_t head_count) {
     const attn_view *view = &m->call->output.view;
     const size_t count = view->row_to - view->row_from;
     const size_t from = view->row_from + masked_bin_start(row, count, m->rows);
@@ -93,8 +104,12 @@ void masked_row(masked *m, size_t row, const size_t *heads, size_t head_count) {
     m->queries = to - from;
     for (size_t i = from; i < to; i++) {
         bool has_key = false;
-        for (size_t n = 0; n < (masked_by_head(m) ? head_count : 1); n++)
+        for (size_t n = 0; n < (masked_by_head(m) ? head_count : 1); n++) {
+            if (attn_watch_stops(&m->watch, row_steps(m)))
+                return false;
             has_key |= open_row(m, heads[n], i);
+        }
         m->keyless += has_key ? 0 : 1;
     }
+    return true;
 }

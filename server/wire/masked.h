@@ -3,6 +3,7 @@
 #define WIRE_MASKED_H
 
 #include "core/arena.h"
+#include "core/watch.h"
 #include "server/request.h"
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@ typedef struct {
     bool *open;           /* [columns]: may a query of this row attend to a key of this column? */
     size_t keyless; /* how many queries of this row may attend to no key at all, in the map or beside it */
     size_t queries; /* of this row */
+    attn_watch watch;
 } masked;
 
 /* The first of the `count` queries or keys in bin `n` of `bins`, as attn_view has them. */
@@ -27,12 +29,13 @@ static inline size_t masked_bin_start(size_t n, size_t count, size_t bins) {
 }
 
 /* Prepares for the maps of the call's view, which shows at least one batch entry, row and column. Memory
- * comes from `arena` and stays there. False if there is none. */
-bool masked_start(masked *m, const attend_call *call, attn_arena *arena);
+ * comes from `arena` and stays there. False if there is none, or if the control (NULL: there is none) says
+ * stop. */
+bool masked_start(masked *m, const attend_call *call, const attn_control *control, attn_arena *arena);
 
 /* Fills in `open`, `keyless` and `queries` for a row of the map in which these heads are one: a key is open
- * if it is so to any of them. */
-void masked_row(masked *m, size_t row, const size_t *heads, size_t head_count);
+ * if it is so to any of them. False if the control says stop. */
+bool masked_row(masked *m, size_t row, const size_t *heads, size_t head_count);
 
 /* Do the heads differ in what they may attend to? */
 bool masked_by_head(const masked *m);

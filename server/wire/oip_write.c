@@ -1,3 +1,4 @@
+#include "server/wire/append.h"
 #include "server/wire/json_number.h"
 #include "server/wire/json_string.h"
 #include "server/wire/oip.h"
@@ -161,7 +162,7 @@ bool oip_write_answer(const attend_request *request, const attend_call *call, co
         if (!outputs[i].binary)
             continue;
         binary = true;
-        if (!wire_buffer_append(out, outputs[i].result->data, size_of(outputs[i].result)))
+        if (!wire_append_data(out, outputs[i].result->data, size_of(outputs[i].result)))
             return false;
     }
     *json_length = binary ? end : 0;

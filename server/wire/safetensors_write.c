@@ -1,4 +1,5 @@
 #include "core/size.h"
+#include "server/wire/append.h"
 #include "server/wire/json_string.h"
 #include "server/wire/safetensors.h"
 
@@ -85,8 +86,7 @@ bool safetensors_write_answer(const attend_request *request, const attend_call *
         !append_entries(call, out, &data) || !finish_header(out, start) || !wire_buffer_reserve(out, data))
         return false;
     for (size_t i = 0; i < call->result_count; i++)
-        if (!result_bytes(&call->results[i], &bytes) ||
-            !wire_buffer_append(out, call->results[i].data, bytes))
+        if (!result_bytes(&call->results[i], &bytes) || !wire_append_data(out, call->results[i].data, bytes))
             return false;
     return true;
 }

@@ -48,7 +48,7 @@ static problem_code put(results *r, size_t L, float first, char id[RESULT_URL_SI
     computed c;
     problem p;
     compute(&c, L, first);
-    const problem_code code = results_put(r, &c.request, &c.call, &p);
+    const problem_code code = results_put(r, &c.request, &c.call, NULL, &p);
     memset(id, 0, RESULT_URL_SIZE);
     if (code == PROBLEM_NONE)
         strcpy(id, c.call.result_url + strlen(RESULTS_PATH));
