@@ -127,22 +127,31 @@ static void list_withheld(listing *list, const attend_request *request) {
     list->call->result_count = count;
 }
 
+/* Memory for a result, whose size is known not to overflow. What has no numbers takes none, though it counts.
+ */
+static void *allocate(const attend_result *result, attn_arena *arena) {
+    size_t numbers;
+    return attn_multiply_all(result->shape, result->rank, &numbers)
+               ? attn_arena_array(arena, numbers, sizeof(float))
+               : NULL;
+}
+
 problem_code answer_allocate(const attend_request *request, const view_shape *map, size_t max_answer,
                              attn_arena *arena, attend_call *call, problem *p) {
     listing list = {.call = call, .map = map};
-    size_t bytes[ATTEND_RESULTS_MAX], left = max_answer;
+    size_t bytes, left = max_answer;
     list_results(&list, request);
     for (size_t i = 0; i < call->result_count; i++) {
         const attend_result *result = &call->results[i];
-        if (!shape_bytes(result->shape, result->rank, &bytes[i]) || bytes[i] > left)
+        if (!shape_bytes(result->shape, result->rank, &bytes) || bytes > left)
             return problem_set(p, PROBLEM_TOO_LARGE,
                                "the answer's tensors would be larger than the %zu bytes that --max-answer "
                                "allows, counted up to %s %s",
                                max_answer, result->name, shape_show(result->shape, result->rank).text);
-        left -= bytes[i];
+        left -= bytes;
     }
     for (size_t i = 0; i < call->result_count; i++) {
-        void *data = attn_arena_alloc(arena, bytes[i]);
+        void *data = allocate(&call->results[i], arena);
         if (data == NULL)
             return problem_from_core(p, attn_arena_failure(arena), NULL);
         call->results[i].data = data;
@@ -156,7 +165,7 @@ problem_code answer_allocate_withheld(attend_call *call, attn_arena *arena, prob
     for (size_t i = 0; i < call->withheld_count; i++) {
         attend_result *const result = &call->results[call->result_count + i];
         size_t bytes;
-        void *data = shape_bytes(result->shape, result->rank, &bytes) ? attn_arena_alloc(arena, bytes) : NULL;
+        void *data = shape_bytes(result->shape, result->rank, &bytes) ? allocate(result, arena) : NULL;
         if (data == NULL)
             return problem_from_core(p, attn_arena_failure(arena), NULL);
         result->data = data;

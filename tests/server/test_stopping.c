@@ -289,3 +289,23 @@ Test(stopping, pictures) {
     cr_expect_lt(stopped.longest, LONGEST_UNLOOKED, "nobody looked for %.1f ms", stopped.longest);
     cr_expect_eq(stopped.looks, stopped.stops_at);
 }
+
+/* A shape whose dimensions are large, one of them 0: each result counts for --max-answer, and takes nothing.
+ */
+Test(stopping, what_has_no_numbers_takes_no_memory) {
+    attn_budget budget = {.limit = 1 << 20};
+    attn_arena *small = attn_arena_new(&budget);
+    scene s = {.model.name = "m"};
+    s.model.layer.config =
+        (attn_config){.embed_dim = 1, .num_heads = 1, .num_kv_heads = 1, .head_dim = 1, .kdim = 1, .vdim = 1};
+    s.request.query = (request_tensor){.present = true, .rank = 3, .shape = {(size_t)1 << 24, 0, 1}};
+    s.request.query.data = take(1, sizeof(float));
+    s.request.returned = 1U << RETURN_LSE;
+    cr_expect_eq(request_resolve(&s.request, &s.model, (size_t)128 << 20, small, &s.call, &trouble),
+                 PROBLEM_NONE, "%s", trouble.text);
+    cr_expect_eq(s.call.result_count, 2);
+    cr_expect_lt(budget.used, 100000, "%zu bytes", (size_t)budget.used);
+    cr_expect_eq(request_resolve(&s.request, &s.model, ((size_t)128 << 20) - 1, small, &s.call, &trouble),
+                 PROBLEM_TOO_LARGE);
+    attn_arena_free(small);
+}
