@@ -18,12 +18,12 @@ static bool choose_name(http_exchange *x, const attend_request *request, const c
     return false;
 }
 
-static bool read_body(http_exchange *x, attend_request *request) {
+static bool read_body(computation *c) {
+    http_exchange *x = c->x;
     problem p;
-    if (x->in->read(x->body.bytes, x->body.length, x->arena, request, &p) == PROBLEM_NONE)
-        return true;
-    http_answer_problem(x, &p);
-    return false;
+    return x->in->read(x->body.bytes, x->body.length, x->arena, &c->control, &c->request, &p) ==
+               PROBLEM_NONE ||
+           compute_fail(c, &p);
 }
 
 /* A picture shows a part of the weights; what is asked for is made that part, unless all of it is to be kept.
@@ -44,7 +44,7 @@ static bool plan_picture(http_exchange *x, const attn_model *model, attend_reque
 static const attn_model *read_request(computation *c) {
     http_exchange *x = c->x;
     const char *name;
-    if (!read_body(x, &c->request) || !choose_name(x, &c->request, &name))
+    if (!read_body(c) || !choose_name(x, &c->request, &name))
         return NULL;
     const attn_model *model = compute_model(c, name, x->argument != NULL ? "" : "model");
     c->keeps_body = x->in->borrows;

@@ -115,15 +115,6 @@ void handle_oip_model(http_exchange *x) {
 
 /* ---- Inference ---- */
 
-static bool read_body(http_exchange *x, attend_request *request, oip_options *protocol) {
-    const oip_body body = {x->body.bytes, x->body.length, x->has_inference_header, x->inference_header};
-    problem p;
-    if (oip_read_request(&body, x->arena, request, protocol, &p) == PROBLEM_NONE)
-        return true;
-    http_answer_problem(x, &p);
-    return false;
-}
-
 /* The request's own timeout may lower the deadline. */
 static void lower_deadline(http_exchange *x, const request_whole *timeout) {
     uint64_t nanoseconds;
@@ -135,13 +126,31 @@ static void lower_deadline(http_exchange *x, const request_whole *timeout) {
     }
 }
 
-static const attn_model *read_request(computation *c) {
+/* While the body is read: its timeout holds as soon as it is known. */
+static bool should_stop(void *context) {
+    computation *c = context;
+    const oip_options *protocol = c->kept;
+    lower_deadline(c->x, &protocol->timeout);
+    return http_should_stop(c->x);
+}
+
+static bool read_body(computation *c) {
     http_exchange *x = c->x;
-    const attn_model *model = compute_model(c, x->argument, "");
+    const oip_body body = {x->body.bytes, x->body.length, x->has_inference_header, x->inference_header};
+    const attn_control control = {should_stop, c};
+    problem p;
+    return oip_read_request(&body, x->arena, &control, &c->request, c->kept, &p) == PROBLEM_NONE ||
+           compute_fail(c, &p);
+}
+
+static const attn_model *read_request(computation *c) {
+    const attn_model *model = compute_model(c, c->x->argument, "");
     oip_options *protocol = model == NULL ? NULL : compute_keep(c, sizeof *protocol);
-    if (protocol == NULL || !read_body(x, &c->request, protocol))
+    if (protocol == NULL)
         return NULL;
-    lower_deadline(x, &protocol->timeout);
+    *protocol = (oip_options){.borrows = false};
+    if (!read_body(c))
+        return NULL;
     c->keeps_body = protocol->borrows;
     return model;
 }

@@ -2,6 +2,7 @@
 
 #include "core/model/dtype.h"
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -137,12 +138,17 @@ static problem_code check(const elements *e, const request_tensor *t, size_t fir
     return PROBLEM_NONE;
 }
 
-static bool all_zero_or_one(const float *values, size_t count) {
+bool elements_zero_or_one(const float *values, size_t count, const attn_control *control) {
     bool any_one = false;
-    for (size_t i = 0; i < count; i++) {
-        if (values[i] != 0 && values[i] != 1)
+    for (size_t first = 0, some; first < count; first += some) {
+        some = attn_watch_some(count - first, 1);
+        for (size_t i = first; i < first + some; i++) {
+            if (values[i] != 0 && values[i] != 1)
+                return false;
+            any_one |= values[i] == 1;
+        }
+        if (attn_control_stops(control))
             return false;
-        any_one |= values[i] == 1;
     }
     return any_one;
 }
@@ -156,15 +162,18 @@ static problem_code read_numbers(const elements *e, size_t count, request_tensor
                                  problem *p) {
     const attn_dtype *const type = number_type(e->type);
     const size_t size = element_size(e->type);
+    attn_watch watch = {.control = e->control};
     problem_code code;
     for (size_t first = 0; first < count; first += BLOCK) {
         const size_t some = count - first < BLOCK ? count - first : BLOCK;
+        if (attn_watch_stops(&watch, some))
+            return problem_from_core(p, ATTN_CANCELLED, NULL);
         if (converted != NULL)
             type->to_float((const uint8_t *)e->bytes + first * size, some, converted + first);
         if ((code = check(e, t, first, some, t->data + first, p)) != PROBLEM_NONE)
             return code;
     }
-    t->is_zero_one = e->field->type == FIELD_MASK && all_zero_or_one(t->data, count);
+    t->is_zero_one = e->field->type == FIELD_MASK && elements_zero_or_one(t->data, count, e->control);
     return PROBLEM_NONE;
 }
 
@@ -173,9 +182,12 @@ static problem_code read_numbers(const elements *e, size_t count, request_tensor
 static problem_code read_booleans(const elements *e, size_t count, request_tensor *t, float *converted,
                                   problem *p) {
     const uint8_t *const bytes = e->bytes;
+    attn_watch watch = {.control = e->control};
     for (size_t first = 0; first < count; first += BLOCK) {
         const size_t end = count - first < BLOCK ? count : first + BLOCK;
         unsigned all = 0;
+        if (attn_watch_stops(&watch, end - first))
+            return problem_from_core(p, ATTN_CANCELLED, NULL);
         for (size_t i = first; i < end; i++) {
             converted[i] = bytes[i] != 0 ? -INFINITY : 0;
             all |= bytes[i];

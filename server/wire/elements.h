@@ -5,6 +5,7 @@
 #define WIRE_ELEMENTS_H
 
 #include "core/arena.h"
+#include "core/attention.h"
 #include "server/fields.h"
 #include "server/problem.h"
 #include "server/request.h"
@@ -36,8 +37,9 @@ typedef struct {
     element_type type;
     const char *const *names; /* the element_names of the format, for sentences */
     const void *bytes;
-    size_t length;  /* of `bytes` */
-    bool may_alias; /* the bytes live as long as the request, and nobody else writes to them */
+    size_t length;               /* of `bytes` */
+    bool may_alias;              /* the bytes live as long as the request, and nobody else writes to them */
+    const attn_control *control; /* asked while there are many; NULL: never stop */
 } elements;
 
 /* Takes a shape, from whoever sent it: *t gets rank and dimensions, *length the bytes of all elements. Fails
@@ -46,11 +48,14 @@ typedef struct {
 problem_code elements_shape(const field *f, element_type type, const size_t *shape, size_t rank,
                             request_tensor *t, size_t *length, problem *p);
 
+/* Are `values` [count] only zeros and ones, with a one among them? False if the control says stop. */
+bool elements_zero_or_one(const float *values, size_t count, const attn_control *control);
+
 /* Sets all of *t but rank and shape, which are there, from e->length bytes, exactly those that the shape
  * takes. With `may_alias`, float32 that are aligned stay where they are; others go to `arena`. Numbers must
  * be finite and within float32; a mask may hold minus infinity. Booleans become 0 and minus infinity. Fails
  * with code, sentence and path ("query[0][3]"); where one element is to blame, p->offset is its first byte,
- * counted from `bytes`, and p->has_offset is set. */
+ * counted from `bytes`, and p->has_offset is set. Fails with deadline_exceeded if the control says stop. */
 problem_code elements_read(const elements *e, attn_arena *arena, request_tensor *t, problem *p);
 
 #endif

@@ -15,9 +15,10 @@ typedef struct {
     bool borrows;           /* tensors that were read may lie in the bytes of the body */
 
     /* Decodes `length` bytes into *request (zeroed before), whose strings and tensors live in `arena`, or
-     * with `borrows` in the bytes. Fails with *p filled in. NULL: this format is only written. */
-    problem_code (*read)(const char *bytes, size_t length, attn_arena *arena, attend_request *request,
-                         problem *p);
+     * with `borrows` in the bytes. Fails with *p filled in, with deadline_exceeded if the control says stop.
+     * NULL: this format is only written. */
+    problem_code (*read)(const char *bytes, size_t length, attn_arena *arena, const attn_control *control,
+                         attend_request *request, problem *p);
 
     /* Appends the answer. False if memory ran out (out->arena knows why), or if out->control says stop. NULL:
      * this format is only read. */

@@ -22,8 +22,9 @@ typedef struct {
 } description;
 
 #define MOST_WHOLE (((uint64_t)1 << 53) - 1)
-#define BYTES      ((size_t)3 << 18)  /* that are encoded between two looks at the control: a multiple of 3 */
-#define BOOLEANS   ((size_t)3 * 4096) /* that are made of numbers at once */
+#define CHARACTERS ((size_t)1 << 20)  /* decoded between two looks at the control: a multiple of 4 */
+#define BYTES      ((size_t)3 << 18)  /* encoded likewise: a multiple of 3 */
+#define BOOLEANS   ((size_t)3 * 4096) /* made of numbers at once */
 
 static const field rows[] = {
     {"shape", FIELD_WHOLES, offsetof(description, shape), .most = MOST_WHOLE, .text = "1 to 4 dimensions"},
@@ -43,22 +44,22 @@ typedef struct {
 
 /* ---- The string ---- */
 
-/* Copies a string with no escape but \/, which some encoders write for each slash. False if there is another.
- */
-static bool unescape_slashes(const char *at, const char *end, char *to, size_t *length) {
+/* Copies a string up to `end` with no escape but \/, which some encoders write for each slash. False if there
+ * is another, or the control says stop. */
+static bool unescape_slashes(json_reader *r, const char *end, char *to, size_t *length) {
     const char *const start = to;
-    while (at < end) {
-        const char *escape = memchr(at, '\\', (size_t)(end - at));
-        const size_t run = (size_t)((escape == NULL ? end : escape) - at);
-        memcpy(to, at, run);
+    while (r->at < end) {
+        const char *escape = memchr(r->at, '\\', (size_t)(end - r->at));
+        const size_t run = (size_t)((escape == NULL ? end : escape) - r->at);
+        memcpy(to, r->at, run);
         to += run;
-        at += run;
+        r->at += run;
         if (escape == NULL)
             break;
-        if (end - at < 2 || at[1] != '/')
+        if (json_stopped(r) || end - r->at < 2 || r->at[1] != '/')
             return false;
         *to++ = '/';
-        at += 2;
+        r->at += 2;
     }
     *length = (size_t)(to - start);
     return true;
@@ -71,17 +72,19 @@ static problem_code read_escaped(json_reader *r, const char *end, base64_text *d
     if (text == NULL)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
     data->text = text;
-    if (unescape_slashes(begin + 1, end, text, &data->length)) {
+    r->at++;
+    if (unescape_slashes(r, end, text, &data->length)) {
         r->at = end + 1;
         return PROBLEM_NONE;
     }
+    json_go_back(r, begin);
     attn_arena_release(r->arena, text);
     const problem_code code = json_read_string(r, NULL, 0, &data->length);
     if (code != PROBLEM_NONE)
         return code;
     if ((data->text = text = attn_arena_alloc(r->arena, data->length)) == NULL)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-    r->at = begin;
+    json_go_back(r, begin);
     return json_read_string(r, text, data->length, &data->length);
 }
 
@@ -109,12 +112,13 @@ static problem_code read_data(json_reader *r, const char *path, base64_text *dat
 }
 
 /* Where in the request character `index` of the base64 stands. What comes before it is base64, so that each
- * escape stands for one byte. */
-static const char *raw_place(const base64_text *data, size_t index) {
+ * escape stands for one byte. No place that means anything if the control says stop. */
+static const char *raw_place(const json_reader *r, const base64_text *data, size_t index) {
+    attn_watch watch = {.control = r->control};
     const char *at = data->raw;
     if (data->text == data->raw)
         return at + index;
-    for (; index > 0; index--)
+    for (; index > 0 && !attn_watch_stops(&watch, 1); index--)
         at += *at != '\\' ? 1 : at[1] == 'u' ? 6 : 2;
     return at;
 }
@@ -146,11 +150,11 @@ static problem_code locate(const object_reader *o, const char *member, const cha
 static problem_code fail_base64(object_reader *o, base64_status status, size_t index) {
     json_reader *const r = o->r;
     const base64_text *const data = &o->tensor.data;
-    const char *const where = raw_place(data, index);
+    const char *const where = raw_place(r, data, index);
     char path[64], shown[JSON_SHOWN_MAX];
     size_t length;
     path_of(o, "data", path);
-    r->at = data->raw - 1;
+    json_go_back(r, data->raw - 1);
     if (json_read_string(r, NULL, 0, &length) != PROBLEM_NONE) /* it is not even JSON */
         return locate(o, "data", where);
     switch (status) {
@@ -219,6 +223,22 @@ static problem_code check_members(const object_reader *o) {
     return locate(o, missing, o->where);
 }
 
+/* base64_decode with looks at the control; it ends early if that says stop. The pieces before the last must
+ * not end in padding, as the whole could: one that does is decoded with all that follows, and fails there. */
+static base64_status decode_text(const json_reader *r, const base64_text *data, char *bytes, size_t *bad) {
+    size_t done = 0;
+    for (;;) {
+        const size_t left = data->length - done;
+        const bool whole = left <= CHARACTERS || data->text[done + CHARACTERS - 1] == '=';
+        const size_t some = whole ? left : CHARACTERS;
+        const base64_status status = base64_decode(data->text + done, some, bytes + done / 4 * 3, bad);
+        *bad += done;
+        done += some;
+        if (status != BASE64_OK || whole || attn_control_stops(r->control))
+            return status;
+    }
+}
+
 /* Decodes the data and gives them to *t, whose shape they must fill. */
 static problem_code decode(object_reader *o, request_tensor *t) {
     json_reader *const r = o->r;
@@ -233,17 +253,20 @@ static problem_code decode(object_reader *o, request_tensor *t) {
     void *bytes = attn_arena_alloc(r->arena, e.length);
     if (bytes == NULL)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-    const base64_status status = base64_decode(data->text, data->length, bytes, &bad);
+    const base64_status status = decode_text(r, data, bytes, &bad);
     if (status != BASE64_OK)
         return fail_base64(o, status, bad);
+    if (attn_control_stops(r->control))
+        return problem_from_core(r->p, ATTN_CANCELLED, NULL);
     e.bytes = bytes;
     e.may_alias = true;
+    e.control = r->control;
     code = elements_read(&e, r->arena, t, r->p);
     if (code != PROBLEM_NONE) {
         const size_t at =
             r->p->has_offset ? r->p->offset : 0; /* a byte begins in the character of its rank */
         r->p->has_offset = false;
-        return locate(o, "", raw_place(data, at / 3 * 4 + at % 3));
+        return locate(o, "", raw_place(r, data, at / 3 * 4 + at % 3));
     }
     if ((void *)t->data != bytes)
         attn_arena_release(r->arena, bytes);

@@ -5,6 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LOOK_EVERY 65536 /* bytes that are read between two looks at the control */
+
+bool json_ask(json_reader *r) {
+    r->next_look = (size_t)(r->end - r->at) > LOOK_EVERY ? r->at + LOOK_EVERY : r->end;
+    if (!attn_control_stops(r->control))
+        return false;
+    r->end = r->next_look = r->at;
+    return true;
+}
+
+problem_code json_end(const json_reader *r, problem_code code) {
+    return attn_control_stops(r->control) ? problem_from_core(r->p, ATTN_CANCELLED, NULL) : code;
+}
+
 problem_code json_fail(json_reader *r, const char *where, problem_code code, const char *format, ...) {
     char text[sizeof r->p->text];
     va_list arguments;
@@ -51,7 +65,8 @@ problem_code json_fail_expected(json_reader *r, const char *expected) {
         return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "%s ends where %s was expected", whole(r),
                          expected);
     size_t length = 1;
-    while (is_word_byte(r->at[length - 1]) && r->at + length < r->end && is_word_byte(r->at[length]))
+    while (length < JSON_SHOWN_MAX && is_word_byte(r->at[length - 1]) && r->at + length < r->end &&
+           is_word_byte(r->at[length]))
         length++;
     return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "found '%s' where %s was expected",
                      json_show(r->at, length, shown), expected);
@@ -241,7 +256,7 @@ static problem_code read_escape(json_reader *r, string_sink *sink) {
 
 problem_code json_read_string(json_reader *r, char *out, size_t room, size_t *length) {
     string_sink sink = {out, room, 0};
-    for (r->at++; r->at < r->end && *r->at != '"';) {
+    for (r->at++; !json_stopped(r) && r->at < r->end && *r->at != '"';) {
         if (*r->at == '\\') {
             const problem_code code = read_escape(r, &sink);
             if (code != PROBLEM_NONE)

@@ -3,16 +3,22 @@
 #define WIRE_JSON_LEXER_H
 
 #include "core/arena.h"
+#include "core/watch.h"
 #include "server/problem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Whatever reads a text of any length comes by json_stopped, as all that is below does. Once the control has
+ * said stop, the text ends where the reader is, and so does every loop over it; whoever began to read a body
+ * tells that by json_end. */
 typedef struct {
     const char *start, *at, *end;
     attn_arena *arena;
-    problem *p;       /* where failures are told */
-    const char *text; /* what a sentence calls the whole of it; NULL: "the body" */
+    problem *p;                  /* where failures are told */
+    const char *text;            /* what a sentence calls the whole of it; NULL: "the body" */
+    const attn_control *control; /* asked while much is read; NULL: never stop */
+    const char *next_look; /* from here on the control is to be asked; never behind the end; NULL at first */
 } json_reader;
 
 /* What stands at the reader's place. */
@@ -30,11 +36,31 @@ typedef enum {
     JSON_NO_VALUE, /* nothing that a value begins with, or the end */
 } json_kind;
 
+/* Asks the control, whose next turn is then some ten thousand bytes further on. True: the text ends here. */
+bool json_ask(json_reader *r);
+
+/* The same if it is its turn. */
+static inline bool json_stopped(json_reader *r) {
+    return __builtin_expect(r->at >= r->next_look, false) && json_ask(r);
+}
+
+/* Goes back to where something is to be read once more. */
+static inline void json_go_back(json_reader *r, const char *where) {
+    r->at = r->next_look = where;
+}
+
 /* Skips white space; true if anything is left after it. */
 static inline bool json_skip_space(json_reader *r) {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\t' || *r->at == '\r'))
-        r->at++;
-    return r->at < r->end;
+    for (;;) {
+        const char *at = r->at, *const stop = r->next_look;
+        while (at < stop && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r'))
+            at++;
+        r->at = at;
+        if (__builtin_expect(at < stop, true))
+            return true;
+        if (at >= r->end || json_ask(r))
+            return false;
+    }
 }
 
 /* Skips white space, and `byte` if it is what follows; true if it was. */
@@ -53,6 +79,16 @@ const char *json_describe(json_kind kind);
 
 /* Moves past a literal that json_look found here. */
 void json_skip_literal(json_reader *r, json_kind kind);
+
+/* What reading a body comes to, which ended with `code`: the control has the last word. */
+problem_code json_end(const json_reader *r, problem_code code);
+
+/* Where the number that begins here ends at the latest: none is longer than JSON_NUMBER_LONGEST. */
+#define JSON_NUMBER_LONGEST  ((size_t)1 << 20)
+#define JSON_NUMBER_TOO_LONG "is a number of a million characters or more, expected a shorter one"
+static inline const char *json_number_end(const json_reader *r) {
+    return (size_t)(r->end - r->at) > JSON_NUMBER_LONGEST ? r->at + JSON_NUMBER_LONGEST : r->end;
+}
 
 /* Reads the string that begins here with its quotation mark: all of it is checked (escapes, UTF-8), the first
  * `room` bytes of it are written to `out`, and *length is how many it has altogether. */

@@ -116,21 +116,34 @@ static bool whole_value(const char *at, const char *end, uint64_t *value) {
     return true;
 }
 
-static problem_code read_whole(json_reader *r, uint64_t most, const char *path, uint64_t *value) {
+/* What stands here, up to `next` if it is a number, is no whole number of at most `most`. */
+static problem_code fail_whole(json_reader *r, uint64_t most, const char *path, json_kind kind,
+                               const char *next) {
     char expected[64], shown[JSON_SHOWN_MAX];
-    float rounded;
-    const char *next;
-    const json_kind kind = json_look(r);
     snprintf(expected, sizeof expected, "a whole number from 0 to %llu", (unsigned long long)most);
     if (kind != JSON_NUMBER)
         return fail_kind(r, path, kind, expected);
-    if (json_read_number(r->at, r->end, &rounded, &next) == JSON_NUMBER_NOT_A_NUMBER) {
+    if ((size_t)(next - r->at) == JSON_NUMBER_LONGEST)
+        return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s " JSON_NUMBER_TOO_LONG, path);
+    return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path,
+                     json_show(r->at, (size_t)(next - r->at), shown), expected);
+}
+
+static problem_code read_whole(json_reader *r, uint64_t most, const char *path, uint64_t *value) {
+    float rounded;
+    const char *next = NULL;
+    const json_kind kind = json_look(r);
+    if (kind != JSON_NUMBER)
+        return fail_whole(r, most, path, kind, next);
+    const json_number_status status = json_read_number(r->at, json_number_end(r), &rounded, &next);
+    if ((size_t)(next - r->at) == JSON_NUMBER_LONGEST)
+        return fail_whole(r, most, path, kind, next);
+    if (status == JSON_NUMBER_NOT_A_NUMBER) {
         r->at = next;
         return json_fail_expected(r, "a digit of a number");
     }
     if (!whole_value(r->at, next, value) || *value > most)
-        return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path,
-                         json_show(r->at, (size_t)(next - r->at), shown), expected);
+        return fail_whole(r, most, path, kind, next);
     r->at = next;
     return PROBLEM_NONE;
 }

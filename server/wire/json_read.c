@@ -22,15 +22,20 @@ static problem_code open_request(json_reader *r) {
                      json_describe(kind));
 }
 
-problem_code json_read_request(const char *text, size_t length, attn_arena *arena, attend_request *request,
-                               problem *p) {
+static problem_code read_request(json_reader *r, attend_request *request) {
+    problem_code code;
+    if ((code = open_request(r)) != PROBLEM_NONE ||
+        (code = json_read_members(r, &request_fields, request)) != PROBLEM_NONE)
+        return code;
+    return json_skip_space(r) ? json_fail_expected(r, "the end of the body") : PROBLEM_NONE;
+}
+
+problem_code json_read_request(const char *text, size_t length, attn_arena *arena,
+                               const attn_control *control, attend_request *request, problem *p) {
     if (length == 0)
         text = ""; /* an empty body may come without a pointer */
-    json_reader r = {.start = text, .at = text, .end = text + length, .arena = arena, .p = p};
-    problem_code code;
+    json_reader r = {
+        .start = text, .at = text, .end = text + length, .arena = arena, .p = p, .control = control};
     memset(request, 0, sizeof *request);
-    if ((code = open_request(&r)) != PROBLEM_NONE ||
-        (code = json_read_members(&r, &request_fields, request)) != PROBLEM_NONE)
-        return code;
-    return json_skip_space(&r) ? json_fail_expected(&r, "the end of the body") : PROBLEM_NONE;
+    return json_end(&r, read_request(&r, request));
 }

@@ -1,6 +1,7 @@
 #include "server/wire/json_tensor.h"
 
 #include "core/size.h"
+#include "server/wire/elements.h"
 #include "server/wire/json_base64.h"
 #include "server/wire/json_number.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MANY    ((size_t)4096) /* numbers that are read between two looks at the control, at most */
 #define DEEPEST 8 /* arrays in arrays; a request that fits has fewer, deeper ones are not even looked at */
 
 /* "Level" is how many arrays an array is inside of: 0 is the tensor itself, rank-1 are the rows of elements.
@@ -176,7 +178,10 @@ static problem_code read_string_element(tensor_reader *tr, float *value) {
 static problem_code fail_number(const tensor_reader *tr) {
     float value;
     const char *const where = tr->r->at, *next;
-    switch (json_read_number(where, tr->r->end, &value, &next)) {
+    const json_number_status status = json_read_number(where, json_number_end(tr->r), &value, &next);
+    if ((size_t)(next - where) == JSON_NUMBER_LONGEST)
+        return fail(tr, tr->t->rank, where, PROBLEM_BAD_VALUE, JSON_NUMBER_TOO_LONG);
+    switch (status) {
     case JSON_NUMBER_NOT_A_NUMBER:
         tr->r->at = next;
         return fail_expected(tr, tr->t->rank, "a digit of a number");
@@ -236,11 +241,11 @@ static problem_code read_other_element(tensor_reader *tr, float *value) {
 /* Reads numbers, at most as many as are wanted and there is room for, as long as they are of the most common
  * kinds; returns how many. */
 static size_t read_many(tensor_reader *tr, size_t wanted) {
-    const size_t room = tr->capacity - tr->count;
+    const size_t room = tr->capacity - tr->count, most = room < MANY ? room : MANY;
     if (tr->t->boolean)
         return 0;
     const size_t many =
-        json_read_numbers(&tr->r->at, tr->r->end, tr->t->data + tr->count, wanted < room ? wanted : room);
+        json_read_numbers(&tr->r->at, tr->r->end, tr->t->data + tr->count, wanted < most ? wanted : most);
     tr->count += many;
     return many;
 }
@@ -262,13 +267,15 @@ static problem_code read_row(tensor_reader *tr) {
             return fail_surplus(tr, level);
         if (tr->count == tr->capacity && !grow(tr))
             return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-        json_skip_space(r);
-        const size_t many = read_many(tr, most - length);
+        const bool maybe_number =
+            json_skip_space(r) && *r->at <= '9'; /* what masks may have instead is not */
+        const size_t many = maybe_number ? read_many(tr, most - length) : 0;
         length += many;
         if (many > 0)
             continue;
         tr->index[level] = length++;
-        if (json_read_number(r->at, r->end, &value, &next) == JSON_NUMBER_OK && !t->boolean)
+        if (maybe_number && json_read_number(r->at, json_number_end(r), &value, &next) == JSON_NUMBER_OK &&
+            !t->boolean && (size_t)(next - r->at) < JSON_NUMBER_LONGEST)
             r->at = next;
         else if ((code = read_other_element(tr, &value)) != PROBLEM_NONE)
             return code;
@@ -338,16 +345,6 @@ static problem_code next_row(tensor_reader *tr, bool *done) {
     return PROBLEM_NONE;
 }
 
-static bool all_zero_or_one(const float *data, size_t count) {
-    bool any_one = false;
-    for (size_t i = 0; i < count; i++) {
-        if (data[i] != 0 && data[i] != 1)
-            return false;
-        any_one |= data[i] == 1;
-    }
-    return any_one;
-}
-
 problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t) {
     tensor_reader tr = {.r = r, .name = f->name, .is_mask = f->type == FIELD_MASK, .t = t, .begin = r->at};
     problem_code code;
@@ -369,6 +366,7 @@ problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
     t->present = true;
     t->open = t->shape[t->rank - 1] == 0;
-    t->is_zero_one = all_zero_or_one(t->data, tr.count); /* never of booleans, whose true is -Infinity */
+    t->is_zero_one =
+        tr.is_mask && elements_zero_or_one(t->data, tr.count, r->control); /* never of booleans */
     return PROBLEM_NONE;
 }

@@ -57,9 +57,9 @@ typedef struct {
 
 /* Decodes a request; both structures are zeroed before. Strings and tensors live in `arena`, or with
  * options->borrows in the body. Fails with *p filled in (code, sentence, and where it applies the path and
- * the byte offset in the body). */
-problem_code oip_read_request(const oip_body *body, attn_arena *arena, attend_request *request,
-                              oip_options *options, problem *p);
+ * the byte offset in the body), with deadline_exceeded if the control (NULL: there is none) says stop. */
+problem_code oip_read_request(const oip_body *body, attn_arena *arena, const attn_control *control,
+                              attend_request *request, oip_options *options, problem *p);
 
 /* Appends the answer: the outputs that were asked for. *json_length is where its JSON ends, or 0 if no output
  * is binary. Minus infinity in JSON is null. False if memory ran out (out->arena knows why), or if

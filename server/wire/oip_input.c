@@ -108,7 +108,7 @@ static problem_code skip_array(json_reader *r) {
     size_t depth = 0, length;
     char none[1];
     do {
-        if (r->at == r->end)
+        if (json_stopped(r) || r->at == r->end)
             return json_fail_expected(r, "]");
         if (*r->at == '"') {
             const problem_code code = json_read_string(r, none, 0, &length);
@@ -220,7 +220,8 @@ static problem_code read_binary_data(input *in) {
                         .names = element_names_oip,
                         .bytes = o->body.bytes + o->binary,
                         .length = size,
-                        .may_alias = true};
+                        .may_alias = true,
+                        .control = o->r.control};
     memcpy(in->tensor->shape, in->shape.items, in->shape.count * sizeof *in->shape.items);
     in->tensor->rank = in->shape.count;
     if ((code = elements_read(&e, o->r.arena, in->tensor, o->r.p)) != PROBLEM_NONE) {
@@ -278,8 +279,8 @@ problem_code oip_read_input(oip_reader *o, const char *path) {
     if (in.later == NULL)
         return PROBLEM_NONE;
     const char *const end = o->r.at;
-    o->r.at = in.later;
+    json_go_back(&o->r, in.later);
     if ((code = read_data(&in, path)) == PROBLEM_NONE)
-        o->r.at = end;
+        o->r.at = end < o->r.end ? end : o->r.end;
     return code;
 }

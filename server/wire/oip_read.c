@@ -57,9 +57,11 @@ static problem_code read_text(oip_reader *o, const field *f, const char *path, v
     char *text = attn_arena_alloc(r->arena, length);
     if (text == NULL)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-    r->at = where;
-    json_read_string(r, text, length, &length);
-    json_reader inner = {.start = text, .at = text, .end = text + length, .arena = r->arena, .p = r->p};
+    json_go_back(r, where);
+    if (json_read_string(r, text, length, &length) != PROBLEM_NONE) /* the control has said stop meanwhile */
+        return r->p->code;
+    json_reader inner = {
+        .start = text, .at = text, .end = text + length, .arena = r->arena, .p = r->p, .control = r->control};
     problem_code code = json_read_value(&inner, f, f->name, member);
     if (code == PROBLEM_NONE && json_skip_space(&inner))
         code = json_fail_expected(&inner, "the end of the string");
@@ -296,32 +298,39 @@ static problem_code check_json_length(const oip_body *body, problem *p) {
     return PROBLEM_NONE;
 }
 
-problem_code oip_read_request(const oip_body *body, attn_arena *arena, attend_request *request,
-                              oip_options *options, problem *p) {
+static problem_code read_body(oip_reader *o) {
+    const oip_body *const body = &o->body;
+    problem_code code;
+    if (!json_skip_space(&o->r))
+        return json_fail(&o->r, o->r.at, PROBLEM_MALFORMED_JSON, "the body is empty, expected a JSON object");
+    if ((code = read_request(o)) != PROBLEM_NONE)
+        return code;
+    if (json_skip_space(&o->r))
+        return json_fail_expected(
+            &o->r, body->has_json_length ? "the end of the JSON, which " OIP_LENGTH_HEADER " puts further on"
+                                         : "the end of the body");
+    if (o->binary < body->length)
+        return problem_set_at(o->r.p, PROBLEM_MALFORMED_TENSOR, "inputs",
+                              "the body has %zu bytes more than the JSON and the binary data of its inputs "
+                              "take together",
+                              body->length - o->binary);
+    return apply_outputs(o);
+}
+
+problem_code oip_read_request(const oip_body *body, attn_arena *arena, const attn_control *control,
+                              attend_request *request, oip_options *options, problem *p) {
     const char *const bytes = body->length == 0 ? "" : body->bytes; /* an empty body has no pointer */
-    problem_code code = check_json_length(body, p);
+    const problem_code code = check_json_length(body, p);
     if (code != PROBLEM_NONE)
         return code;
     const size_t json = body->has_json_length ? body->json_length : body->length;
-    oip_reader o = {.r = {.start = bytes, .at = bytes, .end = bytes + json, .arena = arena, .p = p},
-                    .body = {bytes, body->length, body->has_json_length, body->json_length},
-                    .binary = json,
-                    .request = request,
-                    .options = options};
+    oip_reader o = {
+        .r = {.start = bytes, .at = bytes, .end = bytes + json, .arena = arena, .p = p, .control = control},
+        .body = {bytes, body->length, body->has_json_length, body->json_length},
+        .binary = json,
+        .request = request,
+        .options = options};
     memset(request, 0, sizeof *request);
     memset(options, 0, sizeof *options);
-    if (!json_skip_space(&o.r))
-        return json_fail(&o.r, o.r.at, PROBLEM_MALFORMED_JSON, "the body is empty, expected a JSON object");
-    if ((code = read_request(&o)) != PROBLEM_NONE)
-        return code;
-    if (json_skip_space(&o.r))
-        return json_fail_expected(
-            &o.r, body->has_json_length ? "the end of the JSON, which " OIP_LENGTH_HEADER " puts further on"
-                                        : "the end of the body");
-    if (o.binary < body->length)
-        return problem_set_at(p, PROBLEM_MALFORMED_TENSOR, "inputs",
-                              "the body has %zu bytes more than the JSON and the binary data of its inputs "
-                              "take together",
-                              body->length - o.binary);
-    return apply_outputs(&o);
+    return json_end(&o.r, read_body(&o));
 }

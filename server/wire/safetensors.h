@@ -18,9 +18,10 @@
 #define SAFETENSORS_HEADER_MAX ((size_t)1 << 20) /* bytes; those of requests have some hundred */
 
 /* Decodes `length` bytes into *request (zeroed before). F32 tensors that are aligned stay where they are, so
- * `bytes` must live as long as the request; everything else lives in `arena`. Fails with *p filled in. */
+ * `bytes` must live as long as the request; everything else lives in `arena`. Fails with *p filled in, with
+ * deadline_exceeded if the control (NULL: there is none) says stop. */
 problem_code safetensors_read_request(const char *bytes, size_t length, attn_arena *arena,
-                                      attend_request *request, problem *p);
+                                      const attn_control *control, attend_request *request, problem *p);
 
 /* Appends the answer: F32 and I32 tensors, which begin at a multiple of 64 bytes. False if memory ran out
  * (out->arena knows why), or if out->control says stop. */

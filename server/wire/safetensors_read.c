@@ -83,8 +83,9 @@ static problem_code read_json_text(body_reader *b, const field *f, void *member)
     problem_code code = json_read_string(r, NULL, 0, &length);
     if (code != PROBLEM_NONE)
         return header_failure(r->p);
-    json_reader inner = *r;
+    json_reader inner = *r; /* of which it is a part: what it tells are places of the body */
     inner.text = "the text";
+    inner.next_look = NULL;
     inner.at = where + 1;
     inner.end = r->at - 1;
     const bool escaped = (size_t)(inner.end - inner.at) != length;
@@ -92,8 +93,10 @@ static problem_code read_json_text(body_reader *b, const field *f, void *member)
         char *text = attn_arena_alloc(r->arena, length);
         if (text == NULL)
             return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
-        r->at = where;
-        json_read_string(r, text, length, &length); /* which was read before, and is well-formed */
+        json_go_back(r, where);
+        if (json_read_string(r, text, length, &length) !=
+            PROBLEM_NONE) /* the control has said stop meanwhile */
+            return r->p->code;
         inner.start = inner.at = text;
         inner.end = text + length;
     }
@@ -330,6 +333,7 @@ static problem_code read_data(body_reader *b, const entry *e) {
         .bytes = b->bytes + at,
         .length = e->place.items[1] - e->place.items[0],
         .may_alias = true,
+        .control = b->r.control,
     };
     size_t expected;
     problem_code code = elements_shape(e->f, data.type, e->shape.items, e->shape.count, t, &expected, p);
@@ -342,22 +346,26 @@ static problem_code read_data(body_reader *b, const entry *e) {
     return code;
 }
 
+static problem_code read_body(body_reader *b) {
+    problem_code code;
+    if ((code = read_header(b)) != PROBLEM_NONE)
+        return code;
+    sort_entries(b);
+    if ((code = check_cover(b)) != PROBLEM_NONE)
+        return code;
+    for (size_t i = 0; i < b->count; i++)
+        if ((code = read_data(b, &b->entries[i])) != PROBLEM_NONE)
+            return code;
+    return PROBLEM_NONE;
+}
+
 problem_code safetensors_read_request(const char *bytes, size_t length, attn_arena *arena,
-                                      attend_request *request, problem *p) {
+                                      const attn_control *control, attend_request *request, problem *p) {
     body_reader b = {
-        .r = {.start = bytes, .arena = arena, .p = p, .text = "the header"},
+        .r = {.start = bytes, .arena = arena, .p = p, .text = "the header", .control = control},
         .bytes = bytes,
         .length = length,
         .request = request,
     };
-    problem_code code;
-    if ((code = read_header(&b)) != PROBLEM_NONE)
-        return code;
-    sort_entries(&b);
-    if ((code = check_cover(&b)) != PROBLEM_NONE)
-        return code;
-    for (size_t i = 0; i < b.count; i++)
-        if ((code = read_data(&b, &b.entries[i])) != PROBLEM_NONE)
-            return code;
-    return PROBLEM_NONE;
+    return json_end(&b.r, read_body(&b));
 }

@@ -142,7 +142,7 @@ static size_t read_request(const char *request, size_t length, float *out) {
     attend_request decoded = {0};
     problem p = {0};
     size_t count = 0;
-    if (arena != NULL && json_read_request(request, length, arena, &decoded, &p) == PROBLEM_NONE) {
+    if (arena != NULL && json_read_request(request, length, arena, NULL, &decoded, &p) == PROBLEM_NONE) {
         count = COUNT;
         out[0] = decoded.query.data[0];
         out[COUNT - 1] = decoded.query.data[COUNT - 1];

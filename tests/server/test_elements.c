@@ -33,7 +33,7 @@ static problem_code read_shape(const field *f, element_type type, const size_t *
     while (shape[rank] != SIZE_MAX)
         rank++;
     problem_code code = elements_shape(f, type, shape, rank, t, &expected, &trouble);
-    const elements e = {f, type, element_names_json, bytes, length, may_alias};
+    const elements e = {f, type, element_names_json, bytes, length, may_alias, NULL};
     if (code == PROBLEM_NONE)
         code = elements_read(&e, arena, t, &trouble);
     cr_assert_eq(code, trouble.code);
@@ -296,7 +296,7 @@ Test(elements, no_memory) {
     attn_arena *small = attn_arena_new(&budget);
     static const float numbers[100];
     request_tensor t = {.rank = 1, .shape = {100}};
-    elements e = {&query, ELEMENT_FLOAT32, element_names_json, numbers, sizeof numbers, false};
+    elements e = {&query, ELEMENT_FLOAT32, element_names_json, numbers, sizeof numbers, false, NULL};
     cr_assert_eq(elements_read(&e, small, &t, &trouble), PROBLEM_QUEUE_FULL);
     e.may_alias = true;
     cr_assert_eq(elements_read(&e, small, &t, &trouble), PROBLEM_NONE);

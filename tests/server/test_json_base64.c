@@ -31,7 +31,7 @@ static problem_code read_bytes(const char *text, size_t length) {
     if (length > 0)
         memcpy(exact, text, length);
     memset(&trouble, 0, sizeof trouble);
-    const problem_code code = json_read_request(exact, length, arena, &request, &trouble);
+    const problem_code code = json_read_request(exact, length, arena, NULL, &request, &trouble);
     cr_assert_eq(code, trouble.code);
     free(exact);
     return code;
@@ -302,7 +302,7 @@ Test(json_base64, memory_that_runs_out) {
             attn_arena *small = attn_arena_new(&budget);
             memset(&trouble, 0, sizeof trouble);
             const problem_code code =
-                json_read_request(texts[i], strlen(texts[i]), small, &request, &trouble);
+                json_read_request(texts[i], strlen(texts[i]), small, NULL, &request, &trouble);
             cr_assert(code == PROBLEM_NONE || (code == PROBLEM_QUEUE_FULL && !ran_through), "%s",
                       trouble.text);
             cr_assert(code == PROBLEM_NONE || (!trouble.has_offset && trouble.path[0] == '\0'));

@@ -24,7 +24,7 @@ static void tear_down(void) {
 TestSuite(json_option, .init = set_up, .fini = tear_down);
 
 static problem_code read_text(const char *text) {
-    return json_read_request(text, strlen(text), arena, &request, &trouble);
+    return json_read_request(text, strlen(text), arena, NULL, &request, &trouble);
 }
 
 static problem_code read_labels(const char *list) {

@@ -32,7 +32,7 @@ static problem_code read_bytes(const char *text, size_t length) {
     cr_assert(exact != NULL);
     memcpy(exact + 1, text, length);
     memset(&trouble, 0, sizeof trouble);
-    const problem_code code = json_read_request(exact + 1, length, arena, &request, &trouble);
+    const problem_code code = json_read_request(exact + 1, length, arena, NULL, &request, &trouble);
     cr_assert_eq(code, trouble.code);
     free(exact);
     return code;
@@ -135,7 +135,7 @@ Test(json_read, sentences) {
 }
 
 Test(json_read, an_empty_body_needs_no_pointer) {
-    cr_assert_eq(json_read_request(NULL, 0, arena, &request, &trouble), PROBLEM_MALFORMED_JSON);
+    cr_assert_eq(json_read_request(NULL, 0, arena, NULL, &request, &trouble), PROBLEM_MALFORMED_JSON);
     cr_expect_eq(trouble.offset, 0);
 }
 
@@ -463,7 +463,7 @@ Test(json_read, memory_that_runs_out_is_the_budgets_problem) {
         attn_budget budget = {.limit = limit};
         attn_arena *small = attn_arena_new(&budget);
         memset(&trouble, 0, sizeof trouble);
-        switch (json_read_request(text, strlen(text), small, &request, &trouble)) {
+        switch (json_read_request(text, strlen(text), small, NULL, &request, &trouble)) {
         case PROBLEM_NONE:
             ran_through = true;
             break;

@@ -244,7 +244,7 @@ Test(json_write, the_reader_reads_what_the_writer_wrote) {
     memcpy(text, "{\"query\" ", 9);
     attend_request request;
     problem p;
-    cr_assert_eq(json_read_request(text, strlen(text), arena, &request, &p), PROBLEM_NONE);
+    cr_assert_eq(json_read_request(text, strlen(text), arena, NULL, &request, &p), PROBLEM_NONE);
     cr_expect(request.query.shape[0] == 3 && request.query.shape[1] == 5 && request.query.shape[2] == 257);
     cr_expect(memcmp(request.query.data, data, 3 * 5 * 257 * sizeof(float)) == 0);
 }

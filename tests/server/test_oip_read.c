@@ -47,7 +47,7 @@ static problem_code read_body(const char *json, size_t json_length, const char *
                                           : header < 0        ? 0
                                                               : (size_t)header};
     memset(&trouble, 0, sizeof trouble);
-    const problem_code code = oip_read_request(&body, arena, &request, &options, &trouble);
+    const problem_code code = oip_read_request(&body, arena, NULL, &request, &options, &trouble);
     cr_assert_eq(code, trouble.code);
     return code;
 }

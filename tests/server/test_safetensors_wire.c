@@ -38,7 +38,8 @@ static problem_code read_body(const void *bytes, size_t length, size_t shift) {
         memcpy(last_body + shift, bytes, length);
     memset(&trouble, 0, sizeof trouble);
     memset(&request, 0, sizeof request);
-    const problem_code code = safetensors_read_request(last_body + shift, length, arena, &request, &trouble);
+    const problem_code code =
+        safetensors_read_request(last_body + shift, length, arena, NULL, &request, &trouble);
     cr_assert_eq(code, trouble.code);
     return code;
 }
@@ -470,7 +471,7 @@ Test(safetensors_wire, memory_that_runs_out) {
         attn_arena *small = attn_arena_new(&budget);
         memset(&trouble, 0, sizeof trouble);
         memset(&request, 0, sizeof request);
-        const problem_code code = safetensors_read_request(body, length, small, &request, &trouble);
+        const problem_code code = safetensors_read_request(body, length, small, NULL, &request, &trouble);
         cr_assert(code == PROBLEM_NONE || (code == PROBLEM_QUEUE_FULL && !ran_through), "%s", trouble.text);
         *(code == PROBLEM_NONE ? &ran_through : &ran_out) = true;
         attn_arena_free(small);

@@ -56,6 +56,200 @@ static body repeat(const char *head, const char *unit, const char *tail, size_t 
 }
 
 static problem trouble;
+static attend_request request;
+static oip_options options;
+
+typedef problem_code read_function(const body *b, attn_arena *memory, const attn_control *control);
+
+static problem_code read_json(const body *b, attn_arena *memory, const attn_control *control) {
+    return json_read_request(b->bytes, b->length, memory, control, &request, &trouble);
+}
+
+static problem_code read_safetensors(const body *b, attn_arena *memory, const attn_control *control) {
+    memset(&request, 0, sizeof request);
+    return safetensors_read_request(b->bytes, b->length, memory, control, &request, &trouble);
+}
+
+static problem_code read_oip(const body *b, attn_arena *memory, const attn_control *control) {
+    const char *end = strstr(b->bytes, "|"); /* stands where binary data begin, if there are any */
+    const size_t json = end == NULL ? 0 : (size_t)(end - b->bytes);
+    const oip_body whole = {b->bytes, b->length, end != NULL, json};
+    return oip_read_request(&whole, memory, control, &request, &options, &trouble);
+}
+
+/* Reads it; `read_bytes` of it are read if nobody says stop. */
+static void expect_looks(const char *name, read_function *read, const body *b, problem_code expected,
+                         size_t read_bytes) {
+    looks counted = {0}, halfway;
+    attn_control control = {looks_ask, &counted};
+    attn_arena *memory = attn_arena_new(NULL);
+    memset(&trouble, 0, sizeof trouble);
+    looks_mark(&counted);
+    cr_expect_eq(read(b, memory, &control), expected, "%s: %s", name, trouble.text);
+    looks_mark(&counted);
+    attn_arena_free(memory);
+    cr_expect_lt(counted.longest, LONGEST_UNLOOKED, "%s: nobody looked for %.1f ms", name, counted.longest);
+    cr_expect_geq(counted.looks, read_bytes >> 20, "%s: %zu looks", name, counted.looks);
+    memory = attn_arena_new(NULL);
+    halfway = (looks){.stops_at = counted.looks / 2 + 1};
+    control.context = &halfway;
+    cr_expect_eq(read(b, memory, &control), PROBLEM_DEADLINE_EXCEEDED, "%s: %s", name, trouble.text);
+    cr_expect_leq(halfway.looks, halfway.stops_at + 10, "%s: goes on for %zu looks", name,
+                  halfway.looks - halfway.stops_at);
+    attn_arena_free(memory);
+}
+
+Test(stopping, json) {
+    static const struct {
+        const char *name, *head, *unit, *tail;
+        problem_code expected;
+    } bodies[] = {
+        {"white space", "{", " \n\t\r", "}", PROBLEM_NONE},
+        {"white space at the end", "{}", " ", "", PROBLEM_NONE},
+        {"white space in a row", "{\"query\":[", " ", "1]}", PROBLEM_NONE},
+        {"a string", "{\"id\":\"", "a", "\"}", PROBLEM_BAD_VALUE},
+        {"a string of escapes", "{\"id\":\"", "\\u00e9", "\"}", PROBLEM_BAD_VALUE},
+        {"a key", "{\"", "a", "\":1}", PROBLEM_UNKNOWN_FIELD},
+        {"a word", "{\"encoding\":\"", "\xc3\xa9", "\"}", PROBLEM_BAD_VALUE},
+        {"a word that is none", "{\"query\":[", "x", "]}", PROBLEM_MALFORMED_JSON},
+        {"labels", "{\"key_labels\":[\"\"", ",\"some label\"", "]}", PROBLEM_NONE},
+        {"a row", "{\"query\":[0.5", ",0.12345", "]}", PROBLEM_NONE},
+        {"single digits", "{\"attn_mask\":[[0,1,1,0]", ",[1,0,0,1]", "]}", PROBLEM_NONE},
+        {"rows", "{\"query\":[[0.5,1]", ",[0.12345,-1e-7]", "]}", PROBLEM_NONE},
+        {"rows of nothing", "{\"query\":[[]", ",[     ]", "]}", PROBLEM_NONE},
+        {"empty arrays", "{\"query\":[[[[]]]", ",[[[  ]]]", "]}", PROBLEM_NONE},
+        {"nulls", "{\"attn_mask\":[null", ",null", "]}", PROBLEM_NONE},
+        {"booleans", "{\"attn_mask\":[false", ",true", "]}", PROBLEM_NONE},
+        {"words", "{\"attn_mask\":[0", ",\"-inf\"", "]}", PROBLEM_NONE},
+        {"infinities", "{\"attn_mask\":[0", ",-Infinity", "]}", PROBLEM_NONE},
+        {"long numbers", "{\"query\":[0", ",0.10000000000000000000000000000000000000000000000001", "]}",
+         PROBLEM_NONE},
+    };
+    for (size_t n = 0; n < sizeof bodies / sizeof bodies[0]; n++) {
+        const body b = repeat(bodies[n].head, bodies[n].unit, bodies[n].tail, BODY);
+        const size_t read_bytes = bodies[n].expected == PROBLEM_MALFORMED_JSON ? 0 : b.length;
+        expect_looks(bodies[n].name, read_json, &b, bodies[n].expected, read_bytes);
+        attn_arena_release(arena, b.bytes);
+    }
+}
+
+/* An object with as much base64 as there is room for: `unit` again and again, which stands for so many
+ * characters of it, and `last` at its end. The shape fits. */
+static body make_base64(const char *dtype, size_t size, const char *unit, size_t stands_for,
+                        const char *last) {
+    char head[128], tail[16];
+    const size_t most = (BODY - sizeof head - sizeof tail) / strlen(unit) * stands_for;
+    const size_t rows = most / 4 * 3 / 1024 / size / 3 * 3, characters = rows * 1024 * size / 3 * 4;
+    const size_t units = (characters - strlen(last)) / stands_for;
+    snprintf(head, sizeof head, "{\"query\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],\"data\":\"", dtype, rows);
+    snprintf(tail, sizeof tail, "%s\"}}", last);
+    return repeat(head, unit, tail, strlen(head) + units * strlen(unit) + strlen(tail));
+}
+
+Test(stopping, base64) {
+    static const struct {
+        const char *name, *dtype;
+        size_t size;
+        const char *unit;
+        size_t stands_for;
+        const char *last;
+        problem_code expected;
+    } bodies[] = {
+        {"plain", "float32", 4, "AAAA", 4, "", PROBLEM_NONE},
+        {"halves", "float16", 2, "AAAA", 4, "", PROBLEM_NONE},
+        {"escaped slashes", "float32", 4, "AAA\\/", 4, "", PROBLEM_NONE},
+        {"other escapes", "float32", 4, "\\u0041", 1, "", PROBLEM_NONE},
+        {"a bad character at the end", "float32", 4, "AAAA", 4, "AAA-", PROBLEM_MALFORMED_TENSOR},
+        {"a bad character behind escapes", "float32", 4, "AAA\\/", 4, "AAA-", PROBLEM_MALFORMED_TENSOR},
+        {"a bad character behind other escapes", "float32", 4, "\\u0041", 1, "AAA-",
+         PROBLEM_MALFORMED_TENSOR},
+        {"an infinity at the end", "float32", 4, "\\u0041", 1, "AIB/", PROBLEM_BAD_VALUE},
+    };
+    for (size_t n = 0; n < sizeof bodies / sizeof bodies[0]; n++) {
+        const body b = make_base64(bodies[n].dtype, bodies[n].size, bodies[n].unit, bodies[n].stands_for,
+                                   bodies[n].last);
+        expect_looks(bodies[n].name, read_json, &b, bodies[n].expected, b.length / 8);
+        attn_arena_release(arena, b.bytes);
+    }
+}
+
+/* Tensors that are all right, of `rows` rows of 1024 elements. */
+static size_t rows_in(size_t bytes, size_t size) {
+    return bytes / 1024 / size;
+}
+
+Test(stopping, elements) {
+    static const struct {
+        const char *json, *safetensors, *oip;
+        size_t size;
+    } types[] = {{"float64", "F64", "FP64", 8},
+                 {"float32", "F32", "FP32", 4},
+                 {"float16", "F16", "FP16", 2},
+                 {"bfloat16", "BF16", "BF16", 2},
+                 {"bool", "BOOL", "BOOL", 1}};
+    for (size_t n = 0; n < sizeof types / sizeof types[0]; n++) {
+        char head[256], whole[272];
+        size_t rows = rows_in(BODY * 3 / 4 - 4096, types[n].size) / 3 * 3;
+        snprintf(head, sizeof head, "{\"attn_mask\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],\"data\":\"",
+                 types[n].json, rows);
+        body b = repeat(head, "AAAA", "\"}}", strlen(head) + 3 + rows * 1024 * types[n].size / 3 * 4);
+        expect_looks(types[n].json, read_json, &b, PROBLEM_NONE, BODY / 2);
+        attn_arena_release(arena, b.bytes);
+
+        rows = rows_in(BODY - 4096, types[n].size);
+        const size_t bytes = rows * 1024 * types[n].size;
+        const int length = snprintf(head, sizeof head,
+                                    "{\"attn_mask\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],"
+                                    "\"data_offsets\":[0,%zu]}}",
+                                    types[n].safetensors, rows, bytes);
+        b = (body){take(8 + (size_t)length + bytes, 1), 8 + (size_t)length + bytes};
+        b.bytes[0] = (char)length;
+        memcpy(b.bytes + 8, head, (size_t)length);
+        expect_looks(types[n].safetensors, read_safetensors, &b, PROBLEM_NONE, 0);
+        attn_arena_release(arena, b.bytes);
+
+        snprintf(head, sizeof head,
+                 "{\"inputs\":[{\"name\":\"attn_mask\",\"shape\":[%zu,1024],\"datatype\":\"%s\","
+                 "\"parameters\":{\"binary_data_size\":%zu}}]}",
+                 rows, types[n].oip, bytes);
+        snprintf(whole, sizeof whole, "%s", head);
+        b = (body){take(strlen(whole) + bytes, 1), strlen(whole) + bytes};
+        memcpy(b.bytes, whole, strlen(whole));
+        const oip_body binary = {b.bytes, b.length, true, strlen(whole)};
+        looks counted = {0};
+        const attn_control control = {looks_ask, &counted};
+        looks_mark(&counted);
+        cr_expect_eq(oip_read_request(&binary, arena, &control, &request, &options, &trouble), PROBLEM_NONE,
+                     "%s", trouble.text);
+        looks_mark(&counted);
+        cr_expect_lt(counted.longest, LONGEST_UNLOOKED, "%s: %.1f ms", types[n].oip, counted.longest);
+        cr_expect_gt(counted.looks, bytes / types[n].size >> 19, "%s: %zu", types[n].oip, counted.looks);
+        attn_arena_release(arena, b.bytes);
+    }
+}
+
+Test(stopping, oip) {
+    static const struct {
+        const char *name, *head, *unit, *tail;
+        problem_code expected;
+    } bodies[] = {
+        {"data before their name", "{\"inputs\":[{\"data\":[0", ",0", "]}]}", PROBLEM_MISSING_FIELD},
+        {"strings before their name", "{\"inputs\":[{\"data\":[\"", "abcd", "\"]}]}", PROBLEM_MISSING_FIELD},
+        {"a text", "{\"parameters\":{\"key_labels\":\"[0", ",0", "]\"}}", PROBLEM_BAD_VALUE},
+        {"white space in a text", "{\"parameters\":{\"view\":\"{", " ", "}\"}}", PROBLEM_NONE},
+        {"labels", "{\"parameters\":{\"key_labels\":\"[\\\"\\\"", ",\\\"label\\\"", "]\"}}", PROBLEM_NONE},
+        {"an id of a sequence", "{\"parameters\":{\"sequence_id\":\"", "a", "\"}}", PROBLEM_BAD_VALUE},
+        {"a version", "{\"model_version\":\"", "1", "\"}", PROBLEM_NONE},
+        {"a name", "{\"inputs\":[{\"name\":\"", "1", "\"}]}", PROBLEM_UNKNOWN_FIELD},
+        {"an output", "{\"outputs\":[{\"name\":\"", "1", "\"}]}", PROBLEM_UNKNOWN_FIELD},
+        {"white space", "{", " ", "}", PROBLEM_NONE},
+    };
+    for (size_t n = 0; n < sizeof bodies / sizeof bodies[0]; n++) {
+        const body b = repeat(bodies[n].head, bodies[n].unit, bodies[n].tail, BODY);
+        expect_looks(bodies[n].name, read_oip, &b, bodies[n].expected, b.length);
+        attn_arena_release(arena, b.bytes);
+    }
+}
 
 /* ---- Compressed bodies, and answers ---- */
 
