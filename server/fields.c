@@ -9,6 +9,8 @@
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 #define LARGEST_SEED  (((uint64_t)1 << 53) - 1) /* the whole numbers that every JSON library keeps */
 #define LARGEST_INDEX LARGEST_SEED
+#define MOST_LISTED   ((size_t)1 << 16)           /* batch entries, or heads, one by one */
+#define MOST_LABELS   (REQUEST_MAX_DIMENSION + 2) /* keys, and the two extra ones that a layer can have */
 
 /* In the order of request_return. */
 static const char *const returns[] = {"q",       "k",           "v",     "scores", "lse",
@@ -58,20 +60,26 @@ static const field request_rows[] = {
      .text = "of the dropout; drawn and returned if absent"},
     {"keep", FIELD_BOOL, AT(keep),
      .text = "keep this result, its weights too, for a browser; the answer gains result_url"},
-    {"query_labels", FIELD_LABELS, AT(query_labels), .most = 256,
+    {"query_labels", FIELD_LABELS, AT(query_labels), .most = 256, .most_items = MOST_LABELS,
      .text = "L names of the queries, for people: kept, and nothing else"},
-    {"key_labels", FIELD_LABELS, AT(key_labels), .most = 256, .beside_head_output = BESIDE_REFUSED,
+    {"key_labels", FIELD_LABELS, AT(key_labels), .most = 256, .most_items = MOST_LABELS,
+     .beside_head_output = BESIDE_REFUSED,
      .text = "S names of the keys, or S+ with those of the model's extra keys"},
     {"encoding", FIELD_WORD, AT(encoding), .words = encodings,
      .text = "how tensors come back in JSON: nested arrays, or objects with base64; array if absent"},
 };
 
 static const field view_rows[] = {
-    {"batch", FIELD_WHOLES, PART(batch), .most = LARGEST_INDEX, .text = "these batch entries, in this order"},
-    {"heads", FIELD_WHOLES, PART(heads), .most = LARGEST_INDEX, .text = "these heads, in this order"},
-    {"rows", FIELD_PAIR, PART(rows), .most = LARGEST_INDEX, .text = "[from,to]: queries from <= i < to"},
-    {"cols", FIELD_PAIR, PART(cols), .most = LARGEST_INDEX, .text = "[from,to]: keys from <= j < to"},
-    {"size", FIELD_PAIR, PART(size), .most = LARGEST_INDEX, .text = "[height,width] to pool the window into"},
+    {"batch", FIELD_WHOLES, PART(batch), .most = LARGEST_INDEX, .most_items = MOST_LISTED,
+     .text = "these batch entries, in this order"},
+    {"heads", FIELD_WHOLES, PART(heads), .most = LARGEST_INDEX, .most_items = MOST_LISTED,
+     .text = "these heads, in this order"},
+    {"rows", FIELD_PAIR, PART(rows), .most = LARGEST_INDEX, .most_items = FIELD_PAIR_ITEMS,
+     .text = "[from,to]: queries from <= i < to"},
+    {"cols", FIELD_PAIR, PART(cols), .most = LARGEST_INDEX, .most_items = FIELD_PAIR_ITEMS,
+     .text = "[from,to]: keys from <= j < to"},
+    {"size", FIELD_PAIR, PART(size), .most = LARGEST_INDEX, .most_items = FIELD_PAIR_ITEMS,
+     .text = "[height,width] to pool the window into"},
     {"pool", FIELD_WORD, PART(pool), .words = pools, .text = "how; max if absent"},
     {"top_k", FIELD_WHOLE, PART(top_k), .most = LARGEST_INDEX,
      .text = "the largest k of each row instead, as values and indices"},

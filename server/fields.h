@@ -30,6 +30,7 @@ typedef struct {
     field_type type;
     size_t offset; /* of the member in attend_request, or in request_view */
     uint64_t most;
+    size_t most_items;        /* of a list of numbers or strings; longer ones are not read to their end */
     const char *const *words; /* that can be chosen from, up to a NULL */
     field_beside beside_head_output;
     const char *text; /* what it means, for people */
@@ -43,6 +44,10 @@ typedef struct {
 } field_table;
 
 #define FIELDS_MAX 32 /* no table has more */
+
+/* Longer than a pair, or a shape, can be: a list that is hardly too long is told its length. */
+#define FIELD_PAIR_ITEMS  16
+#define FIELD_SHAPE_ITEMS 16
 
 extern const field_table request_fields; /* into attend_request */
 extern const field_table view_fields;    /* into request_view */

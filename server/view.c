@@ -16,19 +16,21 @@ static problem_code check_list(const request_wholes *list, const char *path, con
     problem_code code = PROBLEM_NONE;
     for (size_t i = 0; i < list->count && code == PROBLEM_NONE; i++) {
         const size_t item = list->items[i];
+        if (item < n && !seen[item]) {
+            seen[item] = true;
+            continue;
+        }
         snprintf(place, sizeof place, "%s[%zu]", path, i);
-        if (item >= n && n == 0)
+        if (n == 0)
             code = problem_set_at(p, PROBLEM_BAD_VALUE, place, "%s is %zu, but there is no %s at all", place,
                                   item, one);
         else if (item >= n)
             code = problem_set_at(p, PROBLEM_BAD_VALUE, place, "%s is %zu, expected a %s from 0 to %zu",
                                   place, item, one, n - 1);
-        else if (seen[item])
+        else
             code = problem_set_at(p, PROBLEM_BAD_VALUE, place,
                                   "%s is %zu, which the list has already; expected each %s once", place, item,
                                   one);
-        else
-            seen[item] = true;
     }
     attn_arena_release(arena, seen);
     return code;

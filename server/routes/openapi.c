@@ -51,8 +51,8 @@ static json_t *schema_of(builder *b, const field *f) {
         return json_pack("{s:[s,s], s:i, s:I}", "type", "integer", "null", "minimum", 0, "maximum",
                          (json_int_t)f->most);
     case FIELD_WHOLES:
-        return json_pack("{s:[s,s], s:o, s:i, s:b}", "type", "array", "null", "items", whole_numbers(f),
-                         "minItems", 1, "uniqueItems", 1);
+        return json_pack("{s:[s,s], s:o, s:i, s:I, s:b}", "type", "array", "null", "items", whole_numbers(f),
+                         "minItems", 1, "maxItems", (json_int_t)f->most_items, "uniqueItems", 1);
     case FIELD_PAIR:
         return json_pack("{s:[s,s], s:o, s:i, s:i}", "type", "array", "null", "items", whole_numbers(f),
                          "minItems", 2, "maxItems", 2);
@@ -65,8 +65,8 @@ static json_t *schema_of(builder *b, const field *f) {
         return json_pack("{s:[s,s], s:{s:o}, s:b}", "type", "array", "null", "items", "enum",
                          strings(b, f->words), "uniqueItems", 1);
     case FIELD_LABELS:
-        return json_pack("{s:[s,s], s:{s:s, s:I}}", "type", "array", "null", "items", "type", "string",
-                         "maxLength", (json_int_t)f->most);
+        return json_pack("{s:[s,s], s:{s:s, s:I}, s:I}", "type", "array", "null", "items", "type", "string",
+                         "maxLength", (json_int_t)f->most, "maxItems", (json_int_t)f->most_items);
     case FIELD_VIEW:
         return reference("View");
     case FIELD_TENSOR:

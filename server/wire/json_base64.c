@@ -27,7 +27,8 @@ typedef struct {
 #define BOOLEANS   ((size_t)3 * 4096) /* made of numbers at once */
 
 static const field rows[] = {
-    {"shape", FIELD_WHOLES, offsetof(description, shape), .most = MOST_WHOLE, .text = "1 to 4 dimensions"},
+    {"shape", FIELD_WHOLES, offsetof(description, shape), .most = MOST_WHOLE, .most_items = FIELD_SHAPE_ITEMS,
+     .text = "1 to 4 dimensions"},
     {"dtype", FIELD_WORD, offsetof(description, dtype), .words = element_names_json,
      .text = "type of the elements"},
     {"data", FIELD_STRING, offsetof(description, data), .text = "base64 of the elements, little-endian"},

@@ -150,7 +150,7 @@ static problem_code read_whole(json_reader *r, uint64_t most, const char *path, 
 
 /* ---- Lists ---- */
 
-/* Reads an array; `read_item` reads the element number `index` of it, whose place is `path`. */
+/* Reads an array; `read_item` reads the element number `index` of it, and calls it `path` if it fails. */
 typedef struct list_reader list_reader;
 struct list_reader {
     json_reader *r;
@@ -160,10 +160,19 @@ struct list_reader {
     problem_code (*read_item)(list_reader *list, size_t index, const char *path);
 };
 
+/* Only of an item that failed a path is made: the item, which begins at `where`, is read once more. */
+static problem_code fail_item(list_reader *list, const char *path, size_t index, const char *where) {
+    char place[96];
+    snprintf(place, sizeof place, "%s[%zu]", path, index);
+    json_go_back(list->r, where);
+    list->read_item(list, index, place);
+    return locate(list->r, place);
+}
+
 static problem_code read_list(list_reader *list, const char *path, const char *expected, size_t *count) {
     json_reader *const r = list->r;
     const json_kind kind = json_look(r);
-    char place[96];
+    const size_t most = list->f->type == FIELD_WORDS ? SIZE_MAX : list->f->most_items;
     if (kind != JSON_ARRAY)
         return fail_kind(r, path, kind, expected);
     r->at++;
@@ -171,9 +180,13 @@ static problem_code read_list(list_reader *list, const char *path, const char *e
     if (json_take(r, ']'))
         return PROBLEM_NONE;
     do {
-        snprintf(place, sizeof place, "%s[%zu]", path, *count);
-        if (list->read_item(list, *count, place) != PROBLEM_NONE)
-            return locate(r, place);
+        json_skip_space(r);
+        const char *const where = r->at;
+        if (*count == most)
+            return json_fail(r, where, PROBLEM_BAD_VALUE, "%s has more than %zu items, expected at most %zu",
+                             path, most, most);
+        if (list->read_item(list, *count, path) != PROBLEM_NONE)
+            return fail_item(list, path, *count, where);
         ++*count;
     } while (json_take(r, ','));
     return json_take(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
@@ -255,9 +268,10 @@ static problem_code read_word(json_reader *r, const field *f, const char *path, 
     size_t length;
     const json_kind kind = json_look(r);
     const char *const where = r->at;
-    list_words(f->words, words, sizeof words);
-    if (kind != JSON_STRING)
+    if (kind != JSON_STRING) {
+        list_words(f->words, words, sizeof words);
         return fail_kind(r, path, kind, words);
+    }
     const problem_code code = json_read_string(r, word, sizeof word, &length);
     if (code != PROBLEM_NONE)
         return code;
@@ -266,6 +280,7 @@ static problem_code read_word(json_reader *r, const field *f, const char *path, 
             *index = i;
             return PROBLEM_NONE;
         }
+    list_words(f->words, words, sizeof words);
     json_show(word, length < sizeof word ? length : sizeof word, shown);
     return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, shown, words);
 }

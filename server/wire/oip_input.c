@@ -70,7 +70,8 @@ static problem_code read_name(input *in, const char *path) {
 }
 
 static problem_code read_shape(input *in, const char *path) {
-    static const field shape = {.type = FIELD_WHOLES, .most = REQUEST_MAX_DIMENSION};
+    static const field shape = {
+        .type = FIELD_WHOLES, .most = REQUEST_MAX_DIMENSION, .most_items = FIELD_SHAPE_ITEMS};
     problem *const p = in->o->r.p;
     if (json_read_option(&in->o->r, &shape, path, &in->shape) == PROBLEM_NONE)
         return PROBLEM_NONE;

@@ -23,8 +23,8 @@ typedef struct {
 
 static const field entry_rows[] = {
     {"dtype", FIELD_WORD, offsetof(entry, dtype), .words = element_names_safetensors},
-    {"shape", FIELD_WHOLES, offsetof(entry, shape), .most = MOST_WHOLE},
-    {"data_offsets", FIELD_PAIR, offsetof(entry, place), .most = MOST_WHOLE},
+    {"shape", FIELD_WHOLES, offsetof(entry, shape), .most = MOST_WHOLE, .most_items = FIELD_SHAPE_ITEMS},
+    {"data_offsets", FIELD_PAIR, offsetof(entry, place), .most = MOST_WHOLE, .most_items = FIELD_PAIR_ITEMS},
 };
 
 typedef struct {

@@ -1,5 +1,6 @@
 /* No phase of a request goes on for long after its deadline: whatever a body holds, and whatever an answer
  * is written from, the control is asked at least every 50 milliseconds, and what it says is obeyed. */
+#include "server/answer.h"
 #include "server/compress.h"
 #include "server/kept.h"
 #include "server/wire/json.h"
@@ -97,6 +98,54 @@ static void expect_looks(const char *name, read_function *read, const body *b, p
     cr_expect_leq(halfway.looks, halfway.stops_at + 10, "%s: goes on for %zu looks", name,
                   halfway.looks - halfway.stops_at);
     attn_arena_free(memory);
+}
+
+/* Lists that are too long for what they are are not read to their ends: `most` bytes. */
+static void expect_bound(const char *name, const char *head, const char *unit, const char *tail,
+                         const char *said, size_t most) {
+    const body b = repeat(head, unit, tail, most > BODY ? most + 1000 : BODY);
+    looks counted = {0};
+    const attn_control control = {looks_ask, &counted};
+    cr_expect_eq(json_read_request(b.bytes, b.length, arena, &control, &request, &trouble), PROBLEM_BAD_VALUE,
+                 "%s", name);
+    cr_expect_str_eq(trouble.text, said);
+    cr_expect_str_eq(trouble.path, name);
+    cr_expect(trouble.has_offset && trouble.offset < most, "%s: read up to %zu", name, trouble.offset);
+    cr_expect_lt(counted.looks, 3 + (most >> 15), "%s: %zu looks", name, counted.looks);
+    attn_arena_release(arena, b.bytes);
+}
+
+Test(stopping, lists_are_bounded) {
+    expect_bound("view.heads", "{\"view\":{\"heads\":[0", ",0", "]}}",
+                 "view.heads has more than 65536 items, expected at most 65536", 140000);
+    expect_bound("view.batch", "{\"view\":{\"batch\":[0", " , 7", "]}}",
+                 "view.batch has more than 65536 items, expected at most 65536", 270000);
+    expect_bound("view.rows", "{\"view\":{\"rows\":[0", ",0", "]}}",
+                 "view.rows has more than 16 items, expected at most 16", 60);
+    expect_bound("view.size", "{\"view\":{\"size\":[0", ",0", "]}}",
+                 "view.size has more than 16 items, expected at most 16", 60);
+    expect_bound("query_offset", "{\"query_offset\":1", "0", "}",
+                 "query_offset is a number of a million characters or more, expected a shorter one", 100);
+    expect_bound("query[0]", "{\"query\":[1", "0", "]}",
+                 "query[0] is a number of a million characters or more, expected a shorter one", 100);
+    expect_bound("query[1][0]", "{\"query\":[[1.5],[-1.0", "0", "e-3]]}",
+                 "query[1][0] is a number of a million characters or more, expected a shorter one", 100);
+    expect_bound("query_labels", "{\"query_labels\":[\"\"", ",\"\"", "]}",
+                 "query_labels has more than 16777218 items, expected at most 16777218", (3 << 24) + 100);
+}
+
+Test(stopping, a_list_that_is_not_too_long_is_read) {
+    const body b = repeat("{\"view\":{\"heads\":[0", ",0", "]}}", 131072 + 21);
+    cr_assert_eq(json_read_request(b.bytes, b.length, arena, NULL, &request, &trouble), PROBLEM_NONE, "%s",
+                 trouble.text);
+    cr_assert_eq(request.view.heads.count, 65536);
+    const body longer = repeat("{\"query_offset\":1", "0", "}", 1 << 19);
+    cr_assert_eq(json_read_request(longer.bytes, longer.length, arena, NULL, &request, &trouble),
+                 PROBLEM_BAD_VALUE);
+    cr_assert(strstr(trouble.text, "query_offset is 1000") == trouble.text, "%s", trouble.text);
+    const body small = repeat("{\"query\":[0.", "0", "1]}", 1 << 19);
+    cr_assert_eq(json_read_request(small.bytes, small.length, arena, NULL, &request, &trouble), PROBLEM_NONE);
+    cr_assert_eq(request.query.data[0], 0);
 }
 
 Test(stopping, json) {
@@ -249,6 +298,9 @@ Test(stopping, oip) {
         expect_looks(bodies[n].name, read_oip, &b, bodies[n].expected, b.length);
         attn_arena_release(arena, b.bytes);
     }
+    const body shape = repeat("{\"inputs\":[{\"shape\":[0", ",0", "]}]}", BODY);
+    cr_expect_eq(read_oip(&shape, arena, NULL), PROBLEM_BAD_SHAPE);
+    cr_expect_str_eq(trouble.text, "inputs[0].shape has more than 16 items, expected at most 16");
 }
 
 /* ---- Compressed bodies, and answers ---- */
