@@ -473,6 +473,21 @@ def test_an_answer_that_fails_leaves_nothing():
         assert get(server.url, path).status_code == 200  # two that stayed behind would have pushed it out
 
 
+@pytest.mark.parametrize("ending", [".json", "/heatmap.png"])
+def test_an_answer_that_fails_gives_back(ending):
+    """A deadline that passes while a kept result is shown: who deletes it then has its memory."""
+    fields = {"query": np.zeros((1, 1200, 8)).tolist(), "keep": True}  # 46 MB
+    with AttendServer("--model", "m=init:embed_dim=8,num_heads=8", "--results-memory", "60MiB") as server:
+        path = keep(server.url, fields, path="/attend")
+        late, milliseconds = 0, 5
+        while get(server.url, path + ending, headers={"X-Request-Timeout": str(milliseconds)}).status_code == 504:
+            late += 1
+            milliseconds *= 2
+        assert late > 1
+        assert get(server.url, path, "DELETE").status_code == 204
+        assert keep(server.url, fields, path="/attend") != path  # there would be no room beside one that is held
+
+
 def test_options():
     for flag, value in (("--results-memory", "-1"), ("--results-ttl", "0"), ("--results-ttl", "1.5")):
         with pytest.raises(RuntimeError, match=flag):

@@ -76,9 +76,10 @@ def infer(url, model, inputs, headers=None, version=None, **request):
     return read_answer(headers, content)
 
 
-def refuse(url, model, inputs, **request):
+def refuse(url, model, inputs, headers=None, **request):
     """Status, code and sentence of a refusal."""
-    body, headers = make_body(inputs, **request)
+    body, own_headers = make_body(inputs, **request)
+    headers = {**own_headers, **(headers or {})}
     status, headers, content = call(url, "POST", f"/v2/models/{model}/infer", body, headers)
     assert headers["Content-Type"] == "application/json" and LENGTH not in headers
     answer = json.loads(content)
@@ -375,6 +376,15 @@ def test_timeout_lowers_the_deadline(url, rng):
     assert (status, code) == (504, "deadline_exceeded")
     for timeout in (0, 60_000_000, 2**53):
         infer(url, "plain", inputs, parameters={"timeout": timeout})
+
+
+def test_timeout_never_raises_the_deadline():
+    with AttendServer("--model", "wide=init:embed_dim=64,num_heads=8") as server:
+        inputs = [("query", np.zeros((1, 8000, 64), "<f4"), "binary")]  # computed for a second or so
+        headers = {"X-Request-Timeout": "50"}
+        for timeout in (None, 50_000_000, 2**53 - 1):
+            status, code, _ = refuse(server.url, "wide", inputs, headers=headers, parameters={"timeout": timeout})
+            assert (status, code) == (504, "deadline_exceeded"), timeout
 
 
 # ---- Refusals ----

@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <zlib.h>
 
 #define TEXT "attention, attention, attention"
 
@@ -69,6 +70,50 @@ Test(compress, refuses_what_is_cut_changed_or_followed) {
     cr_assert_eq(inflated(damaged, sizeof gzipped, ENCODING_GZIP, 1000, NULL), PROBLEM_BAD_REQUEST);
     cr_assert_eq(inflated(deflated, sizeof deflated - 1, ENCODING_GZIP, 1000, NULL), PROBLEM_BAD_REQUEST);
     cr_assert_eq(inflated(TEXT, strlen(TEXT), ENCODING_DEFLATE, 1000, NULL), PROBLEM_BAD_REQUEST);
+}
+
+/* A zlib stream (RFC 1950, RFC 1951: one block that is not compressed) of exactly `count` bytes. */
+static void make_stream(unsigned char *bytes, size_t count) {
+    const size_t length = count - 11;
+    const unsigned char head[] = {0x78,
+                                  0x01,
+                                  1,
+                                  (unsigned char)length,
+                                  (unsigned char)(length >> 8),
+                                  (unsigned char)~length,
+                                  (unsigned char)(~length >> 8)};
+    memcpy(bytes, head, sizeof head);
+    memset(bytes + 7, ' ', length);
+    const unsigned long sum = adler32(1, bytes + 7, (unsigned)length);
+    for (int n = 0; n < 4; n++)
+        bytes[count - 4 + (size_t)n] = (unsigned char)(sum >> (24 - 8 * n));
+}
+
+/* deflate is one stream (RFC 9110, 8.4.1.2), wherever it ends in what is read at once; gzip may be several.
+ */
+Test(compress, a_second_stream_is_refused_unless_it_is_of_gzip) {
+    static unsigned char two[2 * 65536];
+    char twice[2 * sizeof gzipped];
+    memcpy(twice, deflated, sizeof deflated - 1);
+    memcpy(twice + sizeof deflated - 1, deflated, sizeof deflated - 1);
+    cr_assert_eq(inflated(twice, 2 * (sizeof deflated - 1), ENCODING_DEFLATE, 1000, NULL),
+                 PROBLEM_BAD_REQUEST);
+    memcpy(twice, gzipped, sizeof gzipped - 1);
+    memcpy(twice + sizeof gzipped - 1, gzipped, sizeof gzipped - 1);
+    cr_assert_eq(inflated(twice, 2 * (sizeof gzipped - 1), ENCODING_GZIP, 1000, TEXT TEXT), PROBLEM_NONE);
+    for (size_t count = 65534; count <= 65536; count++) {
+        attn_arena *arena = attn_arena_new(NULL);
+        problem p;
+        make_stream(two, count);
+        make_stream(two + count, 100);
+        wire_buffer alone = buffer_of(arena, (const char *)two, count);
+        cr_assert(compress_inflate(&alone, ENCODING_DEFLATE, 65536, NULL, &p), "%zu: %s", count, p.text);
+        cr_assert_eq(alone.length, count - 11);
+        wire_buffer both = buffer_of(arena, (const char *)two, count + 100);
+        cr_assert_not(compress_inflate(&both, ENCODING_DEFLATE, 1 << 20, NULL, &p), "%zu", count);
+        cr_assert_eq(p.code, PROBLEM_BAD_REQUEST);
+        attn_arena_free(arena);
+    }
 }
 
 /* Random text of random length, there and back, in a budget that holds both forms and zlib's memory. */

@@ -248,6 +248,32 @@ Test(json_base64, refused) {
 }
 
 /* Random tensors of all lengths: as they were, whatever slashes are escaped. */
+/* What was decoded is given back once it has become numbers: nothing stays but them. */
+Test(json_base64, memory_that_is_not_needed_any_more) {
+    static const struct {
+        const char *dtype;
+        size_t size;
+    } types[] = {{"float64", 8}, {"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"bool", 1}};
+    enum { COUNT = 3 * 4096 };
+    char *text = malloc(COUNT * 8 / 3 * 4 + 200);
+    for (size_t n = 0; n < sizeof types / sizeof types[0]; n++) {
+        attn_budget budget = {.limit = SIZE_MAX};
+        attn_arena *own = attn_arena_new(&budget);
+        const size_t before = budget.used;
+        char *at = text + sprintf(text, "{\"attn_mask\":{\"shape\":[%d],\"dtype\":\"%s\",\"data\":\"", COUNT,
+                                  types[n].dtype);
+        memset(at, 'A', COUNT * types[n].size / 3 * 4);
+        strcpy(at + COUNT * types[n].size / 3 * 4, "\"}}");
+        cr_assert_eq(json_read_request(text, strlen(text), own, NULL, &request, &trouble), PROBLEM_NONE, "%s",
+                     trouble.text);
+        cr_expect_geq(budget.used - before, COUNT * sizeof(float));
+        cr_expect_lt(budget.used - before, COUNT * sizeof(float) + 1000, "%s takes %zu bytes", types[n].dtype,
+                     (size_t)(budget.used - before));
+        attn_arena_free(own);
+    }
+    free(text);
+}
+
 Test(json_base64, random_tensors) {
     uint64_t state = test_seed("random_tensors");
     static float numbers[2000];

@@ -297,6 +297,12 @@ Test(json_number, the_grammar) {
     }
 }
 
+/* Halfway between two float32 in 113 digits, of which all count: to even, which is up; and what is next to
+ * it. */
+#define HALFWAY                                                                                              \
+    "2.3504281121939218728682500364246962246890124447543273428830119973898644079868258671695002703927457"    \
+    "332611083984375"
+
 Test(json_number, hard_numbers_are_read_as_strtof_does) {
     static const char *const texts[] = {
         "0e99999",
@@ -344,6 +350,11 @@ Test(json_number, hard_numbers_are_read_as_strtof_does) {
         "2e-45",
         "3e-46",
         "12345678901234567e-30",
+        HALFWAY "e-38",
+        HALFWAY "00000000000000000000000000000000001e-38",
+        "-" HALFWAY "00000000000000000000000000000000000e-38",
+        "2.3504281121939218728682500364246962246890124447543273428830119973898644079868258671695002703927457"
+        "332611083984374999999999999999999999999999999e-38",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         check_read(texts[i]);

@@ -249,6 +249,27 @@ Test(oip_read, binary_tensors_of_every_type_at_every_alignment) {
         }
 }
 
+/* The body is needed as long as any of its tensors lies in it, whatever follows or precedes that one. */
+Test(oip_read, one_tensor_in_the_body_and_one_that_is_not) {
+    static const char *const texts[] = {
+        INPUTS(SIZED("query", "[1,2]", "FP32", "8") "," SIZED("attn_mask", "[1,8]", "BOOL", "8")),
+        INPUTS(SIZED("attn_mask", "[1,8]", "BOOL", "8") "," SIZED("query", "[1,2]", "FP32", "8"))};
+    bool any = false;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        for (size_t shift = 0; shift < 4; shift++) {
+            const size_t length = strlen(texts[i]);
+            cr_assert_eq(
+                read_body(texts[i], length, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, JSON_ONLY, shift),
+                PROBLEM_NONE, "%s", trouble.text);
+            const char *query = (const char *)request.query.data;
+            const bool lies_there = query >= body_bytes && query < body_bytes + length + 16;
+            cr_assert_eq(lies_there, (uintptr_t)(body_bytes + length) % sizeof(float) == 0);
+            cr_assert_eq(options.borrows, lies_there);
+            any |= lies_there;
+        }
+    cr_assert(any);
+}
+
 Test(oip_read, masks) {
     const float excluded[] = {0, -INFINITY, -INFINITY, 0};
     const char *json =

@@ -113,6 +113,7 @@ static const char *const bad_lines[][3] = {
     {"--max-body 0", "--max-body", "bytes"},
     {"--max-body 99999999999999999999999", "--max-body", "bytes"},
     {"--max-body 9999999999GiB", "--max-body", "bytes"},
+    {"--max-body 17179869185GiB", "--max-body", "bytes"}, /* 1 GiB, but for 2^64 bytes */
     {"--max-body 5MB", "--max-body", "5MB"},
     {"--write-timeout 0", "--write-timeout", "from 1"},
     {"--write-timeout 30s", "--write-timeout", "30s"},

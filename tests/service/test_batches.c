@@ -113,6 +113,40 @@ Test(batches, one_token_requests_are_computed_together_with_the_same_bytes) {
     cr_assert_eq(server_stop(&s), 0);
 }
 
+/* `count` requests of one query, or so many, and of so many keys; how many of them met at most, in some
+ * turns. */
+static int how_many_meet(const server *s, size_t queries, size_t keys, int enough) {
+    enum { CALLS = 6 };
+    call calls[CALLS];
+    int most = 0;
+    char *key = make_request(1, keys, 64, "", 99), *more = malloc(strlen(key) + 20);
+    sprintf(more, "\"key\":%s", strchr(key, '['));
+    strcpy(strrchr(more, '}'), ",");
+    for (unsigned i = 0; i < CALLS; i++)
+        calls[i] = new_call("/attend/wide", "", make_request(1, queries, 64, more, i + 1));
+    for (int turn = 0; turn < 20 && most < enough; turn++) {
+        ask_at_once(calls, CALLS, s, 8000);
+        for (size_t i = 0; i < CALLS; i++) {
+            cr_assert_eq(calls[i].status, 200, "%s", calls[i].answer);
+            most = calls[i].batch > most ? calls[i].batch : most;
+        }
+    }
+    for (size_t i = 0; i < CALLS; i++)
+        free_call(&calls[i]);
+    free(key);
+    free(more);
+    return most;
+}
+
+/* At most SCHED_ROWS, 512, together; a job counts for the more of its queries and its keys. */
+Test(batches, keys_count_as_queries_do) {
+    server s = server_start(MODELS, "--threads", "1", NULL);
+    cr_expect_geq(how_many_meet(&s, 1, 100, 3), 3);
+    cr_expect_eq(how_many_meet(&s, 1, 257, 2), 1, "many keys");
+    cr_expect_eq(how_many_meet(&s, 257, 1, 2), 1, "many queries");
+    cr_assert_eq(server_stop(&s), 0);
+}
+
 /* Every third is beyond float32 once it is multiplied; every third has a shape that does not fit. */
 Test(batches, what_fails_in_a_batch_does_not_disturb_its_neighbours) {
     enum { CALLS = 18 };
