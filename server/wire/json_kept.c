@@ -105,12 +105,15 @@ static bool write_fields(wire_buffer *out, const field_table *table, const void 
     return true;
 }
 
-/* The model has its name there, whether the body or the path said it, or neither. */
+/* The model has its name there, whether the body or the path said it, or neither; and the seed is there if
+ * one was drawn. */
 static bool write_request(wire_buffer *out, const kept_result *kept) {
     attend_request request = kept->request;
     char name[sizeof kept->model.name];
     memcpy(name, kept->model.name, sizeof name);
     request.model = name;
+    if (kept->call.input.training)
+        request.seed = (request_whole){true, kept->call.input.seed};
     return append_text(out, ",\"request\":{") && write_fields(out, &request_fields, &request) &&
            append_text(out, "}");
 }

@@ -114,9 +114,25 @@ def test_what_is_kept(url, rng, name, batched):
     assert again.pop("result_url") != path and again == answer
 
 
-def test_a_seed_that_was_drawn_is_kept(url, rng):
-    path = keep(url, {"query": draw(rng, 3, WIDTH), "training": True})
-    assert isinstance(get(url, f"{path}.json").json()["answer"]["seed"], int)
+@pytest.mark.parametrize("accept", ["application/json", "application/vnd.safetensors"])
+def test_a_seed_that_was_drawn_is_kept(rng, accept):
+    """Sent again, the request that is kept gives the same bits."""
+    with AttendServer("--model", "d=init:embed_dim=24,num_heads=3,dropout=0.5") as server:
+        fields = {"query": draw(rng, 5, WIDTH), "training": True, "need_weights": True, "keep": True}
+        path = post(server.url, fields, accept, path="/attend").headers["X-Result-Url"]
+        document = get(server.url, f"{path}.json").json()
+        seed = document["request"]["seed"]
+        assert isinstance(seed, int) and seed == document["answer"]["seed"]
+        again = keep(server.url, document["request"], path="/attend")
+        repeated = get(server.url, f"{again}.json").json()
+        for name in ("request", "attn_weights"):
+            assert repeated[name] == document[name], name
+        assert repeated["answer"]["output"] == document["answer"]["output"]
+        other = keep(server.url, {**document["request"], "seed": seed ^ 1}, path="/attend")
+        assert get(server.url, f"{other}.json").json()["attn_weights"] != document["attn_weights"]
+        fields.pop("training")
+        path = keep(server.url, fields, path="/attend")
+        assert "seed" not in get(server.url, f"{path}.json").json()["request"]
 
 
 def test_head_output_has_no_weights(url, rng):
