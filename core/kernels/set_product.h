@@ -106,6 +106,9 @@ static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t r
     UNROLL for (size_t r = 0; r < rows; r++) {
         UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] = v_all(0);
     }
+    /* Read once, when the sums are finished, which would else wait for them. */
+    if (precision == ATTN_INT8 && p->b_scale != NULL)
+        UNROLL for (size_t v = 0; v < vectors; v++) __builtin_prefetch(p->b_scale + column + v * LANES, 0, 3);
     size_t left = p->depth, stride = p->a_row * sizeof(float);
     for (; way == ALONG && left >= DEEP; left -= DEEP) {
         UNROLL for (size_t k = 0; k < DEEP; k++) {
