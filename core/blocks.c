@@ -303,6 +303,7 @@ void attn_block_give(attn_budget *budget, void *block, size_t bytes) {
     pthread_mutex_unlock(&budget->blocks->lock);
 }
 
+#ifndef __SANITIZE_THREAD__ /* it does not notice when pages move */
 /* Moves the pages, not the bytes. */
 static void *remap(attn_budget *budget, void *block, size_t bytes, size_t whole, bool *fits) {
     if (!(*fits = attn_budget_charge(budget, whole - bytes)))
@@ -313,6 +314,7 @@ static void *remap(attn_budget *budget, void *block, size_t bytes, size_t whole,
     attn_budget_discharge(budget, whole - bytes);
     return NULL;
 }
+#endif
 
 /* Another block, and a copy. */
 static void *move(attn_budget *budget, void *block, size_t *bytes, void *to, size_t got) {
@@ -339,7 +341,7 @@ void *attn_block_resize(attn_budget *budget, void *block, size_t *bytes, size_t 
     void *moved = take_free(budget, whole, &got);
     if (moved != NULL)
         return move(budget, block, bytes, moved, got);
-#ifndef __SANITIZE_THREAD__ /* it does not notice when pages move */
+#ifndef __SANITIZE_THREAD__
     moved = remap(budget, block, *bytes, whole, fits);
     if (moved != NULL)
         *bytes = whole;

@@ -1,5 +1,5 @@
-/* criterion.h: as much of Criterion as the scheduler's tests need, one test after the other in one process.
- * ThreadSanitizer does not run in the processes that Criterion makes. */
+/* criterion.h: as much of Criterion as the tests of what has threads need, one test after the other in one
+ * process. ThreadSanitizer does not run in the processes that Criterion makes. */
 #ifndef TESTS_TSAN_CRITERION_H
 #define TESTS_TSAN_CRITERION_H
 
@@ -16,6 +16,8 @@ static int tests_passed;
         }                                                                                                    \
     } while (0)
 #define cr_assert_not(condition, ...) cr_assert(!(condition))
+#define cr_assert_null(a, ...)        cr_assert((a) == NULL)
+#define cr_assert_not_null(a, ...)    cr_assert((a) != NULL)
 #define cr_assert_eq(a, b, ...)       cr_assert((a) == (b))
 #define cr_assert_gt(a, b, ...)       cr_assert((a) > (b))
 #define cr_assert_lt(a, b, ...)       cr_assert((a) < (b))
