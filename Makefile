@@ -148,7 +148,7 @@ test: test-c test-python
 
 # It is the service that has threads: its tests run as ever, against a service that is watched. The scheduler's own
 # tests and those of the blocks are watched too, without Criterion (tests/tsan). Any report fails, even if no test noticed.
-TSAN_UNITS   := $(addprefix $(BUILD)/tsan/tests/,server/test_scheduler $(addprefix server/test_scheduler_,loops) \
+TSAN_UNITS   := $(addprefix $(BUILD)/tsan/tests/,server/test_scheduler $(addprefix server/test_scheduler_,loops giving_way) \
                     core/test_blocks)
 TSAN_SERVICE := $(addprefix $(BUILD)/tsan-tests/tests/service/test_,batches ending fields requests robustness)
 ## tsan: the scheduler's tests, and many of the service's, under ThreadSanitizer

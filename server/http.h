@@ -42,7 +42,8 @@ typedef struct {
 
 /* How a request that costs time is served: in three parts, each on some worker (scheduler.h). */
 typedef struct {
-    /* Reads the body. False: it is answered. True: it is to be computed, x->group and x->rows are set. */
+    /* Reads the body. False: it is answered. True: it is to be computed, x->group,
+     * x->rows and x->is_small are set. */
     bool (*prepare)(http_exchange *x);
     /* Computes requests of one group, at most SCHED_TOGETHER. */
     void (*compute)(http_exchange *const *xs, size_t count);
@@ -81,6 +82,7 @@ struct http_exchange {
     void *work;                      /* the route's own, from one part to the next */
     const void *group;               /* what it can be computed together with */
     size_t rows;                     /* how much there is to compute */
+    bool is_small;                   /* it is little, to compute and to write */
     const wire_format *in, *out;     /* of the request and of its answer, if the route takes tensors */
     picture_options picture;         /* of an answer that is one */
     content_encoding body_encoding;  /* of the body as it came */

@@ -328,6 +328,7 @@ static bool prepare_job(sched_job *job) {
     job->deadline = x->deadline; /* the body may have lowered it */
     job->group = x->group;
     job->rows = x->rows;
+    job->is_small = x->is_small;
     return true;
 }
 
@@ -375,7 +376,9 @@ static enum MHD_Result take_end(request *r) {
     r->stage = QUEUED;
     r->job = (sched_job){.parts = &parts,
                          .deadline = x->deadline,
-                         .is_small = x->body_encoding == ENCODING_IDENTITY && x->body.length <= SMALL_BODY};
+                         /* what has nothing to compute is done in its first part, which may be long */
+                         .is_small = x->route->work->compute != NULL &&
+                                     x->body_encoding == ENCODING_IDENTITY && x->body.length <= SMALL_BODY};
     MHD_suspend_connection(r->mhd);
     if (sched_submit(x->service->scheduler, &r->job))
         return MHD_YES;

@@ -4,7 +4,9 @@
  * it is prepared by itself, computed together with the others of its group that are prepared already, and
  * finished by itself. Nothing waits for company: a worker that could compute does, unless small jobs still
  * wait to be prepared. A worker without a job of its own helps those that compute, by taking rounds of their
- * loops.
+ * loops. One that has a large job gives way to small ones, between two rounds of its loops and where the job
+ * asks for that, as long as this takes a small part of its time: so a few large jobs do not lock out the
+ * small.
  *
  * Jobs wait in a bounded queue, first come first served. One that is still waiting when its deadline passes,
  * before whatever part, is taken out at that moment, even while every worker is busy. */
@@ -40,7 +42,8 @@ typedef struct {
 struct sched_job {
     const sched_parts *parts;
     uint64_t deadline; /* on clock_now's clock, or CLOCK_NEVER; `prepare` may change it */
-    bool is_small;     /* little work to prepare: what is ready may wait for it */
+    bool is_small;     /* its next part is little work: what is ready may wait for it to be prepared, and
+                        * large jobs give way to it; `prepare` sets it anew for the parts after */
     const void *group; /* those with the same group have the same `compute` */
     size_t rows;       /* how much there is to compute */
     enum {
@@ -66,9 +69,15 @@ bool sched_submit(scheduler *s, sched_job *job);
 /* Do more jobs wait to be prepared than there are workers free to take them? */
 bool sched_crowded(scheduler *s);
 
-/* Lends the workers that have nothing else to do, to be used from a job's `compute`, or by the guest; NULL if
- * there is only one thread. They leave a loop, between two rounds, when a job waits for them. */
+/* Lends the workers that have nothing else to do, to be used from a job's `compute`, or by the guest. They
+ * leave a loop, between two rounds, when a job waits for them. */
 const attn_parallel *sched_parallel(const scheduler *s);
+
+/* To be called now and then where a part of a job takes long, in a round of a loop too: does parts of small
+ * jobs, if such wait for a worker, and this one has time for them and is not in the midst of something for
+ * others already. Whatever way of computing with floating point it finds, it leaves. Not with a lock that
+ * another job's parts may want. */
+void sched_give_way(scheduler *s);
 
 /* Lets all jobs run to their end, then stops the threads and frees the scheduler. NULL is allowed. */
 void sched_free(scheduler *s);

@@ -10,7 +10,12 @@
 #define COMPRESS_FROM                                                                                        \
     ((size_t)1 << 20) /* bytes of an answer; smaller ones only if the request was compressed */
 
+#define SMALL_MULTIPLICATIONS 1e8 /* of a small request; a few milliseconds */
+
+/* Small requests may go first each time that it is asked. */
 static bool should_stop(void *context) {
+    const http_exchange *x = context;
+    sched_give_way(x->service->scheduler);
     return http_should_stop(context);
 }
 
@@ -77,6 +82,17 @@ static size_t count_rows(const attn_input *input) {
     return input->B * (input->S > input->L ? input->S : input->L);
 }
 
+/* Is it few multiplications, in the projections and in the attention, and so few numbers to write? A picture
+ * may be large whatever it shows. */
+static bool is_small(const attend_request *request, const attn_config *config, const attn_input *input) {
+    const double q = (double)config->num_heads * (double)config->head_dim;
+    const double kv = (double)config->num_kv_heads * (double)config->head_dim;
+    const double weights = 2 * (double)config->embed_dim * q + (double)(config->kdim + config->vdim) * kv;
+    const double pairs = (double)input->B * (double)input->L * (double)input->S;
+    return request->picture == NULL &&
+           (double)count_rows(input) * weights + 2 * q * pairs <= SMALL_MULTIPLICATIONS;
+}
+
 static bool resolve(computation *c, const attn_model *model) {
     http_exchange *x = c->x;
     problem p;
@@ -91,6 +107,7 @@ static bool resolve(computation *c, const attn_model *model) {
         return compute_fail(c, &p);
     x->group = model;
     x->rows = count_rows(&c->call.input);
+    x->is_small = is_small(&c->request, &model->layer.config, &c->call.input);
     return true;
 }
 

@@ -78,11 +78,12 @@ bool png_write_picture(const picture_options *options, const attend_call *call, 
     snprintf(title, sizeof title, "Attention weights of %s", call->model->name);
     if (!heatmap_draw(options, call, out->control, out->arena, &c))
         return false;
+    attn_arena *const before = encoder_arena; /* of a picture whose encoder has given way to this one */
     encoder_arena = out->arena;
     spng_ctx *ctx = spng_ctx_new2(&memory, SPNG_CTX_ENCODER);
     const bool written = ctx != NULL && encode(ctx, &c, title, out);
     spng_ctx_free(ctx);
-    encoder_arena = NULL;
+    encoder_arena = before;
     attn_arena_release(out->arena, c.pixels);
     return written;
 }
