@@ -14,9 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ATTN_BLOCK_MIN   ((size_t)64 * 1024)    /* bytes of the smallest block; what is smaller is malloc's */
-#define ATTN_BLOCKS_KEEP ((uint64_t)3000000000) /* nanoseconds for which the service keeps what nobody uses  \
-                                                 */
+#define ATTN_BLOCK_MIN ((size_t)64 * 1024) /* bytes of the smallest block; what is smaller is malloc's */
+#define ATTN_BLOCKS_KEEP                                                                                     \
+    ((uint64_t)3000000000) /* nanoseconds for which the service keeps what nobody uses                       \
+                            */
 
 typedef struct attn_blocks attn_blocks;
 

@@ -54,8 +54,8 @@ void compute_together(http_exchange *const *xs, size_t count);
 /* Answers with why the work was stopped, or else with `p`. Returns false. */
 bool compute_fail(computation *c, const problem *p);
 
-/* The answer stands, whatever it is. A client may take its time to read it: nothing else of the request is held
- * meanwhile, nor room that the answer does not need. x->work is gone. */
+/* The answer stands, whatever it is. A client may take its time to read it: nothing else of the request is
+ * held meanwhile, nor room that the answer does not need. x->work is gone. */
 void compute_give_back(http_exchange *x);
 
 /* http_work's `finish`: keeps the result, if that was asked for, writes the answer, and closes it. */
