@@ -144,8 +144,8 @@ typedef struct {
     int32_t *indices;
 } attn_map;
 
-/* Some numbers about each row of weights, before dropout. A row that may attend to nothing has 0, argmax -1.
- */
+/* Some numbers about each row of weights, before dropout; each may be asked for alone. A row that may attend
+ * to nothing has 0, argmax -1. */
 typedef struct {
     float *max;      /* [B, H, L] */
     int32_t *argmax; /* [B, H, L]: the lowest key index with the largest weight */

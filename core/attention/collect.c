@@ -182,18 +182,21 @@ bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const 
     if (attn_watch_stops(watch, 2 * keys) ||
         (output->entropy != NULL && !entropy_of(row, keys, watch, &output->entropy[place])))
         return false;
-    if (stats->max == NULL)
-        return true;
     size_t largest = 0;
-    for (size_t n = 1; n < keys; n++)
+    for (size_t n = 1; n < keys && (stats->max != NULL || stats->argmax != NULL); n++)
         largest = row[n] > row[largest] ? n : largest;
     const float max = keys == 0 ? 0 : row[largest];
-    stats->max[place] = max;
-    stats->argmax[place] = max == 0 ? -1 : (int32_t)largest;
-    stats->first[place] = input->S > 0 ? row[0] : 0;
-    stats->self[place] = weight_at(input, self, row);
-    stats->previous[place] = weight_at(input, self - 1, row);
-    for (size_t n = 0; n < keys; n++)
+    if (stats->max != NULL)
+        stats->max[place] = max;
+    if (stats->argmax != NULL)
+        stats->argmax[place] = max == 0 ? -1 : (int32_t)largest;
+    if (stats->first != NULL)
+        stats->first[place] = input->S > 0 ? row[0] : 0;
+    if (stats->self != NULL)
+        stats->self[place] = weight_at(input, self, row);
+    if (stats->previous != NULL)
+        stats->previous[place] = weight_at(input, self - 1, row);
+    for (size_t n = 0; n < keys && stats->received != NULL; n++)
         received[n] += (double)row[n];
     return true;
 }

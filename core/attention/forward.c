@@ -61,10 +61,15 @@ bool attn_pass_ends(attn_pass *pass, size_t at) {
     return true;
 }
 
+bool attn_wants_stats(const attn_output *output) {
+    const attn_stats *stats = &output->stats;
+    return output->entropy != NULL || stats->max != NULL || stats->argmax != NULL || stats->first != NULL ||
+           stats->self != NULL || stats->previous != NULL || stats->received != NULL;
+}
+
 bool attn_pass_wants_weights(const attn_pass *pass) {
     const attn_output *out = pass->output;
-    return out->weights.values != NULL || out->scores.values != NULL || out->entropy != NULL ||
-           out->stats.max != NULL;
+    return out->weights.values != NULL || out->scores.values != NULL || attn_wants_stats(out);
 }
 
 /* ---- One pass among others ---- */

@@ -74,14 +74,10 @@ static bool has_maps(const attn_output *out) {
     return out->weights.values != NULL || out->scores.values != NULL;
 }
 
-static bool has_stats(const attn_output *out) {
-    return out->stats.max != NULL || out->entropy != NULL;
-}
-
 /* Is there any number among the results? Else there may be any number of heads without one. */
 static bool has_numbers(const maps *m) {
     const attn_output *out = m->pass->output;
-    return (has_stats(out) && m->pass->input->L > 0) || (out->stats.max != NULL && m->keys > 0) ||
+    return (attn_wants_stats(out) && m->pass->input->L > 0) || (out->stats.received != NULL && m->keys > 0) ||
            (has_maps(out) && m->weights.rows > 0 && m->weights.columns > 0);
 }
 
@@ -89,7 +85,7 @@ static bool has_numbers(const maps *m) {
 static size_t choose_rows(const maps *m) {
     const attn_output *out = m->pass->output;
     const size_t lanes = m->pass->kernels->lanes;
-    const size_t wanted = has_stats(out) ? m->pass->input->L : m->weights.rows;
+    const size_t wanted = attn_wants_stats(out) ? m->pass->input->L : m->weights.rows;
     const size_t fit = BLOCK_NUMBERS / (m->keys == 0 ? 1 : m->keys);
     const size_t rows = fit > TILE_QUERIES ? TILE_QUERIES : fit < lanes ? lanes : fit;
     return wanted < rows ? wanted : rows;
@@ -252,10 +248,10 @@ static attn_status take_rows(const maps *m, workspace *w, bool in_view) {
     attn_status status = ATTN_OK;
     if (in_view && out->scores.values != NULL && (status = find_scores(m, w)) == ATTN_OK)
         status = collect(m, w, &m->scores, head, w->others, w->score_bins);
-    if (status != ATTN_OK || !(has_stats(out) || (in_view && whole)) ||
+    if (status != ATTN_OK || !(attn_wants_stats(out) || (in_view && whole)) ||
         (status = find_weights(m, w)) != ATTN_OK)
         return status;
-    for (size_t n = 0; n < tile->rows && has_stats(out); n++)
+    for (size_t n = 0; n < tile->rows && attn_wants_stats(out); n++)
         if (!attn_collect_stats(m->pass->layer, m->pass->input, out, tile->b, tile->h, tile->first + n,
                                 w->row_weights + n * m->stride, w->received, &w->watch))
             return attn_pass_cancel(m->pass);
@@ -267,14 +263,14 @@ static attn_status take_rows(const maps *m, workspace *w, bool in_view) {
 /* How many heads are taken: with statistics all there are, else those of the view. */
 static size_t count_heads(const maps *m) {
     const attn_output *out = m->pass->output;
-    return has_stats(out) ? m->pass->input->B * m->pass->layer->config.num_heads
+    return attn_wants_stats(out) ? m->pass->input->B * m->pass->layer->config.num_heads
                           : out->view.batch_count * out->view.head_count;
 }
 
 /* Which head of which batch entry is number n of them. */
 static void find_head(const maps *m, size_t n, size_t *b, size_t *h) {
     const attn_view *view = &m->pass->output->view;
-    const bool all = has_stats(m->pass->output);
+    const bool all = attn_wants_stats(m->pass->output);
     const size_t heads = all ? m->pass->layer->config.num_heads : view->head_count;
     *b = all || view->batch == NULL ? n / heads : view->batch[n / heads];
     *h = all || view->heads == NULL ? n % heads : view->heads[n % heads];
@@ -284,8 +280,8 @@ static void find_head(const maps *m, size_t n, size_t *b, size_t *h) {
 static void take_head(void *loop, size_t round, size_t slot) {
     const maps *m = loop;
     const attn_output *out = m->pass->output;
-    size_t b, h, first = has_stats(out) ? 0 : out->view.row_from;
-    const size_t end = has_stats(out) ? m->pass->input->L : out->view.row_to;
+    size_t b, h, first = attn_wants_stats(out) ? 0 : out->view.row_from;
+    const size_t end = attn_wants_stats(out) ? m->pass->input->L : out->view.row_to;
     workspace w = {.watch.control = m->pass->control};
     find_head(m, round, &b, &h);
     place(m, m->scratch + slot * m->slot_bytes, &w);
@@ -301,7 +297,7 @@ static void take_head(void *loop, size_t round, size_t slot) {
         if (take_rows(m, &w, in_view) != ATTN_OK)
             return;
     }
-    for (size_t n = 0; n < m->keys && out->stats.max != NULL; n++)
+    for (size_t n = 0; n < m->keys && out->stats.received != NULL; n++)
         out->stats.received[round * m->keys + n] = (float)w.received[n];
 }
 
@@ -393,7 +389,7 @@ void attn_maps(attn_batch *batch, attn_pass *pass) {
         if (!attn_pass_ends(pass, 0))
             attn_pass_no_memory(pass);
     } else {
-        if (has_stats(out) || out->scores.values != NULL || !out->view.average)
+        if (attn_wants_stats(out) || out->scores.values != NULL || !out->view.average)
             attn_parallel_run(parallel, count_heads(&m), take_head, &m);
         if (out->weights.values != NULL && out->view.average && !attn_pass_failed(pass))
             take_all_means(&m, parallel);

@@ -117,6 +117,9 @@ static inline bool attn_pass_failed(const attn_pass *pass) {
  * stop? */
 bool attn_pass_ends(attn_pass *pass, size_t at);
 
+/* Are statistics or the entropy wanted? */
+bool attn_wants_stats(const attn_output *output);
+
 /* Are the weights, or what is made of them, wanted beside the output? */
 bool attn_pass_wants_weights(const attn_pass *pass);
 

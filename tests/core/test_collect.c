@@ -296,6 +296,38 @@ TEST_OF_KERNELS(collect, statistics_are_those_of_the_weights) {
     }
 }
 
+/* Each of the statistics by itself is the one among all. */
+TEST_OF_KERNELS(collect, each_statistic_can_be_asked_for_alone) {
+    uint64_t seed = test_seed("each_statistic_can_be_asked_for_alone");
+    for (int n = 0; n < 140; n++) {
+        setup s = make_any_setup(&seed);
+        attn_output all = everything(&s);
+        cr_assert_eq(forward(&s, &all), ATTN_OK);
+        const size_t rows = s.input.B * s.layer.config.num_heads * s.input.L;
+        const size_t received = s.input.B * s.layer.config.num_heads * keys_of(&s);
+        const size_t count = n % 7 == 6 ? received : rows;
+        float *alone = nothing_yet(count),
+              *output = nothing_yet(s.input.B * s.input.L * s.layer.config.embed_dim);
+        attn_output one = {.output = output};
+        float **const places[] = {&one.entropy,       &one.stats.max,  NULL,
+                                  &one.stats.first,   &one.stats.self, &one.stats.previous,
+                                  &one.stats.received};
+        const void *const expected[] = {all.entropy,       all.stats.max,  all.stats.argmax,
+                                        all.stats.first,   all.stats.self, all.stats.previous,
+                                        all.stats.received};
+        if (n % 7 == 2)
+            one.stats.argmax = (int32_t *)(void *)alone;
+        else
+            *places[n % 7] = alone;
+        cr_assert_eq(forward(&s, &one), ATTN_OK);
+        cr_assert_eq(memcmp(alone, expected[n % 7], count * sizeof *alone), 0, "statistic %d", n % 7);
+        free(alone);
+        free(output);
+        free_output(&all);
+        free_setup(&s);
+    }
+}
+
 /* q . k with the layer's scale is the score, when nothing else is added; and the weights mix the v that is
  * returned. So what is returned is what enters the product: normed, rotated, with the extra keys. */
 TEST_OF_KERNELS(collect, q_k_and_v_are_what_enters_the_product) {
