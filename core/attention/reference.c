@@ -39,9 +39,11 @@ static double *unpack(const attn_packed *weight) {
 static void project_row(const float *x, size_t depth, const double *weight, const float *bias, size_t width,
                         double *y) {
     for (size_t n = 0; n < width; n++) {
-        y[n] = bias == NULL ? 0 : (double)bias[n];
+        double sum = 0;
         for (size_t c = 0; c < depth; c++)
-            y[n] += (double)x[c] * weight[n * depth + c];
+            sum += (double)x[c] * weight[n * depth + c];
+        /* The bias comes last: beside large numbers that cancel it would be lost. */
+        y[n] = sum + (bias == NULL ? 0 : (double)bias[n]);
     }
 }
 
@@ -106,7 +108,8 @@ static void project_all(const reference *r, float *frequencies) {
     }
 }
 
-/* May query i of batch entry b, head h attend to key j? *bias is what the masks add to the score. */
+/* May query i of batch entry b, head h attend to key j by its position? *bias is what the masks add to the
+ * score. */
 static bool allowed(const reference *r, size_t b, size_t h, size_t i, size_t j, double *bias) {
     const attn_input *in = r->in;
     const attn_config *c = &r->layer->config;
@@ -125,7 +128,7 @@ static bool allowed(const reference *r, size_t b, size_t h, size_t i, size_t j, 
     }
     if (in->key_padding_mask != NULL)
         *bias += (double)in->key_padding_mask[b * in->S + j];
-    return *bias != -(double)INFINITY;
+    return true;
 }
 
 static double score(const reference *r, size_t b, size_t h, size_t i, size_t j) {
@@ -157,6 +160,8 @@ static double weigh(const reference *r, size_t b, size_t h, size_t i) {
     for (size_t j = 0; j < r->keys; j++) {
         r->scores[j] = score(r, b, h, i, j);
         r->w[j] = allowed(r, b, h, i, j, &bias) ? r->scores[j] + bias : none;
+        if ((float)r->w[j] == -INFINITY)
+            r->w[j] = none; /* a sum beyond float32, as of two masks of -3.4e38, excludes */
         max = fmax(max, r->w[j]);
     }
     sum = sink == none ? 0 : exp(sink - max);
@@ -194,9 +199,10 @@ static void attend_query(const reference *r, size_t b, size_t i) {
     }
     for (size_t e = 0; r->out->output != NULL && e < r->E; e++) {
         double *o = r->out->output + (b * L + i) * r->E + e;
-        *o = w->o_bias == NULL ? 0 : (double)w->o_bias[e];
+        *o = 0;
         for (size_t c = 0; c < width; c++)
             *o += r->heads[c] * r->weights[3][e * width + c];
+        *o += w->o_bias == NULL ? 0 : (double)w->o_bias[e];
     }
 }
 

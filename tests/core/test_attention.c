@@ -2,6 +2,8 @@
  * exactly. */
 #include "tests/core/layers.h"
 
+#include <float.h>
+
 /* Runs the pass into fresh arrays; the caller frees both. */
 static attn_status run(const setup *s, float **output, float **weights, bool average) {
     const size_t rows = s->input.B * s->input.L, H = average ? 1 : s->layer.config.num_heads;
@@ -308,6 +310,24 @@ TEST_OF_KERNELS(attention, stops_when_it_is_told_to) {
     attn_arena_free(work);
     free(output);
     free_setup(&s);
+}
+
+/* The largest negative number is a number, and excludes only where both masks have it: also all of a row. */
+TEST_OF_KERNELS(attention, two_masks_exclude_together_as_in_the_reference) {
+    uint64_t seed = test_seed("two_masks_exclude_together_as_in_the_reference");
+    for (size_t n = 0; n < 60; n++) {
+        setup s = make_setup(8, 2, 1, 1 + n % 4, 1 + random_below(&seed, 40), &seed);
+        const size_t L = s.input.L, S = s.input.S;
+        float *mask = numbers(&s, L * S, 0, &seed), *padding = numbers(&s, S, 0, &seed);
+        for (size_t i = 0; i < L * S; i++)
+            mask[i] = i < S || random_below(&seed, 2) == 0 ? -FLT_MAX : 0;
+        for (size_t j = 0; j < S; j++)
+            padding[j] = n % 2 == 0 || random_below(&seed, 2) == 0 ? -FLT_MAX : 0;
+        s.input.attn_mask = mask;
+        s.input.key_padding_mask = padding;
+        hold_against_reference(&s);
+        free_setup(&s);
+    }
 }
 
 /* With every budget too small by one block, the pass says so and gives back what it had. */
