@@ -66,11 +66,9 @@ static bool is_spoiled(const attn_tile *tile) {
 /* Where values beyond float32 were replaced, the final weights are made again and held against them. */
 static attn_status refuse_spoiled(attn_tile *tile) {
     attn_status status;
+    bool more;
     attn_tile_rewind(tile);
-    while (attn_tile_next(tile)) {
-        if ((status = attn_tile_score(tile)) != ATTN_OK || (status = attn_tile_mask(tile)) != ATTN_OK)
-            return status;
-        attn_tile_weigh(tile);
+    while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more) {
         attn_tile_drop(tile);
         if (is_spoiled(tile))
             return attn_pass_fail(tile->pass, tile->at, ATTN_BAD_VALUE,
@@ -78,7 +76,7 @@ static attn_status refuse_spoiled(attn_tile *tile) {
                                   "inputs are too large for this model's weights",
                                   tile->b, tile->h);
     }
-    return ATTN_OK;
+    return status;
 }
 
 static attn_status attend_block(attn_tile *tile) {
@@ -118,8 +116,7 @@ static attn_status finish(attn_tile *tile) {
     if (status != ATTN_OK)
         return status;
     keep_rows(tile);
-    attn_tile_finish(tile);
-    return ATTN_OK;
+    return attn_tile_finish(tile);
 }
 
 /* ---- All tiles ---- */

@@ -36,10 +36,10 @@ static size_t bin_of(size_t n, size_t count, size_t bins) {
     return bin;
 }
 
-/* Adds a row of the window to its bins, and writes them out if it is their last. False if the watch says
- * stop. */
-static bool pool_row(const attn_collector *c, size_t place, size_t i, const float *row, double *bins,
-                     attn_watch *watch) {
+/* Adds a row of the window to its bins, and writes them out if it is their last. ATTN_BAD_VALUE if the sum of
+ * one is beyond float32, ATTN_CANCELLED if the watch says stop. */
+static attn_status pool_row(const attn_collector *c, size_t place, size_t i, const float *row, double *bins,
+                            attn_watch *watch) {
     const attn_view *view = c->view;
     const size_t bin = bin_of(i, c->rows, view->pooled_rows);
     const size_t start = attn_bin_start(bin, c->rows, view->pooled_rows);
@@ -49,16 +49,19 @@ static bool pool_row(const attn_collector *c, size_t place, size_t i, const floa
         const size_t from = attn_bin_start(n, c->columns, view->pooled_cols);
         const size_t to = attn_bin_start(n + 1, c->columns, view->pooled_cols);
         if (attn_watch_stops(watch, 1 + (to - from)))
-            return false;
+            return ATTN_CANCELLED;
         if (i == start)
             bins[n] = view->pool == ATTN_POOL_MAX ? -INFINITY : 0;
         for (size_t j = from; j < to; j++)
             bins[n] = view->pool != ATTN_POOL_MAX ? bins[n] + (double)row[j] : fmax(bins[n], (double)row[j]);
         const double cells = (double)(end - start) * (double)(to - from);
-        if (i + 1 == end)
-            out[n] = (float)(view->pool == ATTN_POOL_MEAN ? bins[n] / cells : bins[n]);
+        if (i + 1 < end)
+            continue;
+        out[n] = (float)(view->pool == ATTN_POOL_MEAN ? bins[n] / cells : bins[n]);
+        if (!isfinite(out[n]))
+            return ATTN_BAD_VALUE;
     }
-    return true;
+    return ATTN_OK;
 }
 
 /* ---- The largest ---- */
@@ -140,16 +143,16 @@ static bool all_finite(const float *row, size_t count) {
 attn_status attn_collect_row(const attn_collector *c, size_t batch, size_t head, size_t i, const float *row,
                              double *bins, attn_watch *watch) {
     const size_t place = batch * c->heads + head;
-    bool goes_on = !attn_watch_stops(watch, c->columns);
-    if (goes_on && !all_finite(row, c->columns))
+    if (attn_watch_stops(watch, c->columns))
+        return ATTN_CANCELLED;
+    if (!all_finite(row, c->columns))
         return ATTN_BAD_VALUE;
-    if (goes_on && c->view->pooled_rows != 0)
-        goes_on = pool_row(c, place, i, row, bins, watch);
-    else if (goes_on && c->view->top_k != 0)
-        goes_on = take_largest(c, place * c->rows + i, row, watch);
-    else if (goes_on)
-        memcpy(c->map->values + (place * c->rows + i) * c->columns, row, c->columns * sizeof *row);
-    return goes_on ? ATTN_OK : ATTN_CANCELLED;
+    if (c->view->pooled_rows != 0)
+        return pool_row(c, place, i, row, bins, watch);
+    if (c->view->top_k != 0)
+        return take_largest(c, place * c->rows + i, row, watch) ? ATTN_OK : ATTN_CANCELLED;
+    memcpy(c->map->values + (place * c->rows + i) * c->columns, row, c->columns * sizeof *row);
+    return ATTN_OK;
 }
 
 /* ---- Statistics ---- */

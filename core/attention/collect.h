@@ -24,8 +24,8 @@ size_t attn_bin_start(size_t n, size_t count, size_t bins);
 
 /* Takes row i of the window, `row` [columns], of entry `batch` and head `head` of the view. With pooling,
  * `bins` [pooled_cols] holds the bins of the row of bins that is being filled: the rows of a head come in
- * ascending order, and the first one of a bin starts it anew. ATTN_BAD_VALUE if a number is not finite,
- * ATTN_CANCELLED if the watch says stop. */
+ * ascending order, and the first one of a bin starts it anew. ATTN_BAD_VALUE if a number is not finite, or a
+ * bin; ATTN_CANCELLED if the watch says stop. */
 attn_status attn_collect_row(const attn_collector *collector, size_t batch, size_t head, size_t i,
                              const float *row, double *bins, attn_watch *watch);
 

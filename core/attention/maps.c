@@ -165,17 +165,14 @@ static void put_rows(const maps *m, const attn_tile *tile, float *rows) {
 /* w->row_weights of the tile's rows, before dropout. */
 static attn_status find_weights(const maps *m, workspace *w) {
     attn_tile *tile = &w->tile;
+    bool more;
     attn_status status = clear(m, w, w->row_weights, tile->rows * m->stride * sizeof *w->row_weights);
     if (status != ATTN_OK)
         return status;
     attn_tile_rewind(tile);
-    while (attn_tile_next(tile)) {
-        if ((status = attn_tile_score(tile)) != ATTN_OK || (status = attn_tile_mask(tile)) != ATTN_OK)
-            return status;
-        attn_tile_weigh(tile);
+    while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more)
         put_rows(m, tile, w->row_weights);
-    }
-    return ATTN_OK;
+    return status;
 }
 
 /* w->others are the scores of the tile's rows, of all keys. */
@@ -264,7 +261,7 @@ static attn_status take_rows(const maps *m, workspace *w, bool in_view) {
 static size_t count_heads(const maps *m) {
     const attn_output *out = m->pass->output;
     return attn_wants_stats(out) ? m->pass->input->B * m->pass->layer->config.num_heads
-                          : out->view.batch_count * out->view.head_count;
+                                 : out->view.batch_count * out->view.head_count;
 }
 
 /* Which head of which batch entry is number n of them. */

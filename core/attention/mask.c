@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Sums of three numbers below it are below the end of float32, 3.4e38: such scores need not be looked at. */
+/* Sums of two numbers below it and a tame score (tile.h) are below the end of float32, 3.4e38. */
 #define SAFE 1e38
 
 /* ---- What masks do to whole blocks ---- */
@@ -160,6 +160,12 @@ static void add_padding(attn_tile *tile) {
     }
 }
 
+/* A score with what masks add to it. Two numbers may be beyond float32 where all three are not. */
+static float masked(float score, float mask, float padding) {
+    const float sum = score + mask;
+    return isfinite(sum) ? sum + padding : (float)((double)score + (double)mask + (double)padding);
+}
+
 /* Scores that may be beyond float32 are looked at one by one: what is excluded does not count. */
 static attn_status mask_carefully(attn_tile *tile) {
     const attn_range keys = tile->keys;
@@ -173,9 +179,9 @@ static attn_status mask_carefully(attn_tile *tile) {
             const float p =
                 in->key_padding_mask == NULL || extra ? 0 : in->key_padding_mask[tile->b * in->S + j];
             const bool hidden = !extra && ((int32_t)j < tile->from[n] || (int32_t)j >= tile->to[n]);
-            const float sum = *score + m + p;
+            const float sum = masked(*score, m, p);
             const bool excluded = empty || hidden || m == -INFINITY || p == -INFINITY;
-            if (!excluded && !(*score > -INFINITY && sum < INFINITY))
+            if (!excluded && !(isfinite(*score) && sum < INFINITY))
                 return attn_pass_fail(
                     tile->pass, tile->at, ATTN_BAD_VALUE,
                     "the score of query %zu in batch %zu, head %zu is beyond float32: the inputs or the "
@@ -186,27 +192,9 @@ static attn_status mask_carefully(attn_tile *tile) {
     return ATTN_OK;
 }
 
-/* Can no score of the block be beyond float32, and no sum of it with the masks? */
-static bool is_safe(const attn_tile *tile) {
-    const attn_range keys = tile->keys;
-    const attn_pass *pass = tile->pass;
-    const size_t Hkv = pass->layer->config.num_kv_heads, head = attn_kv_head(pass, tile->h);
-    const uint32_t bits =
-        keys.from >= pass->input->S
-            ? pass->extra_k_size
-            : atomic_load_explicit(
-                  &pass->k_sizes[(tile->b * Hkv + head) * pass->blocks + keys.from / TILE_KEYS],
-                  memory_order_relaxed);
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    /* False if it is not a number. */
-    return tile->size * (double)largest + pass->largest_bias < SAFE &&
-           ((mask_glance(tile) | padding_glance(tile)) & MASK_LARGE) == 0;
-}
-
 attn_status attn_tile_mask(attn_tile *tile) {
     const attn_range keys = tile->keys;
-    if (!is_safe(tile))
+    if (!tile->tame || ((mask_glance(tile) | padding_glance(tile)) & MASK_LARGE) != 0)
         return mask_carefully(tile);
     if (keys.from >= tile->pass->input->S)
         return ATTN_OK;

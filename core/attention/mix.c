@@ -2,6 +2,7 @@
 #include "core/attention/dropout.h"
 #include "core/attention/tile.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Blocks of keys whose mixed values are added up in float32. A sum of very many in float32 would be far off,
@@ -26,7 +27,9 @@ static void flush(attn_tile *tile) {
     const attn_pass *pass = tile->pass;
     if (!tile->holds_mixed)
         return;
-    pass->kernels->add_up(tile->mixed, tile->rows * pass->value_width, tile->sums, tile->holds_sums);
+    const size_t numbers = tile->rows * pass->value_width;
+    tile->beyond = tile->beyond || !attn_all_finite(pass->kernels, tile->mixed, numbers);
+    pass->kernels->add_up(tile->mixed, numbers, tile->sums, tile->holds_sums);
     tile->holds_mixed = false;
     tile->holds_sums = true;
 }
@@ -38,40 +41,100 @@ static void rescale(attn_tile *tile) {
                            tile->holds_mixed ? tile->mixed : NULL, tile->holds_sums ? tile->sums : NULL);
 }
 
+/* The values of the block's keys, [keys, value_width]. */
+static const float *values_of(const attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    const size_t S = pass->input->S, kv = attn_kv_head(pass, tile->h), from = tile->keys.from;
+    const size_t head = tile->b * pass->layer->config.num_kv_heads + kv;
+    return from >= S ? pass->extra_v + kv * pass->extra * pass->value_width
+                     : pass->v + (head * S + from) * pass->value_width;
+}
+
 void attn_tile_mix(attn_tile *tile) {
     const attn_range keys = tile->keys;
     const attn_pass *pass = tile->pass;
-    const size_t width = pass->value_width, S = pass->input->S, kv = attn_kv_head(pass, tile->h);
-    const size_t run = keys.from / RUN_KEYS;
-    const bool extra = keys.from >= S;
-    if (extra || run != tile->mixed_run)
+    const size_t width = pass->value_width, run = keys.from / RUN_KEYS;
+    if (keys.from >= pass->input->S || run != tile->mixed_run)
         flush(tile);
     rescale(tile);
     tile->mixed_run = run;
-    const attn_product product = {
-        .rows = tile->rows,
-        .columns = width,
-        .depth = keys.to - keys.from,
-        .a = tile->scores,
-        .a_row = 1,
-        .a_step = tile->width,
-        .b = extra ? pass->extra_v + kv * pass->extra * width
-                   : pass->v + ((tile->b * pass->layer->config.num_kv_heads + kv) * S + keys.from) * width,
-        .b_row = width,
-        .b_panel = pass->kernels->panel,
-        .y = tile->mixed,
-        .y_row = width,
-        .add = tile->holds_mixed};
+    const attn_product product = {.rows = tile->rows,
+                                  .columns = width,
+                                  .depth = keys.to - keys.from,
+                                  .a = tile->scores,
+                                  .a_row = 1,
+                                  .a_step = tile->width,
+                                  .b = values_of(tile),
+                                  .b_row = width,
+                                  .b_panel = pass->kernels->panel,
+                                  .y = tile->mixed,
+                                  .y_row = width,
+                                  .add = tile->holds_mixed};
     pass->kernels->product[ATTN_FLOAT32](&product);
     tile->holds_mixed = true;
 }
 
-void attn_tile_finish(attn_tile *tile) {
-    attn_pass *pass = tile->pass;
-    const size_t D = pass->layer->config.head_dim, q_width = pass->layer->config.num_heads * D;
-    float *heads = pass->heads + (tile->b * pass->input->L + tile->first) * q_width + tile->h * D;
+/* The values before the division by the sum of the weights may be beyond float32 where their mean is not.
+ * Numbers of the heads for which that is so are mixed again, from the final weights, in double precision. The
+ * others keep their bits, whatever happens beside them. */
+
+/* tile->sums += again * the values of the block, mixed by the tile's numbers. */
+static void mix_block_again(attn_tile *tile, const float *again) {
+    const size_t width = tile->pass->value_width;
+    const float *v = values_of(tile);
+    for (size_t j = 0; j < tile->keys.to - tile->keys.from; j++, v += width)
+        for (size_t n = 0; n < tile->rows; n++) {
+            const double weight = (double)tile->scores[j * tile->width + n];
+            for (size_t d = 0; weight != 0 && d < width; d++)
+                tile->sums[n * width + d] += (double)again[n * width + d] * (weight * (double)v[d]);
+        }
+}
+
+/* again [rows, value_width]: 1 for the numbers of tile->sums that are mixed again, else 0; all [rows]: the
+ * sums of the weights, which are not quite 1, as they were rounded. */
+static attn_status mix_again(attn_tile *tile, float *again, double *all) {
+    const attn_pass *pass = tile->pass;
+    const float *sinks = pass->input->omit_extra ? NULL : pass->layer->sinks;
+    attn_status status;
+    bool more;
+    for (size_t n = 0; n < tile->rows * pass->value_width; n++) {
+        again[n] = isfinite(tile->sums[n]) ? 0.0f : 1.0f;
+        tile->sums[n] = again[n] != 0 ? 0 : tile->sums[n];
+    }
     for (size_t n = 0; n < tile->rows; n++)
-        pass->kernels->share_out(D, tile->holds_mixed ? tile->mixed + n * pass->value_width : NULL,
-                                 tile->holds_sums ? tile->sums + n * pass->value_width : NULL,
-                                 tile->sum[n] > 0 ? 1 / tile->sum[n] : 0, heads + n * q_width);
+        all[n] = sinks == NULL ? 0 : exp((double)sinks[tile->h] - (double)tile->max[n]) / tile->sum[n];
+    attn_tile_rewind(tile);
+    while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more) {
+        for (size_t j = 0; j < tile->keys.to - tile->keys.from; j++)
+            for (size_t n = 0; n < tile->rows; n++)
+                all[n] += (double)tile->scores[j * tile->width + n];
+        attn_tile_drop(tile);
+        mix_block_again(tile, again);
+    }
+    return status;
+}
+
+attn_status attn_tile_finish(attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    const attn_config *config = &pass->layer->config;
+    const size_t D = config->head_dim, width = pass->value_width, q_width = config->num_heads * D;
+    float *heads = pass->heads + (tile->b * pass->input->L + tile->first) * q_width + tile->h * D;
+    float *again = tile->mixed;
+    double all[TILE_QUERIES];
+    attn_status status = ATTN_OK;
+    if (tile->holds_mixed && !attn_all_finite(pass->kernels, tile->mixed, tile->rows * width))
+        tile->beyond = true;
+    if (tile->beyond) {
+        flush(tile);
+        status = mix_again(tile, again, all);
+    }
+    for (size_t n = 0; n < tile->rows; n++, heads += q_width) {
+        pass->kernels->share_out(D, tile->holds_mixed ? tile->mixed + n * width : NULL,
+                                 tile->holds_sums ? tile->sums + n * width : NULL,
+                                 tile->sum[n] > 0 ? 1 / tile->sum[n] : 0, heads);
+        for (size_t d = 0; tile->beyond && d < D; d++)
+            if (again[n * width + d] != 0)
+                heads[d] = (float)(tile->sums[n * width + d] / all[n]);
+    }
+    return status;
 }

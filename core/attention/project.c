@@ -1,5 +1,6 @@
 /* project.c: the linear parts of the pass: from the inputs to q, k and v, and from the heads to the outputs.
  */
+#include "core/attention/exact.h"
 #include "core/attention/pass.h"
 #include "core/attention/rope.h"
 #include "core/size.h"
@@ -10,12 +11,9 @@
 
 #define ANGLE_ROWS ((size_t)64) /* positions whose angles are made in one task */
 
-/* Which of the inputs is projected. */
-typedef enum { QUERY, KEY, VALUE, INPUTS } projected;
-
 typedef struct {
     attn_batch *batch;
-    projected which;
+    attn_projected which;
 } projection;
 
 /* ---- The arrays ---- */
@@ -110,13 +108,13 @@ static void norm_head(float *x, size_t D, const float *weight, double eps) {
     double squares = 0;
     for (size_t d = 0; d < D; d++)
         squares += (double)x[d] * (double)x[d];
-    const float factor = (float)(1 / sqrt(squares / (double)D + eps));
+    const double factor = 1 / sqrt(squares / (double)D + eps); /* of large x it is below float32 */
     for (size_t d = 0; d < D; d++)
-        x[d] = weight[d] * (x[d] * factor);
+        x[d] = weight[d] * (float)((double)x[d] * factor);
 }
 
 /* Norms and rotates the heads [columns] of row n, which is of q or of k. */
-static void finish_heads(const attn_pass *pass, projected which, size_t n, size_t columns, float *y) {
+static void finish_heads(const attn_pass *pass, attn_projected which, size_t n, size_t columns, float *y) {
     const attn_layer *layer = pass->layer;
     const attn_config *c = &layer->config;
     const size_t position = n % (which == QUERY ? pass->input->L : pass->input->S), pairs = c->rope.dims / 2;
@@ -138,14 +136,42 @@ static void grow(_Atomic uint32_t *largest, uint32_t size) {
         continue;
 }
 
+/* Head h of rows [row, row + rows), which stands at `heads`, rows `width` apart: where it is beyond float32
+ * it is made again, as it may be so only on the way. Each head of a row by itself, so that its bits do not
+ * depend on others. Returns what kernels->largest says of all. */
+static uint32_t mend_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h,
+                           float *heads, size_t width) {
+    const size_t D = pass->layer->config.head_dim;
+    size_t bad[ATTN_EXACT_ROWS], count = 0;
+    float *places[ATTN_EXACT_ROWS];
+    uint32_t largest = 0;
+    for (size_t n = 0; n < rows; n++) {
+        if (!attn_all_finite(pass->kernels, heads + n * width, D)) {
+            places[count] = heads + n * width;
+            bad[count++] = row + n;
+        }
+        if (count > 0 && (count == ATTN_EXACT_ROWS || n + 1 == rows) && !attn_pass_ends(pass, SIZE_MAX)) {
+            attn_exact_heads(pass, which, bad, count, h, places);
+            count = 0;
+        }
+    }
+    for (size_t n = 0; n < rows; n++) {
+        const uint32_t size = pass->kernels->largest(heads + n * width, D);
+        largest = size > largest ? size : largest;
+    }
+    return largest;
+}
+
 /* Head h of rows [row, row + rows) of all batch entries, which are in one block of keys, goes to k or v. */
-static void store_head(attn_pass *pass, projected which, size_t row, size_t rows, size_t h, const float *y,
-                       size_t y_row) {
+static void store_head(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h,
+                       const float *y, size_t y_row) {
     const size_t D = pass->layer->config.head_dim, S = pass->input->S, j = row % S;
     const size_t head = row / S * pass->layer->config.num_kv_heads + h;
     const size_t width = which == KEY ? D : pass->value_width;
     float *to = (which == KEY ? pass->k : pass->v) + (head * S + j) * width;
-    const uint32_t size = pass->kernels->copy(rows, D, y, y_row, to, width);
+    uint32_t size = pass->kernels->copy(rows, D, y, y_row, to, width);
+    if (size >= ATTN_INFINITE)
+        size = mend_heads(pass, which, row, rows, h, to, width);
     for (size_t n = 0; n < rows && width > D; n++)
         memset(to + n * width + D, 0, (width - D) * sizeof *to);
     if (which == KEY)
@@ -155,8 +181,8 @@ static void store_head(attn_pass *pass, projected which, size_t row, size_t rows
 }
 
 /* Rows [row, row + rows) of all batch entries, with the heads from h on side by side. */
-static void store_heads(attn_pass *pass, projected which, size_t row, size_t rows, size_t h, size_t columns,
-                        const float *y, size_t y_row) {
+static void store_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h,
+                        size_t columns, const float *y, size_t y_row) {
     const size_t D = pass->layer->config.head_dim, S = pass->input->S;
     for (size_t n = 0, count; n < rows; n += count) {
         const size_t j = (row + n) % S, block_end = (j / TILE_KEYS + 1) * TILE_KEYS;
@@ -174,10 +200,46 @@ static void deliver_input(void *context, size_t part, size_t row, size_t rows, s
     const size_t D = pass->layer->config.head_dim, q_width = pass->layer->config.num_heads * D;
     for (size_t n = 0; n < rows && p->which != VALUE; n++)
         finish_heads(pass, p->which, row + n, columns, y + n * y_row);
-    if (p->which == QUERY)
-        pass->kernels->copy(rows, columns, y, y_row, pass->q + row * q_width + column, q_width);
-    else
+    float *q = pass->q + row * q_width + column;
+    if (p->which == QUERY && pass->kernels->copy(rows, columns, y, y_row, q, q_width) >= ATTN_INFINITE)
+        for (size_t d = 0; d < columns; d += D)
+            mend_heads(pass, QUERY, row, rows, (column + d) / D, q + d, q_width);
+    if (p->which != QUERY)
         store_heads(pass, p->which, row, rows, column / D, columns, y, y_row);
+}
+
+/* Number e of rows [row, row + rows) of the output, likewise. False if it stays beyond float32. */
+static bool mend_output(attn_pass *pass, size_t row, size_t rows, size_t e) {
+    const attn_packed *weight = &pass->layer->o_weight;
+    const size_t E = pass->layer->config.embed_dim;
+    const float *heads[ATTN_EXACT_ROWS];
+    float *places[ATTN_EXACT_ROWS];
+    double numbers[ATTN_EXACT_ROWS];
+    size_t count = 0;
+    for (size_t n = row; n < row + rows; n++) {
+        float *number = pass->output->output + n * E + e;
+        if (!isfinite(*number)) {
+            heads[count] = pass->heads + n * weight->depth;
+            places[count++] = number;
+        }
+    }
+    if (count > 0)
+        attn_exact_numbers(weight, pass->layer->o_bias, heads, count, e, numbers);
+    for (size_t n = 0; n < count; n++)
+        if (!isfinite(*places[n] = (float)numbers[n]))
+            return false;
+    return true;
+}
+
+static void mend_outputs(attn_pass *pass, size_t row, size_t rows, size_t column, size_t columns) {
+    for (size_t n = 0, count; n < rows && !attn_pass_ends(pass, SIZE_MAX); n += count) {
+        count = rows - n < ATTN_EXACT_ROWS ? rows - n : ATTN_EXACT_ROWS;
+        for (size_t e = column; e < column + columns; e++)
+            if (!mend_output(pass, row + n, count, e)) {
+                atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+                return;
+            }
+    }
 }
 
 static void deliver_output(void *context, size_t part, size_t row, size_t rows, size_t column, size_t columns,
@@ -187,7 +249,7 @@ static void deliver_output(void *context, size_t part, size_t row, size_t rows, 
     const size_t E = pass->layer->config.embed_dim;
     if (pass->kernels->copy(rows, columns, y, y_row, pass->output->output + row * E + column, E) >=
         ATTN_INFINITE)
-        atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+        mend_outputs(pass, row, rows, column, columns);
 }
 
 static bool stopped(void *context, size_t part) {
@@ -224,7 +286,7 @@ static attn_linear output_projection(const attn_batch *batch, projection *p) {
 
 /* The rows of all passes. Those of a pass that failed stay among them, and are left out when their turn
  * comes: so how many there are, and with it how much memory they take, does not change. */
-static void set_parts(attn_batch *batch, projected which) {
+static void set_parts(attn_batch *batch, attn_projected which) {
     for (size_t n = 0; n < batch->count; n++) {
         const attn_input *in = batch->jobs[n].input;
         const float *const inputs[] = {in->query, in->key, in->value};
@@ -238,7 +300,7 @@ static void set_parts(attn_batch *batch, projected which) {
 
 /* What is computed of all inputs, and for whom. */
 static void input_projections(attn_batch *batch, projection *p, attn_linear *linears) {
-    for (projected which = QUERY; which < INPUTS; which++) {
+    for (attn_projected which = QUERY; which < INPUTS; which++) {
         p[which] = (projection){batch, which};
         set_parts(batch, which);
         linears[which] = input_projection(batch, &p[which]);

@@ -51,15 +51,18 @@ attn_status attn_score_prepare(attn_pass *pass) {
 }
 
 /* Biases stand in the order of growing i - j, so what a key needs for all lanes is a piece of the table. */
-static void add_biases(attn_tile *tile) {
-    const attn_range keys = tile->keys;
+static const float *biases_of(const attn_tile *tile, size_t j) {
     const attn_pass *pass = tile->pass;
-    const float *bias =
-        pass->biases + tile->h * pass->bias_row + (pass->input->S - 1 + tile->first - keys.from);
+    return pass->biases + tile->h * pass->bias_row + (pass->input->S - 1 + tile->first - j);
+}
+
+static void add_biases(attn_tile *tile) {
     float *scores = tile->scores;
-    for (size_t j = keys.from; j < keys.to; j++, bias--, scores += tile->width)
+    for (size_t j = tile->keys.from; j < tile->keys.to; j++, scores += tile->width) {
+        const float *bias = biases_of(tile, j);
         for (size_t n = 0; n < tile->width; n++)
             scores[n] += bias[n];
+    }
 }
 
 /* ---- Products ---- */
@@ -89,17 +92,64 @@ static void multiply(attn_tile *tile, const float *k, size_t count) {
     }
 }
 
-/* What is not a number must not become one here: it is looked for later. */
-static void soft_cap(attn_tile *tile, size_t count, float cap) {
-    const attn_kernels *kernels = tile->pass->kernels;
-    const size_t numbers = count * tile->width;
-    if (attn_all_finite(kernels, tile->scores, numbers)) {
-        kernels->soft_cap(tile->scores, numbers, cap);
-        return;
+/* ---- Large scores ---- */
+
+/* Scores below it are far from the end of float32, 3.4e38: neither a part of the sum nor a sum with masks
+ * that are no larger than 1e38 can be beyond it. */
+#define TAME 1e30
+
+static bool is_tame(const attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    const size_t head = tile->b * pass->layer->config.num_kv_heads + attn_kv_head(pass, tile->h);
+    const uint32_t bits =
+        tile->keys.from >= pass->input->S
+            ? pass->extra_k_size
+            : atomic_load_explicit(&pass->k_sizes[head * pass->blocks + tile->keys.from / TILE_KEYS],
+                                   memory_order_relaxed);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    return tile->size * (double)largest + pass->largest_bias < TAME; /* false if it is not a number */
+}
+
+/* The score of query `n` of the tile and key `k`, from the sum in double precision. Not finite if the score
+ * is beyond float32, or the query or the key is. */
+static float exact_score(const attn_tile *tile, size_t n, const float *k, float bias) {
+    const attn_pass *pass = tile->pass;
+    const attn_config *config = &pass->layer->config;
+    const size_t D = config->head_dim;
+    const float *q =
+        pass->q + ((tile->b * pass->input->L + tile->first + n) * config->num_heads + tile->h) * D;
+    double score = 0;
+    for (size_t d = 0; d < D; d++) {
+        if (!isfinite(q[d]) || !isfinite(k[d]))
+            return NAN;
+        score += (double)q[d] * (double)k[d];
     }
-    for (size_t n = 0; n < numbers; n++)
-        if (!isnan(tile->scores[n]))
-            kernels->soft_cap(tile->scores + n, 1, cap);
+    score *= (double)attn_tile_scale(tile);
+    if (config->softcap > 0)
+        score = config->softcap * tanh(score / config->softcap);
+    return (float)(score + (double)bias);
+}
+
+/* What is done with tame scores, number by number; and those of which a part of the sum is beyond float32 are
+ * summed again. */
+static void finish_carefully(attn_tile *tile, const float *k, size_t count) {
+    const attn_pass *pass = tile->pass;
+    const attn_config *config = &pass->layer->config;
+    const bool has_bias = pass->biases != NULL && tile->keys.from < pass->input->S;
+    for (size_t j = 0; j < count; j++)
+        for (size_t n = 0; n < tile->rows; n++) {
+            float *score = tile->scores + j * tile->width + n;
+            const float bias = has_bias ? biases_of(tile, tile->keys.from + j)[n] : 0;
+            if (!isfinite(*score)) {
+                *score = exact_score(tile, n, k + j * config->head_dim, bias);
+                continue;
+            }
+            if (config->softcap > 0)
+                pass->kernels->soft_cap(score, 1, (float)config->softcap);
+            if (has_bias)
+                *score += bias;
+        }
 }
 
 attn_status attn_tile_score(attn_tile *tile) {
@@ -115,12 +165,16 @@ attn_status attn_tile_score(attn_tile *tile) {
         if (attn_pass_ends(pass, tile->at))
             return ATTN_CANCELLED;
     }
-    multiply(tile,
-             extra ? pass->extra_k + kv * pass->extra * D
-                   : pass->k + ((tile->b * config->num_kv_heads + kv) * S + keys.from) * D,
-             count);
+    const float *k = extra ? pass->extra_k + kv * pass->extra * D
+                           : pass->k + ((tile->b * config->num_kv_heads + kv) * S + keys.from) * D;
+    multiply(tile, k, count);
+    tile->tame = is_tame(tile);
+    if (!tile->tame) {
+        finish_carefully(tile, k, count);
+        return ATTN_OK;
+    }
     if (config->softcap > 0)
-        soft_cap(tile, count, (float)config->softcap);
+        pass->kernels->soft_cap(tile->scores, count * tile->width, (float)config->softcap);
     if (pass->biases != NULL && !extra)
         add_biases(tile);
     return ATTN_OK;

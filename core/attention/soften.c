@@ -76,10 +76,19 @@ void attn_tile_soften(attn_tile *tile) {
         tile->pass->kernels->soften(&t);
 }
 
-void attn_tile_weigh(attn_tile *tile) {
+static void weigh(attn_tile *tile) {
     const attn_soft_tile t = soft_tile(tile);
     if (tile->width == 1)
         weigh_one(tile, t.keys);
     else
         tile->pass->kernels->weigh(&t);
+}
+
+attn_status attn_tile_next_weights(attn_tile *tile, bool *more) {
+    attn_status status;
+    if (!(*more = attn_tile_next(tile)))
+        return ATTN_OK;
+    if ((status = attn_tile_score(tile)) == ATTN_OK && (status = attn_tile_mask(tile)) == ATTN_OK)
+        weigh(tile);
+    return status;
 }

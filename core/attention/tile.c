@@ -39,17 +39,21 @@ void attn_tile_place(attn_tile *tile, const attn_layer *layer, char *memory, cha
 
 /* ---- Begin ---- */
 
+float attn_tile_scale(const attn_tile *tile) {
+    const attn_layer *layer = tile->pass->layer;
+    return layer->scale != NULL ? layer->scale[tile->h] : (float)(1 / sqrt((double)layer->config.head_dim));
+}
+
 /* Lays the queries side by side, [D, width], times the scale. */
 static void pack_queries(attn_tile *tile) {
     const attn_pass *pass = tile->pass;
     const attn_layer *layer = pass->layer;
     const size_t D = layer->config.head_dim, q_width = layer->config.num_heads * D, width = tile->width;
-    const float scale = layer->scale != NULL ? layer->scale[tile->h] : (float)(1 / sqrt((double)D));
     const float *q = pass->q + (tile->b * pass->input->L + tile->first) * q_width + tile->h * D;
     attn_transpose(q, q_width, tile->rows, D, tile->queries, width, false);
     for (size_t d = 0; d < D && tile->rows < width; d++)
         memset(tile->queries + d * width + tile->rows, 0, (width - tile->rows) * sizeof(float));
-    const uint32_t bits = pass->kernels->scale(tile->queries, D * width, scale);
+    const uint32_t bits = pass->kernels->scale(tile->queries, D * width, attn_tile_scale(tile));
     float largest;
     memcpy(&largest, &bits, sizeof largest);
     tile->size = (double)D * (double)largest;
@@ -80,7 +84,7 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
     tile->first = first;
     tile->rows = rows;
     tile->width = attn_round_up(rows, lanes);
-    tile->holds_mixed = tile->holds_sums = false;
+    tile->holds_mixed = tile->holds_sums = tile->beyond = false;
     tile->mixed_run = 0;
     find_visible(tile);
     pack_queries(tile);

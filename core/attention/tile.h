@@ -21,6 +21,7 @@ typedef struct {
     attn_range visible; /* the keys that at least one of the queries may see by its position */
     int32_t from[TILE_QUERIES], to[TILE_QUERIES]; /* those that each may see */
     double size;      /* no sum of products of a query with a key of size 1 is larger */
+    bool tame;        /* no score of the block is so large that it needs care */
     size_t unlooked;  /* multiplications since the last look at should_stop */
     float *queries;   /* [D, width], scaled */
     float *scores;    /* [TILE_KEYS, width] */
@@ -30,6 +31,7 @@ typedef struct {
     float *mixed;     /* [rows, value_width]: the values of some blocks, mixed, */
     size_t mixed_run; /* which are of this run, */
     bool holds_mixed; /* if there are any */
+    bool beyond;      /* what was mixed before is beyond float32 */
     double *sums;     /* [rows, value_width]: those of the runs before, */
     bool holds_sums;  /* if there are any */
 } attn_tile;
@@ -47,6 +49,9 @@ void attn_tile_place(attn_tile *tile, const attn_layer *layer, char *memory, cha
 void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size_t h, size_t first,
                      size_t rows);
 
+/* What the products of the head's queries and keys are multiplied by. */
+float attn_tile_scale(const attn_tile *tile);
+
 /* Goes on to the next block of keys that are not all excluded for all queries, as tile->keys, the extra keys
  * being the last block, [S, S+); false after the last. */
 bool attn_tile_next(attn_tile *tile);
@@ -56,8 +61,8 @@ static inline void attn_tile_rewind(attn_tile *tile) {
     tile->keys = (attn_range){tile->visible.from, tile->visible.from};
 }
 
-/* score.c: the scores of the block before the masks. Looks at should_stop now and then, and fails with
- * ATTN_CANCELLED. */
+/* score.c: the scores of the block before the masks, not finite where they are beyond float32, and
+ * tile->tame. Looks at should_stop now and then, and fails with ATTN_CANCELLED. */
 attn_status attn_tile_score(attn_tile *tile);
 
 /* mask.c: what may not be seen becomes minus infinity. Fails with ATTN_BAD_VALUE if a score that counts is
@@ -67,9 +72,12 @@ attn_status attn_tile_mask(attn_tile *tile);
 /* mask.c: is the block excluded for all queries by masks? */
 bool attn_tile_skips(const attn_tile *tile);
 
-/* soften.c: the online softmax, as kernels.h has it, and the weights from the final maximum and sum. */
+/* soften.c: the online softmax, as kernels.h has it. */
 void attn_tile_soften(attn_tile *tile);
-void attn_tile_weigh(attn_tile *tile);
+
+/* soften.c: goes on to the next block, and makes its weights from the final maximum and sum. *more is false
+ * after the last. */
+attn_status attn_tile_next_weights(attn_tile *tile, bool *more);
 
 /* mix.c: applies the dropout to the block's weights. */
 void attn_tile_drop(attn_tile *tile);
@@ -78,6 +86,6 @@ void attn_tile_drop(attn_tile *tile);
 void attn_tile_mix(attn_tile *tile);
 
 /* mix.c: what the queries get, to pass->heads. */
-void attn_tile_finish(attn_tile *tile);
+attn_status attn_tile_finish(attn_tile *tile);
 
 #endif

@@ -130,6 +130,11 @@ float attn_packed_at(const attn_packed *packed, size_t row, size_t column) {
     return (float)((const int8_t *)packed->numbers)[at] * *scale_of(packed, row, column);
 }
 
+void attn_packed_numbers(const attn_packed *packed, size_t row, size_t column, size_t count, float *numbers) {
+    for (size_t n = 0; n < count; n++)
+        numbers[n] = attn_packed_at(packed, row, column + n);
+}
+
 const char *attn_precision_name(attn_precision precision) {
     static const char *const names[ATTN_PRECISIONS] = {"float32", "bfloat16", "int8"};
     return names[precision];

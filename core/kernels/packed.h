@@ -31,6 +31,9 @@ void attn_packed_free(attn_packed *packed);
 /* The number that stands for weight[row][column]: what is computed with, widened to float32. Slow. */
 float attn_packed_at(const attn_packed *packed, size_t row, size_t column);
 
+/* numbers [count]: those of weight[row], from `column` on. */
+void attn_packed_numbers(const attn_packed *packed, size_t row, size_t column, size_t count, float *numbers);
+
 /* "float32", "bfloat16", "int8" */
 const char *attn_precision_name(attn_precision precision);
 

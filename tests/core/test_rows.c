@@ -190,10 +190,21 @@ static void exclude_blocks(setup *s, uint64_t *seed) {
                 mask[n * in->S + j] = -INFINITY;
 }
 
+/* Values so large that the sums of some rows are beyond float32 before they are divided, and those of others
+ * are not: neither notices the others. */
+static void enlarge_values(setup *s, uint64_t *seed) {
+    const attn_input *in = &s->input;
+    const size_t numbers_of = in->B * in->S * s->layer.config.vdim;
+    if (random_below(seed, 4) == 0)
+        for (size_t n = 0; n < numbers_of; n++)
+            ((float *)(uintptr_t)in->value)[n] *= 2e36f;
+}
+
 static void hold_and_free(setup *s, uint64_t *seed) {
     if (depends_on_length(s))
         s->layer.config.rope.scaling = ATTN_ROPE_LINEAR;
     exclude_blocks(s, seed);
+    enlarge_values(s, seed);
     hold_rows(s, seed);
     free_setup(s);
 }

@@ -1,0 +1,113 @@
+#include "core/attention/exact.h"
+
+#include <math.h>
+
+enum { CHAINS = 4 };
+
+/* sums [CHAINS] += x * w [count], number n to chain n % CHAINS. */
+static void add_products(const float *x, const double *w, size_t count, double *sums) {
+    double a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+    size_t n = 0;
+    for (; n + CHAINS <= count; n += CHAINS) {
+        a += (double)x[n] * w[n];
+        b += (double)x[n + 1] * w[n + 1];
+        c += (double)x[n + 2] * w[n + 2];
+        d += (double)x[n + 3] * w[n + 3];
+    }
+    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+    for (; n < count; n++)
+        sums[n % CHAINS] += (double)x[n] * w[n];
+}
+
+void attn_exact_numbers(const attn_packed *weight, const float *bias, const float *const *x, size_t rows,
+                        size_t column, double *y) {
+    enum { STEP = 256 };
+    float numbers[STEP];
+    double wide[STEP];
+    double sums[ATTN_EXACT_ROWS][CHAINS] = {{0}};
+    for (size_t k = 0, count; k < weight->depth; k += count) {
+        count = weight->depth - k < STEP ? weight->depth - k : STEP;
+        attn_packed_numbers(weight, column, k, count, numbers);
+        for (size_t n = 0; n < count; n++)
+            wide[n] = (double)numbers[n];
+        for (size_t n = 0; n < rows; n++)
+            add_products(x[n] + k, wide, count, sums[n]);
+    }
+    for (size_t n = 0; n < rows; n++)
+        y[n] =
+            (sums[n][0] + sums[n][1]) + (sums[n][2] + sums[n][3]) + (bias == NULL ? 0 : (double)bias[column]);
+}
+
+/* One head of some rows. */
+typedef struct {
+    const attn_packed *weight;
+    const float *bias;
+    const float *x[ATTN_EXACT_ROWS];
+    size_t rows;
+    size_t first; /* column */
+    const float *norm;
+    double factors[ATTN_EXACT_ROWS];
+} head_of_rows;
+
+/* y [rows]: number d of the head, normed. */
+static void find(const head_of_rows *head, size_t d, double *y) {
+    attn_exact_numbers(head->weight, head->bias, head->x, head->rows, head->first + d, y);
+    for (size_t n = 0; n < head->rows && head->norm != NULL; n++)
+        y[n] *= head->factors[n] * (double)head->norm[d];
+}
+
+static void find_factors(head_of_rows *head, size_t D, double eps) {
+    double y[ATTN_EXACT_ROWS], squares[ATTN_EXACT_ROWS] = {0};
+    for (size_t d = 0; d < D; d++) {
+        find(head, d, y);
+        for (size_t n = 0; n < head->rows; n++)
+            squares[n] += y[n] * y[n];
+    }
+    for (size_t n = 0; n < head->rows; n++)
+        head->factors[n] = 1 / sqrt(squares[n] / (double)D + eps);
+}
+
+/* heads[n]: the two numbers of a pair that is rotated. */
+static void rotate(const attn_pass *pass, attn_projected which, const head_of_rows *from, const size_t *rows,
+                   size_t pair, float *const *heads) {
+    const attn_rope *rope = &pass->layer->config.rope;
+    const size_t pairs = rope->dims / 2, length = which == QUERY ? pass->input->L : pass->input->S;
+    const size_t one = rope->style == ATTN_ROPE_HALF ? pair : 2 * pair;
+    const size_t two = rope->style == ATTN_ROPE_HALF ? pair + pairs : 2 * pair + 1;
+    double a[ATTN_EXACT_ROWS], b[ATTN_EXACT_ROWS];
+    find(from, one, a);
+    find(from, two, b);
+    for (size_t n = 0; n < from->rows; n++) {
+        const size_t at = rows[n] % length * pairs + pair;
+        const double cosine = (double)pass->cosines[which][at], sine = (double)pass->sines[which][at];
+        heads[n][one] = (float)(a[n] * cosine - b[n] * sine);
+        heads[n][two] = (float)(b[n] * cosine + a[n] * sine);
+    }
+}
+
+void attn_exact_heads(const attn_pass *pass, attn_projected which, const size_t *rows, size_t count, size_t h,
+                      float *const *heads) {
+    const attn_layer *layer = pass->layer;
+    const attn_config *c = &layer->config;
+    const attn_input *in = pass->input;
+    const attn_packed *const weights[] = {&layer->q_weight, &layer->k_weight, &layer->v_weight};
+    const float *const biases[] = {layer->q_bias, layer->k_bias, layer->v_bias};
+    const float *const inputs[] = {in->query, in->key, in->value};
+    head_of_rows from = {
+        .weight = weights[which], .bias = biases[which], .rows = count, .first = h * c->head_dim};
+    for (size_t n = 0; n < count; n++)
+        from.x[n] = inputs[which] + rows[n] * weights[which]->depth;
+    if (which != VALUE && c->qk_norm) {
+        find_factors(&from, c->head_dim, c->qk_norm_eps);
+        from.norm = which == QUERY ? layer->q_norm : layer->k_norm;
+    }
+    const size_t dims = which != VALUE && c->rope.style != ATTN_ROPE_NONE ? c->rope.dims : 0;
+    for (size_t pair = 0; pair < dims / 2; pair++)
+        rotate(pass, which, &from, rows, pair, heads);
+    for (size_t d = dims; d < c->head_dim; d++) {
+        double y[ATTN_EXACT_ROWS];
+        find(&from, d, y);
+        for (size_t n = 0; n < count; n++)
+            heads[n][d] = (float)y[n];
+    }
+}
