@@ -312,6 +312,30 @@ TEST_OF_KERNELS(attention, stops_when_it_is_told_to) {
     free_setup(&s);
 }
 
+static bool count_looks(void *context) {
+    ++*(size_t *)context;
+    return false;
+}
+
+/* Within the single tile of queries there is a look every 2^22 multiplications; of what is hidden there are
+ * none. */
+TEST_OF_KERNELS(attention, looks_within_a_tile_whether_to_stop) {
+    uint64_t seed = test_seed("looks_within_a_tile_whether_to_stop");
+    setup s = make_setup(16, 1, 1, 32, (size_t)1 << 16, &seed);
+    const attn_output out = {.output = nothing_yet(32 * 16)};
+    size_t looks[2] = {0};
+    for (size_t n = 0; n < 2; n++) {
+        attn_arena *work = attn_arena_new(NULL);
+        const attn_control control = {count_looks, &looks[n]};
+        s.input.is_causal = n == 0; /* 32 of the keys are seen, all are projected */
+        cr_assert_eq(attn_forward(&s.layer, &s.input, &out, work, &control, NULL), ATTN_OK);
+        attn_arena_free(work);
+    }
+    cr_assert_geq(looks[1], looks[0] + 7, "%zu looks, and %zu where little is seen", looks[1], looks[0]);
+    free(out.output);
+    free_setup(&s);
+}
+
 /* The largest negative number is a number, and excludes only where both masks have it: also all of a row. */
 TEST_OF_KERNELS(attention, two_masks_exclude_together_as_in_the_reference) {
     uint64_t seed = test_seed("two_masks_exclude_together_as_in_the_reference");
@@ -326,6 +350,26 @@ TEST_OF_KERNELS(attention, two_masks_exclude_together_as_in_the_reference) {
         s.input.attn_mask = mask;
         s.input.key_padding_mask = padding;
         hold_against_reference(&s);
+        free_setup(&s);
+    }
+}
+
+/* A single query takes a way of its own. Each mask is a number, and their sum excludes the key. */
+TEST_OF_KERNELS(attention, gives_a_single_query_without_keys_no_weights) {
+    uint64_t seed = 11;
+    for (size_t S = 1; S < 600; S += 149) {
+        setup s = make_setup(8, 2, 1, 1, S, &seed);
+        float *mask = numbers(&s, S, 0, &seed), *output, *weights;
+        for (size_t j = 0; j < S; j++)
+            mask[j] = -FLT_MAX;
+        s.input.attn_mask = s.input.key_padding_mask = mask;
+        cr_assert_eq(run(&s, &output, &weights, false), ATTN_OK);
+        for (size_t n = 0; n < 2 * S; n++)
+            cr_assert_eq(weights[n], 0);
+        for (size_t e = 0; e < 8; e++)
+            cr_assert_eq(output[e], s.layer.o_bias == NULL ? 0 : s.layer.o_bias[e]);
+        free(output);
+        free(weights);
         free_setup(&s);
     }
 }

@@ -224,6 +224,32 @@ TEST_OF_KERNELS(collect, a_view_does_not_notice_blocks) {
     }
 }
 
+/* Rows of a view whose tile is in two blocks of rows of the mask, of which one sees nothing of a block of
+ * keys. */
+TEST_OF_KERNELS(collect, a_view_sees_what_its_rows_may_see) {
+    uint64_t seed = test_seed("a_view_sees_what_its_rows_may_see");
+    const size_t L = 64, S = 512;
+    for (size_t hidden = 0; hidden < 4; hidden++) { /* block of rows and block of keys */
+        setup s = make_setup(8, 2, 1, L, S, &seed);
+        float *mask = numbers(&s, L * S, 0, &seed);
+        for (size_t n = 0; n < L * S; n++)
+            mask[n] = n / S / 32 == hidden / 2 && n % S / 256 == hidden % 2 ? -INFINITY : 0;
+        s.input.attn_mask = mask;
+        attn_output whole = everything(&s);
+        cr_assert_eq(forward(&s, &whole), ATTN_OK);
+        attn_output part = {.output = nothing_yet(L * 8),
+                            .weights.values = nothing_yet(2 * L * S),
+                            .view = attn_view_all(&s.layer.config, &s.input)};
+        part.view.row_from = 16;
+        part.view.row_to = 48;
+        cr_assert_eq(forward(&s, &part), ATTN_OK);
+        check_map(&s, &part.view, true, whole.weights.values, &part.weights);
+        free_output(&whole);
+        free_output(&part);
+        free_setup(&s);
+    }
+}
+
 /* Two rows of a map of 16,384 x 16,384, whose whole would take a gigabyte. */
 TEST_OF_KERNELS(collect, two_rows_of_a_large_map_do_not_cost_the_map) {
     uint64_t seed = test_seed("two_rows_of_a_large_map_do_not_cost_the_map");

@@ -113,3 +113,50 @@ Test(rope, turns_each_pair_by_its_angle) {
         cr_assert(y[8] == 7 && y[9] == 9);
     }
 }
+
+/* Up to the original length the short divisors, from the next position on the long ones: the pairs turn by 1
+ * and 0.1 a position, divided by them. */
+Test(rope, takes_the_long_divisors_beyond_the_original_length) {
+    const float short_ones[] = {1, 2}, long_ones[] = {4, 5};
+    const attn_layer layer = {.config.rope = {.style = ATTN_ROPE_HALF,
+                                              .scaling = ATTN_ROPE_LONGROPE,
+                                              .dims = 4,
+                                              .theta = 100,
+                                              .original_length = 4096,
+                                              .magnitude = 1},
+                              .rope_short = short_ones,
+                              .rope_long = long_ones};
+    static const struct {
+        uint64_t length;
+        double frequencies[2];
+    } known[] = {
+        {1, {1, 0.05}}, {4095, {1, 0.05}}, {4096, {1, 0.05}}, {4097, {0.25, 0.02}}, {8192, {0.25, 0.02}}};
+    for (size_t n = 0; n < sizeof known / sizeof *known; n++) {
+        float found[2];
+        attn_rope_frequencies(&layer, known[n].length, found);
+        for (size_t i = 0; i < 2; i++)
+            cr_assert_float_eq((double)found[i], known[n].frequencies[i], 1e-8, "length %zu, pair %zu: %g",
+                               (size_t)known[n].length, i, (double)found[i]);
+    }
+}
+
+/* At the first position beyond 2 * 16 with the factor 2, NTK makes of theta theta * (2 * 33 / 16 - 1)^(dims /
+ * (dims - 2)); up to the original length it stays. */
+Test(rope, stretches_theta_beyond_the_original_length) {
+    const attn_layer layer = {.config.rope = {.style = ATTN_ROPE_HALF,
+                                              .scaling = ATTN_ROPE_DYNAMIC,
+                                              .dims = 4,
+                                              .theta = 100,
+                                              .factor = 2,
+                                              .original_length = 16,
+                                              .magnitude = 1}};
+    static const uint64_t lengths[] = {1, 16, 17, 33};
+    for (size_t n = 0; n < 4; n++) {
+        const double stretch = lengths[n] <= 16 ? 1 : 2 * (double)lengths[n] / 16 - 1;
+        float found[2];
+        attn_rope_frequencies(&layer, lengths[n], found);
+        cr_assert_eq(found[0], 1);
+        cr_assert_float_eq((double)found[1], 1 / sqrt(100 * stretch * stretch), 1e-7, "length %zu: %g",
+                           (size_t)lengths[n], (double)found[1]);
+    }
+}
