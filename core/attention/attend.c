@@ -32,9 +32,11 @@ size_t attn_attend_scratch(const attn_layer *layer) {
 
 /* ---- A tile ---- */
 
-/* The natural logarithm of the softmax's denominator, whose terms were taken relative to `max`. */
-static float lse_of(float max, double sum) {
-    return sum > 0 ? (float)((double)max + log(sum)) : -INFINITY;
+/* The natural logarithm of the softmax's denominator, whose terms were taken relative to the maximum. */
+static float lse_of(const attn_tile *tile, size_t n) {
+    if (tile->sum[n] <= 0)
+        return -INFINITY;
+    return (float)((double)tile->max[n] + log(tile->sum[n]) + attn_tile_left_out(tile, n));
 }
 
 static void keep_rows(const attn_tile *tile) {
@@ -46,7 +48,7 @@ static void keep_rows(const attn_tile *tile) {
             pass->sum[place + n] = tile->sum[n];
         }
         if (pass->output->lse != NULL)
-            pass->output->lse[place + n] = lse_of(tile->max[n], tile->sum[n]);
+            pass->output->lse[place + n] = lse_of(tile, n);
     }
 }
 

@@ -179,6 +179,7 @@ static attn_status find_weights(const maps *m, workspace *w) {
 static attn_status find_scores(const maps *m, workspace *w) {
     const size_t S = m->pass->input->S;
     attn_range *keys = &w->tile.keys;
+    w->tile.complete = true;
     for (*keys = (attn_range){0, 0}; keys->to < m->keys;) {
         const size_t from = keys->to, end = from < S ? S : m->keys;
         *keys = (attn_range){from, from < S && from + TILE_KEYS < end ? from + TILE_KEYS : end};
@@ -187,6 +188,7 @@ static attn_status find_scores(const maps *m, workspace *w) {
             return status;
         put_rows(m, &w->tile, w->others);
     }
+    w->tile.complete = false;
     return ATTN_OK;
 }
 

@@ -56,6 +56,7 @@ typedef struct {
                     * S - 1 + i - j; NULL: nothing */
     size_t bias_row;
     double largest_bias;      /* of their sizes */
+    bool leaves_out;          /* may a part of them be left out that all scores of a query have? */
     uint8_t *padding_glances; /* [B, blocks], or NULL: there is no such mask */
     uint8_t *mask_glances;    /* [mask_B, mask_H, mask_tiles, blocks], each of TILE_QUERIES rows, or NULL */
     size_t mask_tiles;

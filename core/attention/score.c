@@ -11,7 +11,7 @@
 
 /* ---- What depends on distances ---- */
 
-/* Of the distance of key j and query i, for the table of head h. */
+/* Of the distance of key j and query i, or of what ALiBi counts of it, and of the bucket that it is in. */
 static float bias_of(const attn_layer *layer, size_t h, int64_t distance, size_t bucket) {
     float bias = 0;
     if (layer->alibi_slopes != NULL)
@@ -47,21 +47,50 @@ attn_status attn_score_prepare(attn_pass *pass) {
     float largest;
     memcpy(&largest, &bits, sizeof largest);
     pass->largest_bias = (double)largest;
+    pass->leaves_out = layer->alibi_slopes != NULL && isfinite(largest) && pass->extra == 0 &&
+                       (layer->sinks == NULL || in->omit_extra);
     return ATTN_OK;
 }
 
-/* Biases stand in the order of growing i - j, so what a key needs for all lanes is a piece of the table. */
-static const float *biases_of(const attn_tile *tile, size_t j) {
-    const attn_pass *pass = tile->pass;
-    return pass->biases + tile->h * pass->bias_row + (pass->input->S - 1 + tile->first - j);
+/* Far from all keys ALiBi adds a large number to each score of a query, beside which the score is lost to
+ * rounding. What it adds to all of them alike is left out, as no softmax notices it: the distance of the
+ * nearest key. Not so where something in the softmax has no distance: far keys count for nothing beside it.
+ */
+static int64_t left_out(const attn_tile *tile, size_t n) {
+    const attn_input *in = tile->pass->input;
+    if (!tile->pass->leaves_out || tile->complete)
+        return 0;
+    const int64_t first = attn_distance(in, tile->first + n), last = first + (int64_t)in->S - 1;
+    return first > 0 ? first : last < 0 ? last : 0;
 }
 
+double attn_tile_left_out(const attn_tile *tile, size_t n) {
+    const int64_t distance = left_out(tile, n);
+    return distance == 0 ? 0 : (double)tile->pass->layer->alibi_slopes[tile->h] * -fabs((double)distance);
+}
+
+/* What is added to the score of query n of the tile and key j. */
+static float bias_at(const attn_tile *tile, size_t n, size_t j) {
+    const attn_pass *pass = tile->pass;
+    const attn_relative_bias *relative = &pass->layer->config.relative_bias;
+    const int64_t distance = attn_distance(pass->input, tile->first + n) + (int64_t)j;
+    const size_t bucket = relative->buckets == 0 ? 0 : attn_relative_bucket(relative, distance);
+    return bias_of(pass->layer, tile->h, distance - left_out(tile, n), bucket);
+}
+
+/* Biases stand in the order of growing i - j, so what a key needs for all lanes is a piece of the table: but
+ * for queries far from all keys, before or behind them. */
 static void add_biases(attn_tile *tile) {
-    float *scores = tile->scores;
-    for (size_t j = tile->keys.from; j < tile->keys.to; j++, scores += tile->width) {
-        const float *bias = biases_of(tile, j);
-        for (size_t n = 0; n < tile->width; n++)
-            scores[n] += bias[n];
+    const attn_range keys = tile->keys;
+    const attn_pass *pass = tile->pass;
+    const float *bias = pass->biases + tile->h * pass->bias_row + (pass->input->S - 1 + tile->first);
+    const bool far = left_out(tile, 0) != 0 || left_out(tile, tile->rows - 1) != 0;
+    for (size_t j = keys.from; j < keys.to; j++) {
+        float *scores = tile->scores + (j - keys.from) * tile->width;
+        for (size_t n = 0; far && n < tile->rows; n++)
+            scores[n] += bias_at(tile, n, j);
+        for (size_t n = 0; !far && n < tile->width; n++)
+            scores[n] += (bias - j)[n];
     }
 }
 
@@ -140,7 +169,7 @@ static void finish_carefully(attn_tile *tile, const float *k, size_t count) {
     for (size_t j = 0; j < count; j++)
         for (size_t n = 0; n < tile->rows; n++) {
             float *score = tile->scores + j * tile->width + n;
-            const float bias = has_bias ? biases_of(tile, tile->keys.from + j)[n] : 0;
+            const float bias = has_bias ? bias_at(tile, n, tile->keys.from + j) : 0;
             if (!isfinite(*score)) {
                 *score = exact_score(tile, n, k + j * config->head_dim, bias);
                 continue;

@@ -84,7 +84,7 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
     tile->first = first;
     tile->rows = rows;
     tile->width = attn_round_up(rows, lanes);
-    tile->holds_mixed = tile->holds_sums = tile->beyond = false;
+    tile->holds_mixed = tile->holds_sums = tile->beyond = tile->complete = false;
     tile->mixed_run = 0;
     find_visible(tile);
     pack_queries(tile);

@@ -21,6 +21,7 @@ typedef struct {
     attn_range visible; /* the keys that at least one of the queries may see by its position */
     int32_t from[TILE_QUERIES], to[TILE_QUERIES]; /* those that each may see */
     double size;      /* no sum of products of a query with a key of size 1 is larger */
+    bool complete;    /* the scores are wanted with all that distances add to them */
     bool tame;        /* no score of the block is so large that it needs care */
     size_t unlooked;  /* multiplications since the last look at should_stop */
     float *queries;   /* [D, width], scaled */
@@ -64,6 +65,9 @@ static inline void attn_tile_rewind(attn_tile *tile) {
 /* score.c: the scores of the block before the masks, not finite where they are beyond float32, and
  * tile->tame. Looks at should_stop now and then, and fails with ATTN_CANCELLED. */
 attn_status attn_tile_score(attn_tile *tile);
+
+/* score.c: what is added to all scores of query n of the tile, and left out of them; 0 if tile->complete. */
+double attn_tile_left_out(const attn_tile *tile, size_t n);
 
 /* mask.c: what may not be seen becomes minus infinity. Fails with ATTN_BAD_VALUE if a score that counts is
  * beyond float32. */

@@ -312,6 +312,47 @@ TEST_OF_KERNELS(attention, stops_when_it_is_told_to) {
     free_setup(&s);
 }
 
+/* ALiBi where queries are before or behind all keys, by up to 2^31 positions: what it adds to all scores
+ * alike must not cost their accuracy. The scores and the logarithm of the sum have all of it. */
+TEST_OF_KERNELS(attention, is_as_exact_far_from_the_keys) {
+    uint64_t seed = test_seed("is_as_exact_far_from_the_keys");
+    static const uint64_t most = ((uint64_t)1 << 31) - 1, places[] = {0, 5, 60, 300, 70000, 30000000, most};
+    for (size_t n = 0; n < 7 * 7 * 6; n++) {
+        setup s = make_setup(16, 2, 1, 1 + random_below(&seed, 40), 1 + random_below(&seed, 300), &seed);
+        attn_config *c = &s.layer.config;
+        c->alibi = true;
+        c->causal = s.input.is_causal = random_below(&seed, 2) == 0;
+        c->sinks = random_below(&seed, 4) == 0;
+        if (random_below(&seed, 3) == 0)
+            c->relative_bias = (attn_relative_bias){.buckets = 8, .max_distance = 20, .bidirectional = true};
+        if (random_below(&seed, 3) == 0)
+            c->sliding_window = 1 + random_below(&seed, 100);
+        for (size_t i = 0; i < s.count; i++)
+            free(s.numbers[i]);
+        s.count = 0;
+        fill_setup(&s, &seed);
+        for (size_t h = 0; h < 2 && c->sinks; h++) /* as slopes are: sinks outweigh what is far */
+            ((float *)(uintptr_t)s.layer.alibi_slopes)[h] = fabsf(s.layer.alibi_slopes[h]);
+        s.input.query_offset = places[n % 7];
+        s.input.key_offset = places[n / 7 % 7];
+        both b = make_both(&s);
+        cr_assert_eq(forward(&s, &b.found), ATTN_OK);
+        cr_assert_eq(attn_reference(&s.layer, &s.input, &b.exact), ATTN_OK);
+        const double errors[] = {error_of(b.found.output, b.exact.output, b.outputs, 1),
+                                 error_of(b.found.weights.values, b.exact.weights, b.weights, 1e-30),
+                                 error_of(b.found.scores.values, b.exact.scores, b.weights, 1),
+                                 lse_error(&b)};
+        for (size_t i = 0; i < 4; i++)
+            cr_assert(
+                errors[i] <= 1e-5,
+                "queries from %zu, keys from %zu: off by %g (output), %g (weights), %g (scores), %g (lse)",
+                (size_t)s.input.query_offset, (size_t)s.input.key_offset, errors[0], errors[1], errors[2],
+                errors[3]);
+        free_both(&b);
+        free_setup(&s);
+    }
+}
+
 static bool count_looks(void *context) {
     ++*(size_t *)context;
     return false;

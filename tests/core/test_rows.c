@@ -235,6 +235,8 @@ TEST_OF_KERNELS(rows, have_the_same_bits_at_every_border) {
         {32, 40, 300, 90, 400, 150, false, true}, {32, 40, 300, 0, 100, 290, false, true},
         {300, 17, 300, 0, 283, 0, true, true},    {8, 66, 2100, 1500, 2034, 0, true, true},
         {64, 5, 4, 2, 2, 0, true, true},          {7, 3, 1024, 0, 1021, 0, true, true},
+        {16, 40, 300, 0, 280, 0, false, false},   {16, 40, 300, 0, 0, 20, false, false},
+        {16, 40, 300, 0, 70000, 0, true, true},   {16, 33, 20, 0, 0, 7, true, true},
     };
     uint64_t seed = 20260730;
     for (size_t n = 0; n < sizeof borders / sizeof borders[0]; n++) {
