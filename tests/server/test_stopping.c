@@ -71,16 +71,16 @@ static problem_code read_safetensors(const body *b, attn_arena *memory, const at
     return safetensors_read_request(b->bytes, b->length, memory, control, &request, &trouble);
 }
 
+static size_t oip_json_length; /* where binary data begin; 0: there are none */
+
 static problem_code read_oip(const body *b, attn_arena *memory, const attn_control *control) {
-    const char *end = strstr(b->bytes, "|"); /* stands where binary data begin, if there are any */
-    const size_t json = end == NULL ? 0 : (size_t)(end - b->bytes);
-    const oip_body whole = {b->bytes, b->length, end != NULL, json};
+    const oip_body whole = {b->bytes, b->length, oip_json_length > 0, oip_json_length};
     return oip_read_request(&whole, memory, control, &request, &options, &trouble);
 }
 
-/* Reads it; `read_bytes` of it are read if nobody says stop. */
-static void expect_looks(const char *name, read_function *read, const body *b, problem_code expected,
-                         size_t read_bytes) {
+/* Reads it, and expects so many looks at least. Returns how many there were. */
+static size_t expect_looks(const char *name, read_function *read, const body *b, problem_code expected,
+                           size_t least) {
     looks counted = {0}, halfway;
     attn_control control = {looks_ask, &counted};
     attn_arena *memory = attn_arena_new(NULL);
@@ -90,7 +90,7 @@ static void expect_looks(const char *name, read_function *read, const body *b, p
     looks_mark(&counted);
     attn_arena_free(memory);
     cr_expect_lt(counted.longest, LONGEST_UNLOOKED, "%s: nobody looked for %.1f ms", name, counted.longest);
-    cr_expect_geq(counted.looks, read_bytes >> 20, "%s: %zu looks", name, counted.looks);
+    cr_expect_geq(counted.looks, least, "%s: %zu looks, expected %zu", name, counted.looks, least);
     memory = attn_arena_new(NULL);
     halfway = (looks){.stops_at = counted.looks / 2 + 1};
     control.context = &halfway;
@@ -98,6 +98,7 @@ static void expect_looks(const char *name, read_function *read, const body *b, p
     cr_expect_leq(halfway.looks, halfway.stops_at + 10, "%s: goes on for %zu looks", name,
                   halfway.looks - halfway.stops_at);
     attn_arena_free(memory);
+    return counted.looks;
 }
 
 /* Lists that are too long for what they are are not read to their ends: `most` bytes. */
@@ -176,49 +177,67 @@ Test(stopping, json) {
     };
     for (size_t n = 0; n < sizeof bodies / sizeof bodies[0]; n++) {
         const body b = repeat(bodies[n].head, bodies[n].unit, bodies[n].tail, BODY);
-        const size_t read_bytes = bodies[n].expected == PROBLEM_MALFORMED_JSON ? 0 : b.length;
-        expect_looks(bodies[n].name, read_json, &b, bodies[n].expected, read_bytes);
+        const size_t least = bodies[n].expected == PROBLEM_MALFORMED_JSON ? 0 : b.length >> 20;
+        expect_looks(bodies[n].name, read_json, &b, bodies[n].expected, least);
         attn_arena_release(arena, b.bytes);
     }
 }
 
+typedef struct {
+    body b;
+    size_t characters; /* of base64, with those that are escaped counted once */
+} encoded;
+
 /* An object with as much base64 as there is room for: `unit` again and again, which stands for so many
  * characters of it, and `last` at its end. The shape fits. */
-static body make_base64(const char *dtype, size_t size, const char *unit, size_t stands_for,
-                        const char *last) {
+static encoded make_base64(const char *dtype, size_t size, const char *unit, size_t stands_for,
+                           const char *last) {
     char head[128], tail[16];
     const size_t most = (BODY - sizeof head - sizeof tail) / strlen(unit) * stands_for;
     const size_t rows = most / 4 * 3 / 1024 / size / 3 * 3, characters = rows * 1024 * size / 3 * 4;
     const size_t units = (characters - strlen(last)) / stands_for;
     snprintf(head, sizeof head, "{\"query\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],\"data\":\"", dtype, rows);
     snprintf(tail, sizeof tail, "%s\"}}", last);
-    return repeat(head, unit, tail, strlen(head) + units * strlen(unit) + strlen(tail));
+    return (encoded){repeat(head, unit, tail, strlen(head) + units * strlen(unit) + strlen(tail)),
+                     characters};
+}
+
+/* Reads one that is right, or ends with three characters and a wrong one. How many looks there were. */
+static size_t read_base64(const char *name, const char *dtype, size_t size, const char *unit,
+                          size_t stands_for, bool right) {
+    const encoded e = make_base64(dtype, size, unit, stands_for, right ? "" : "AAA-");
+    const size_t decoded = e.characters >> 20, converted = e.characters / 4 * 3 / size >> 18;
+    const size_t looks_taken =
+        expect_looks(name, read_json, &e.b, right ? PROBLEM_NONE : PROBLEM_MALFORMED_TENSOR,
+                     decoded + (right ? converted : 0) - 2);
+    attn_arena_release(arena, e.b.bytes);
+    return looks_taken;
 }
 
 Test(stopping, base64) {
+    read_base64("plain", "float32", 4, "AAAA", 4, true);
+    read_base64("halves", "float16", 2, "AAAA", 4, true);
+    read_base64("a bad character at the end", "float32", 4, "AAAA", 4, false);
+    const encoded infinite = make_base64("float32", 4, "\\u0041", 1, "AIB/");
+    expect_looks("an infinity", read_json, &infinite.b, PROBLEM_BAD_VALUE, infinite.b.length >> 20);
+}
+
+/* Where it is wrong is found by going through all escapes once more, after the string itself. */
+Test(stopping, escaped_base64) {
     static const struct {
-        const char *name, *dtype;
-        size_t size;
-        const char *unit;
+        const char *name, *unit;
         size_t stands_for;
-        const char *last;
-        problem_code expected;
-    } bodies[] = {
-        {"plain", "float32", 4, "AAAA", 4, "", PROBLEM_NONE},
-        {"halves", "float16", 2, "AAAA", 4, "", PROBLEM_NONE},
-        {"escaped slashes", "float32", 4, "AAA\\/", 4, "", PROBLEM_NONE},
-        {"other escapes", "float32", 4, "\\u0041", 1, "", PROBLEM_NONE},
-        {"a bad character at the end", "float32", 4, "AAAA", 4, "AAA-", PROBLEM_MALFORMED_TENSOR},
-        {"a bad character behind escapes", "float32", 4, "AAA\\/", 4, "AAA-", PROBLEM_MALFORMED_TENSOR},
-        {"a bad character behind other escapes", "float32", 4, "\\u0041", 1, "AAA-",
-         PROBLEM_MALFORMED_TENSOR},
-        {"an infinity at the end", "float32", 4, "\\u0041", 1, "AIB/", PROBLEM_BAD_VALUE},
-    };
-    for (size_t n = 0; n < sizeof bodies / sizeof bodies[0]; n++) {
-        const body b = make_base64(bodies[n].dtype, bodies[n].size, bodies[n].unit, bodies[n].stands_for,
-                                   bodies[n].last);
-        expect_looks(bodies[n].name, read_json, &b, bodies[n].expected, b.length / 8);
-        attn_arena_release(arena, b.bytes);
+    } escapes[] = {{"slashes", "AAA\\/", 4}, {"others", "\\u0041", 1}};
+    for (size_t n = 0; n < sizeof escapes / sizeof escapes[0]; n++) {
+        const encoded e = make_base64("float32", 4, escapes[n].unit, escapes[n].stands_for, "");
+        const size_t converted = e.characters / 16 * 3 >> 18, once_more = e.b.length >> 16;
+        const size_t right =
+            read_base64(escapes[n].name, "float32", 4, escapes[n].unit, escapes[n].stands_for, true);
+        const size_t wrong =
+            read_base64(escapes[n].name, "float32", 4, escapes[n].unit, escapes[n].stands_for, false);
+        cr_expect_geq(wrong, right - converted + once_more + (e.characters >> 18) - 4,
+                      "%s: %zu looks, %zu if all is right", escapes[n].name, wrong, right);
+        attn_arena_release(arena, e.b.bytes);
     }
 }
 
@@ -229,50 +248,39 @@ static size_t rows_in(size_t bytes, size_t size) {
 
 Test(stopping, elements) {
     static const struct {
-        const char *json, *safetensors, *oip;
-        size_t size;
-    } types[] = {{"float64", "F64", "FP64", 8},
-                 {"float32", "F32", "FP32", 4},
-                 {"float16", "F16", "FP16", 2},
-                 {"bfloat16", "BF16", "BF16", 2},
-                 {"bool", "BOOL", "BOOL", 1}};
+        const char *field, *json, *safetensors, *oip;
+        size_t size, passes; /* over the elements */
+    } types[] = {{"query", "float64", "F64", "FP64", 8, 1},   {"query", "float32", "F32", "FP32", 4, 1},
+                 {"query", "float16", "F16", "FP16", 2, 1},   {"query", "bfloat16", "BF16", "BF16", 2, 1},
+                 {"attn_mask", "bool", "BOOL", "BOOL", 1, 1}, {"attn_mask", "float32", "F32", "FP32", 4, 2}};
     for (size_t n = 0; n < sizeof types / sizeof types[0]; n++) {
-        char head[256], whole[272];
+        char head[256];
         size_t rows = rows_in(BODY * 3 / 4 - 4096, types[n].size) / 3 * 3;
-        snprintf(head, sizeof head, "{\"attn_mask\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],\"data\":\"",
-                 types[n].json, rows);
+        snprintf(head, sizeof head, "{\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],\"data\":\"",
+                 types[n].field, types[n].json, rows);
         body b = repeat(head, "AAAA", "\"}}", strlen(head) + 3 + rows * 1024 * types[n].size / 3 * 4);
-        expect_looks(types[n].json, read_json, &b, PROBLEM_NONE, BODY / 2);
+        expect_looks(types[n].json, read_json, &b, PROBLEM_NONE, types[n].passes * (rows >> 8) - 2);
         attn_arena_release(arena, b.bytes);
 
         rows = rows_in(BODY - 4096, types[n].size);
-        const size_t bytes = rows * 1024 * types[n].size;
-        const int length = snprintf(head, sizeof head,
-                                    "{\"attn_mask\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],"
-                                    "\"data_offsets\":[0,%zu]}}",
-                                    types[n].safetensors, rows, bytes);
+        const size_t bytes = rows * 1024 * types[n].size, least = types[n].passes * (rows >> 8) - 2;
+        const int length = snprintf(
+            head, sizeof head, "{\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu,1024],\"data_offsets\":[0,%zu]}}",
+            types[n].field, types[n].safetensors, rows, bytes);
         b = (body){take(8 + (size_t)length + bytes, 1), 8 + (size_t)length + bytes};
         b.bytes[0] = (char)length;
         memcpy(b.bytes + 8, head, (size_t)length);
-        expect_looks(types[n].safetensors, read_safetensors, &b, PROBLEM_NONE, 0);
+        expect_looks(types[n].safetensors, read_safetensors, &b, PROBLEM_NONE, least);
         attn_arena_release(arena, b.bytes);
 
-        snprintf(head, sizeof head,
-                 "{\"inputs\":[{\"name\":\"attn_mask\",\"shape\":[%zu,1024],\"datatype\":\"%s\","
-                 "\"parameters\":{\"binary_data_size\":%zu}}]}",
-                 rows, types[n].oip, bytes);
-        snprintf(whole, sizeof whole, "%s", head);
-        b = (body){take(strlen(whole) + bytes, 1), strlen(whole) + bytes};
-        memcpy(b.bytes, whole, strlen(whole));
-        const oip_body binary = {b.bytes, b.length, true, strlen(whole)};
-        looks counted = {0};
-        const attn_control control = {looks_ask, &counted};
-        looks_mark(&counted);
-        cr_expect_eq(oip_read_request(&binary, arena, &control, &request, &options, &trouble), PROBLEM_NONE,
-                     "%s", trouble.text);
-        looks_mark(&counted);
-        cr_expect_lt(counted.longest, LONGEST_UNLOOKED, "%s: %.1f ms", types[n].oip, counted.longest);
-        cr_expect_gt(counted.looks, bytes / types[n].size >> 19, "%s: %zu", types[n].oip, counted.looks);
+        oip_json_length =
+            (size_t)snprintf(head, sizeof head,
+                             "{\"inputs\":[{\"name\":\"%s\",\"shape\":[%zu,1024],\"datatype\":\"%s\","
+                             "\"parameters\":{\"binary_data_size\":%zu}}]}",
+                             types[n].field, rows, types[n].oip, bytes);
+        b = (body){take(oip_json_length + bytes, 1), oip_json_length + bytes};
+        memcpy(b.bytes, head, oip_json_length);
+        expect_looks(types[n].oip, read_oip, &b, PROBLEM_NONE, least);
         attn_arena_release(arena, b.bytes);
     }
 }
@@ -295,7 +303,7 @@ Test(stopping, oip) {
     };
     for (size_t n = 0; n < sizeof bodies / sizeof bodies[0]; n++) {
         const body b = repeat(bodies[n].head, bodies[n].unit, bodies[n].tail, BODY);
-        expect_looks(bodies[n].name, read_oip, &b, bodies[n].expected, b.length);
+        expect_looks(bodies[n].name, read_oip, &b, bodies[n].expected, b.length >> 20);
         attn_arena_release(arena, b.bytes);
     }
     const body shape = repeat("{\"inputs\":[{\"shape\":[0", ",0", "]}]}", BODY);
