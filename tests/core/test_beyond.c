@@ -107,6 +107,41 @@ TEST_OF_KERNELS(beyond, large_values_are_mixed_as_small_ones_are) {
     }
 }
 
+/* A sink takes its share of them too. */
+TEST_OF_KERNELS(beyond, large_values_share_with_sinks) {
+    for (size_t keys = 1; keys <= 600; keys += 149) {
+        setup s = make_plain(8, 2, 3, keys, ATTN_FLOAT32);
+        float *sinks = numbers(&s, 2, 0, &(uint64_t){1});
+        sinks[0] = 1, sinks[1] = 6;
+        s.layer.config.sinks = true;
+        s.layer.sinks = sinks;
+        fill(s.input.value, keys * 8, 3e38f);
+        hold("sinks", &s);
+        free_setup(&s);
+    }
+}
+
+/* Each of 40 weights is 1 / 40, times its factor. */
+TEST_OF_KERNELS(beyond, large_values_are_dropped_as_small_ones_are) {
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        setup s = make_plain(4, 1, 1, 40, ATTN_FLOAT32);
+        float output[4];
+        attn_output out = {.output = output};
+        double expected = 0;
+        fill(s.input.value, 40 * 4, 1e38f);
+        s.layer.config.dropout = 0.5;
+        s.input.training = true;
+        s.input.seed = seed;
+        for (uint32_t j = 0; j < 40; j++)
+            expected += (double)attn_dropout_factor(0.5, seed, 0, 0, 0, j) * 1e38 / 40;
+        cr_assert_eq(forward(&s, &out), ATTN_OK);
+        for (size_t e = 0; e < 4; e++)
+            cr_assert(fabs((double)output[e] - expected) <= 1e-5 * expected, "seed %zu: %g, not %g",
+                      (size_t)seed, (double)output[e], expected);
+        free_setup(&s);
+    }
+}
+
 /* ---- Projections ---- */
 
 enum { E = 8 };
