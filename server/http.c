@@ -15,6 +15,7 @@
 #include <linux/filter.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 
 #define EXTRA_CONNECTIONS 16 /* beyond --max-connections, so that a few are told so with a 503 */
 #define ACCEPTED_AT_ONCE  64 /* beyond those, so that the library accepts what is then closed */
+#define HANDSHAKE         50 /* milliseconds that the last ones have to finish connecting */
 
 static connections *new_connections(http_server *server) {
     const options *o = &server->service->options;
@@ -141,39 +143,55 @@ const char *http_url(const http_server *server) {
 
 /* From now on the system answers nobody who wants to connect, and whoever tries again finds the port closed.
  * Without this one may still get in between the last that is taken over and the end of the listener, and be
- * reset. */
+ * reset. What belongs to connections that are half made passes (tcp(7); RFC 9293, 3.1: the flag SYN). */
 static void turn_away(int listener) {
-    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
-    const struct sock_fprog program = {.len = 1, .filter = &drop};
+    enum { FLAGS_AT = 13, SYN = 0x02, DROP = 0 };
+    struct sock_filter rules[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
+                                  BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
+                                  BPF_STMT(BPF_RET | BPF_K, DROP), BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
+    const struct sock_fprog program = {.len = sizeof rules / sizeof *rules, .filter = rules};
     if (setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
         log_line(LOG_DEBUG, "cannot turn connections away: %s", strerror(errno));
 }
 
-/* Those that the system has accepted for us already would be reset when the listener is closed. */
-static void take_accepted(http_server *server, int listener) {
+/* The listener's end has three steps, each on the loop's thread. The library stops listening: */
+static void stop_listening(void *context) {
+    http_server *server = context;
+    server->listener = MHD_quiesce_daemon(server->daemon);
+    if (server->listener != MHD_INVALID_SOCKET)
+        turn_away(server->listener);
+}
+
+/* Those that the system accepts for us are taken over, as they would be reset when the listener is closed: */
+static void take_accepted(void *context) {
+    http_server *server = context;
     for (;;) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
-        const int fd = accept4(listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd =
+            accept4(server->listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             break;
         MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, size);
     }
 }
 
-/* On the loop's thread. */
+/* And it is closed. */
 static void close_listener(void *context) {
     http_server *server = context;
-    const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
-    if (listener == MHD_INVALID_SOCKET)
-        return;
-    turn_away(listener);
-    take_accepted(server, listener);
-    close(listener);
+    take_accepted(server);
+    close(server->listener);
     connections_drain(server->connections);
 }
 
 void http_close_listener(http_server *server) {
+    http_loop_call(server->loop, stop_listening, server);
+    if (server->listener == MHD_INVALID_SOCKET)
+        return;
+    struct pollfd waiting = {.fd = server->listener, .events = POLLIN};
+    for (int i = 0; i < HANDSHAKE; i++)
+        if (poll(&waiting, 1, 1) == 1)
+            http_loop_call(server->loop, take_accepted, server);
     http_loop_call(server->loop, close_listener, server);
 }
 

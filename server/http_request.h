@@ -19,6 +19,7 @@ struct http_server {
     connections *connections;
     http_loop *loop; /* drives the daemon */
     atomic_size_t active;
+    int listener; /* once the library has stopped listening */
     char url[ENDPOINT_URL_SIZE];
     char late[256]; /* what a client is told whose request was not complete in time */
 };
