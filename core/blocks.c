@@ -63,8 +63,8 @@ struct attn_blocks {
     size_t page;
     uint64_t keep_for;
     pthread_mutex_t lock;
-    pthread_cond_t
-        changed; /* the thread sleeps without a time to wake, and there is a free block; or the end */
+    /* There is a free block, and the thread sleeps without a time to wake; or the end. */
+    pthread_cond_t changed;
     links by_age, cut;
     links bins[BINS];
     uint64_t filled[BINS / 64]; /* a bit for each bin that has a block */

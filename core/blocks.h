@@ -14,10 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ATTN_BLOCK_MIN ((size_t)64 * 1024) /* bytes of the smallest block; what is smaller is malloc's */
-#define ATTN_BLOCKS_KEEP                                                                                     \
-    ((uint64_t)3000000000) /* nanoseconds for which the service keeps what nobody uses                       \
-                            */
+/* Bytes of the smallest block; what is smaller is malloc's. */
+#define ATTN_BLOCK_MIN ((size_t)64 * 1024)
+
+/* Nanoseconds for which the service keeps what nobody uses. */
+#define ATTN_BLOCKS_KEEP ((uint64_t)3000000000)
 
 typedef struct attn_blocks attn_blocks;
 

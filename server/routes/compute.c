@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COMPRESS_FROM                                                                                        \
-    ((size_t)1 << 20) /* bytes of an answer; smaller ones only if the request was compressed */
+/* Bytes of an answer; smaller ones are compressed only if the request was. */
+#define COMPRESS_FROM ((size_t)1 << 20)
 
 #define SMALL_MULTIPLICATIONS 1e8 /* of a small request; a few milliseconds */
 

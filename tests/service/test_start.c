@@ -1,6 +1,5 @@
 /* How the program starts, and how it refuses to. */
 #include "tests/service/clients.h"
-#include "tests/service/harness.h"
 
 #include <criterion/criterion.h>
 #include <netinet/in.h>
