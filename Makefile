@@ -290,7 +290,8 @@ pictures: $(BUILD)/browser/ready $(BUILD)/attend-server
 
 .PHONY: test-browser bench-page pictures packages-browser
 packages-browser:
-	$(call need,command -v chromium && command -v node && command -v npm,chromium nodejs npm fonts-dejavu-core)
+	$(call need,command -v chromium,chromium fonts-dejavu-core)
+	$(call need,command -v node && command -v npm,nodejs npm)
 
 # ---- Measuring, and trying all numbers ---------------------------------------------------------------------------
 
