@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,10 +155,22 @@ static void *visit(void *argument) {
     return NULL;
 }
 
+/* May a program say which packets reach its socket? Some containers forbid it. */
+static bool can_filter(void) {
+    struct sock_filter pass = BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+    const struct sock_fprog program = {.len = 1, .filter = &pass};
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const bool can = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+    close(fd);
+    return can;
+}
+
 /* Who connects while the listener is closed gets in or is refused, but is not let in and thrown out. */
 Test(ending, connections_at_the_last_moment_are_not_reset) {
     enum { ROUNDS = 20, VISITORS = 6 };
     int resets = 0;
+    if (!can_filter())
+        cr_skip_test("sockets may have no filters here, and without one the last connections may be reset");
     for (int round = 0; round < ROUNDS; round++) {
         server s = server_start("--model", SMALL, "--log-level", "error", NULL);
         visitor visitors[VISITORS];
