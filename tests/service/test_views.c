@@ -3,6 +3,7 @@
 #include "tests/service/layers.h"
 
 #include <float.h>
+#include <math.h>
 
 enum { B = 2, H = 4, MOST_KEYS = 320 };
 
@@ -133,7 +134,9 @@ static float bin(const view *v, const float *whole, bool average, size_t batch, 
 
 static bool is(const json_t *number, float value) {
     const float found = (float)json_number_value(number);
-    return json_is_number(number) && memcmp(&found, &value, sizeof value) == 0;
+    /* a mean of small weights may be smaller than what a pass counts */
+    const bool is_flushed = fabsf(value) < FLT_MIN && found == 0;
+    return json_is_number(number) && (is_flushed || memcmp(&found, &value, sizeof value) == 0);
 }
 
 /* A row of values and one of absolute key indices: the largest first, and of equals the first one. */
