@@ -36,12 +36,14 @@ TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(SERVED)"
               -DWRONG_OPENBLAS_LIBRARY='"$(BUILD)/tests/faults/wrong_openblas.so"' \
               $(call cflags_of,criterion libcurl)
 
-CORE_SOURCES   := $(wildcard core/*.c core/*/*.c)
-SERVER_SOURCES := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
-UNIT_TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/core/test_*.c tests/server/test_*.c))
-PLAIN_TESTS     = $(filter-out $(BUILD)/tests/core/test_kernels,$(UNIT_TESTS))
+# The sources lie in folders up to three deep.
+files_of        = $(wildcard $(foreach depth,/ /*/ /*/*/,$(addsuffix $(depth)$(2),$(1))))
+CORE_SOURCES   := $(call files_of,core,*.c)
+SERVER_SOURCES := $(filter-out server/main.c,$(call files_of,server,*.c))
+UNIT_TESTS     := $(patsubst %.c,$(BUILD)/%,$(call files_of,tests/core tests/server,test_*.c))
+PLAIN_TESTS     = $(filter-out $(BUILD)/tests/core/kernels/test_kernels,$(UNIT_TESTS))
 SERVICE_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/service/test_*.c))
-ALL_C          := $(wildcard core/*.[ch] core/*/*.[ch] server/*.[ch] server/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
+ALL_C          := $(call files_of,core server tests,*.[ch]) $(wildcard tests/*/*/*/*.[ch])
 
 .PHONY: all run test test-c test-cores test-cpus test-neon test-no-avx test-avx test-python test-peers asan tsan lint format image help clean
 .DEFAULT_GOAL := all
@@ -64,7 +66,7 @@ $(BUILD)/server.a: $(SERVER_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/server/web_assets
 $(BUILD)/core.a $(BUILD)/server.a:
 	@rm -f $@
 	@echo "  AR  $@"
-	$(Q)ar rcs $@ $^
+	$(Q)ar qcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile | packages-build
 	@mkdir -p $(@D)
@@ -112,8 +114,8 @@ $(PLAIN_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-tes
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
 
 # The checks of the kernels are shared with a program for other CPUs.
-CHECKS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/kernels/checks*.c))
-$(BUILD)/tests/core/test_kernels: tests/core/test_kernels.c $(CHECKS) $(BUILD)/core.a | packages-test
+CHECKS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/core/kernels/checks*.c))
+$(BUILD)/tests/core/kernels/test_kernels: tests/core/kernels/test_kernels.c $(CHECKS) $(BUILD)/core.a | packages-test
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(CHECKS) $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
@@ -164,7 +166,7 @@ tsan: $(BUILD)/python/ready | packages-lint
 	cat $(BUILD)/tsan/report.* 2>/dev/null && failed=1; tests/run --total $(BUILD)/tsan/totals && exit $$failed
 
 # What OpenBLAS multiplies with is another thing on each kind of CPU, and what is promised of it must hold on all.
-CORES_TESTS := $(addprefix $(BUILD)/tests/core/test_,kernels batch parallel self_check)
+CORES_TESTS := $(addprefix $(BUILD)/tests/core/,kernels/test_kernels attention/test_batch test_parallel kernels/test_check)
 ## test-cores: the kernels, batches and the self-check with OpenBLAS's kernels for each kind of CPU that this one can play
 test-cores: $(CORES_TESTS)
 	@rm -f $(BUILD)/totals-cores
@@ -177,22 +179,22 @@ test-cores: $(CORES_TESTS)
 test-cpus: test-neon test-no-avx test-avx
 
 NEON_CC      := aarch64-linux-gnu-gcc
-NEON_SOURCES := core/parallel.c $(wildcard tests/kernels/*.c) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
-$(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h tests/kernels/*.h) | packages-cpus
+NEON_SOURCES := core/parallel.c $(filter-out tests/core/kernels/test_%,$(wildcard tests/core/kernels/*.c)) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
+$(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h core/kernels/*/*.h tests/core/kernels/*.h) | packages-cpus
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
 	$(Q)$(NEON_CC) -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -static -I. $(WARNINGS) $(WERROR) \
 	    -o $@ $(NEON_SOURCES) -lm
 
-# The passes of tests/core/test_common_bits.c, without Criterion: what they print must be the same for both CPUs.
-NEON_PASS := core/arena.c core/blocks.c core/status.c $(wildcard core/attention/*.c) tests/kernels/no_openblas.c $(filter core/%,$(NEON_SOURCES))
-$(BUILD)/neon/common_bits: tests/core/test_common_bits.c $(NEON_PASS) $(wildcard core/*.h core/*/*.h tests/core/layers.h) | packages-cpus
+# The passes of tests/core/attention/test_common_bits.c, without Criterion: what they print must be the same for both CPUs.
+NEON_PASS := core/arena.c core/blocks.c core/status.c $(wildcard core/attention/*.c) tests/core/kernels/no_openblas.c $(filter core/%,$(NEON_SOURCES))
+$(BUILD)/neon/common_bits: tests/core/attention/test_common_bits.c $(NEON_PASS) $(wildcard core/*.h core/*/*.h core/*/*/*.h tests/core/layers.h) | packages-cpus
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
 	$(Q)$(NEON_CC) -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -static -Itests/tsan -I. $(WARNINGS) $(WERROR) \
 	    -Wno-missing-prototypes -o $@ $< $(NEON_PASS) -lm
 
-$(BUILD)/x86/common_bits: tests/core/test_common_bits.c $(BUILD)/core.a
+$(BUILD)/x86/common_bits: tests/core/attention/test_common_bits.c $(BUILD)/core.a
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
 	$(Q)$(CC) -Itests/tsan $(CFLAGS_ALL) -Wno-missing-prototypes -MMD -MP -o $@ $^ $(LIBS_ALL)
@@ -204,14 +206,14 @@ test-neon: $(BUILD)/neon/run_checks $(BUILD)/neon/common_bits $(BUILD)/x86/commo
 	$(if $(filter 0,$(HAS_AVX2)),qemu-x86_64 -cpu Haswell) $(BUILD)/x86/common_bits 2>&1 | tee $(BUILD)/x86/bits
 	cmp $(BUILD)/neon/bits $(BUILD)/x86/bits
 
-$(BUILD)/tests/kernels/run_checks: $(BUILD)/tests/kernels/run_checks.o $(CHECKS) $(BUILD)/core.a
+$(BUILD)/tests/core/kernels/run_checks: $(BUILD)/tests/core/kernels/run_checks.o $(CHECKS) $(BUILD)/core.a
 	@echo "  LD  $@"
 	$(Q)$(CC) -o $@ $^ $(LIBS_ALL)
 
-test-no-avx: $(BUILD)/tests/kernels/run_checks | packages-cpus
+test-no-avx: $(BUILD)/tests/core/kernels/run_checks | packages-cpus
 	qemu-x86_64 -cpu Nehalem $< "generic, openblas"
 
-test-avx: $(BUILD)/tests/kernels/run_checks | packages-cpus
+test-avx: $(BUILD)/tests/core/kernels/run_checks | packages-cpus
 	qemu-x86_64 -cpu SandyBridge,-pcid,-x2apic,-tsc-deadline $< "generic, openblas, avx" avx
 
 test-c: $(UNIT_TESTS) $(SERVICE_TESTS) $(BUILD)/attend-server

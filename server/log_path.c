@@ -1,6 +1,6 @@
 #include "server/log_path.h"
 
-#include "server/results.h"
+#include "server/store/results.h"
 
 #include <ctype.h>
 #include <stdio.h>

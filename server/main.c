@@ -3,7 +3,7 @@
 #include "core/model/describe.h"
 #include "core/self_check.h"
 #include "server/clock.h"
-#include "server/http.h"
+#include "server/http/http.h"
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"

@@ -1,6 +1,6 @@
 #include "server/probe.h"
 
-#include "server/endpoint.h"
+#include "server/http/endpoint.h"
 
 #include <string.h>
 #include <sys/socket.h>

@@ -5,8 +5,8 @@
 #include "core/arena.h"
 #include "core/model/model.h"
 #include "server/options.h"
-#include "server/results.h"
 #include "server/scheduler.h"
+#include "server/store/results.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* mask.c: which keys a query may not see, and what masks add to its scores. */
-#include "core/attention/four.h"
 #include "core/attention/tile.h"
-#include "core/attention/transpose.h"
+#include "core/kernels/four.h"
+#include "core/kernels/transpose.h"
 #include "core/size.h"
 #include "core/watch.h"
 

@@ -151,10 +151,10 @@ size_t attn_attend_scratch(const attn_layer *layer);
 /* attend.c: the heads of all passes from their q, k and v. */
 void attn_attend(attn_batch *batch);
 
-/* maps.c: weights, scores and statistics of a pass, from its q, k, maxima and sums. */
+/* recompute.c: weights, scores and statistics of a pass, from its q, k, maxima and sums. */
 void attn_maps(attn_batch *batch, attn_pass *pass);
 
-/* hand_out.c: q, k, v and the heads as the caller wants them. */
+/* export.c: q, k, v and the heads as the caller wants them. */
 attn_status attn_hand_out(attn_pass *pass);
 
 #endif

@@ -1,6 +1,6 @@
 #include "core/attention/tile.h"
 
-#include "core/attention/transpose.h"
+#include "core/kernels/transpose.h"
 #include "core/size.h"
 
 #include <math.h>

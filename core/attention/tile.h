@@ -76,10 +76,10 @@ attn_status attn_tile_mask(attn_tile *tile);
 /* mask.c: is the block excluded for all queries by masks? */
 bool attn_tile_skips(const attn_tile *tile);
 
-/* soften.c: the online softmax, as kernels.h has it. */
+/* softmax.c: the online softmax, as kernels.h has it. */
 void attn_tile_soften(attn_tile *tile);
 
-/* soften.c: goes on to the next block, and makes its weights from the final maximum and sum. *more is false
+/* softmax.c: goes on to the next block, and makes its weights from the final maximum and sum. *more is false
  * after the last. */
 attn_status attn_tile_next_weights(attn_tile *tile, bool *more);
 

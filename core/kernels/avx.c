@@ -90,7 +90,7 @@ static inline vec v_load_int8(const int8_t *p) {
         of_halves(_mm_cvtepi8_epi32(narrow), _mm_cvtepi8_epi32(_mm_srli_si128(narrow, 4)))));
 }
 
-#include "core/kernels/set.h"
+#include "core/kernels/template/set.h"
 
 const attn_kernels *attn_kernels_avx(void) {
     static const attn_kernels set = {SET_FIELDS("avx")};

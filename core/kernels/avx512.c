@@ -73,7 +73,7 @@ static inline vec v_load_int8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i_u *)p)));
 }
 
-#include "core/kernels/set.h"
+#include "core/kernels/template/set.h"
 
 const attn_kernels *attn_kernels_avx512(void) {
     static const attn_kernels set = {SET_FIELDS("avx512")};

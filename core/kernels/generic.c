@@ -82,7 +82,7 @@ static inline vec v_load_int8(const int8_t *p) {
     return (vec){(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
 }
 
-#include "core/kernels/set.h"
+#include "core/kernels/template/set.h"
 
 const attn_kernels *attn_kernels_generic(void) {
     static const attn_kernels set = {SET_FIELDS("generic")};

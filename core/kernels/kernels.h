@@ -90,7 +90,7 @@ typedef struct attn_kernels {
     void (*rescale)(size_t rows, size_t columns, const float *factors, float *x, double *sums);
     /* to[n] = (sums[n] + x[n]) * share, summed in double precision; x or sums may be NULL, for zeros. */
     void (*share_out)(size_t count, const float *x, const double *sums, double share, float *to);
-    /* x[n] = exp(x[n]) for n < count, x <= 88.7; the error bound stands in set_exponential.h. */
+    /* x[n] = exp(x[n]) for n < count, x <= 88.7; the error bound stands in template/exponential.h. */
     void (*exponential)(float *x, size_t count);
     /* x[n] = cap * tanh(x[n] / cap), likewise. */
     void (*soft_cap)(float *x, size_t count, float cap);

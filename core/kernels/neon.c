@@ -81,7 +81,7 @@ static inline vec v_load_int8(const int8_t *p) {
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 }
 
-#include "core/kernels/set.h"
+#include "core/kernels/template/set.h"
 
 const attn_kernels *attn_kernels_neon(void) {
     static const attn_kernels set = {SET_FIELDS("neon")};

@@ -1,6 +1,6 @@
 #include "core/model/config.h"
 
-#include "core/model/json_value.h"
+#include "core/model/files/json_value.h"
 #include "core/model/rope_config.h"
 #include "core/size.h"
 

@@ -1,6 +1,6 @@
 #include "core/model/layout.h"
 
-#include "core/model/shown.h"
+#include "core/printable.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef ATTN_LAYOUT_H
 #define ATTN_LAYOUT_H
 
-#include "core/model/tensors.h"
+#include "core/model/files/tensors.h"
 #include "core/model/weights.h"
 
 /* How a tensor holds its arrays, of which each has its own rows (queries have more than keys, where several

@@ -1,7 +1,7 @@
 #include "core/model/rope_config.h"
 
-#include "core/model/json_value.h"
-#include "core/model/key_rules.h"
+#include "core/model/checkpoint/key_rules.h"
+#include "core/model/files/json_value.h"
 
 #include <math.h>
 #include <stdio.h>

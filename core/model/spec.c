@@ -1,6 +1,6 @@
 #include "core/model/spec.h"
 
-#include "core/model/shown.h"
+#include "core/printable.h"
 
 #include <errno.h>
 #include <stdlib.h>

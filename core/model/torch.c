@@ -2,7 +2,7 @@
 
 #include "core/model/config.h"
 #include "core/model/layout.h"
-#include "core/model/shown.h"
+#include "core/printable.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef ATTN_TORCH_H
 #define ATTN_TORCH_H
 
+#include "core/model/files/tensors.h"
 #include "core/model/model.h"
-#include "core/model/tensors.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* attend.c: POST /attend, in the formats that Content-Type and Accept ask for. */
+#include "server/picture/map.h"
 #include "server/routes/compute.h"
 #include "server/routes/routes.h"
-#include "server/wire/picture_map.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "server/routes/compute.h"
 
-#include "server/answer.h"
+#include "server/attend/outputs.h"
 #include "server/clock.h"
 #include "server/routes/routes.h"
 

@@ -9,8 +9,8 @@
 #define ROUTES_COMPUTE_H
 
 #include "core/attention.h"
-#include "server/http.h"
-#include "server/request.h"
+#include "server/attend/request.h"
+#include "server/http/http.h"
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* models.c: what is served. The options of a model have the names that a config.json has for them. */
-#include "core/model/patterns.h"
+#include "core/model/builtin/patterns.h"
 #include "server/routes/routes.h"
 
 #include <jansson.h>

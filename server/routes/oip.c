@@ -1,5 +1,5 @@
 /* oip.c: the Open Inference Protocol, version 2, under /v2. */
-#include "server/wire/oip.h"
+#include "server/wire/oip/oip.h"
 
 #include "server/routes/compute.h"
 #include "server/routes/routes.h"

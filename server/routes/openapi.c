@@ -1,7 +1,7 @@
 /* openapi.c: what GET /openapi.json says. The parts that say what a request may hold come from the tables
  * that the decoders use; the rest is server/openapi.json. */
 #include "server/assets.h"
-#include "server/fields.h"
+#include "server/attend/fields.h"
 #include "server/routes/routes.h"
 
 #include <jansson.h>

@@ -1,12 +1,12 @@
 /* results.c: what is kept, under /results/{id}: as JSON, as a picture, and its end. The page is in
  * explorer.c. */
-#include "server/results.h"
+#include "server/store/results.h"
 
+#include "server/picture/map.h"
+#include "server/picture/png.h"
 #include "server/routes/compute.h"
 #include "server/routes/routes.h"
-#include "server/wire/json_kept.h"
-#include "server/wire/picture_map.h"
-#include "server/wire/png.h"
+#include "server/wire/json/kept.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef ROUTES_H
 #define ROUTES_H
 
-#include "server/http.h"
+#include "server/http/http.h"
 
 #include <jansson.h>
 

@@ -1,5 +1,5 @@
 /* colour.js: from weights to colours, and the numbers beside the colour bar. The scales and ticks follow the rules
- * of the service's own pictures (server/wire/colour_scale.c), so that both show the same. */
+ * of the service's own pictures (server/picture/colour_scale.c), so that both show the same. */
 
 import { fromBase64 } from './base64.js';
 

@@ -1,6 +1,6 @@
 #include "server/wire/elements.h"
 
-#include "core/model/dtype.h"
+#include "core/model/files/dtype.h"
 #include "core/size.h"
 #include "core/watch.h"
 

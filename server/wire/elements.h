@@ -6,9 +6,9 @@
 
 #include "core/arena.h"
 #include "core/attention.h"
-#include "server/fields.h"
+#include "server/attend/fields.h"
+#include "server/attend/request.h"
 #include "server/problem.h"
-#include "server/request.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 #include "server/wire/format.h"
 
-#include "server/wire/json.h"
-#include "server/wire/png.h"
-#include "server/wire/safetensors.h"
+#include "server/picture/png.h"
+#include "server/wire/json/json.h"
+#include "server/wire/safetensors/safetensors.h"
 
 static bool write_picture(const attend_request *request, const attend_call *call, wire_buffer *out) {
     return png_write_picture(request->picture, call, out);

@@ -3,8 +3,8 @@
 #define WIRE_FORMAT_H
 
 #include "core/arena.h"
+#include "server/attend/request.h"
 #include "server/problem.h"
-#include "server/request.h"
 #include "server/wire/buffer.h"
 
 #include <stdbool.h>

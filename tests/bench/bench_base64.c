@@ -1,5 +1,5 @@
 /* How fast base64 is coded, each way in turn: bytes of tensor a second, the best of several rounds. */
-#include "server/wire/base64.h"
+#include "server/wire/base64/base64.h"
 
 #include "tests/random.h"
 

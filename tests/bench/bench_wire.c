@@ -5,8 +5,8 @@
  * All contenders take turns, ROUNDS times; what is printed is the median of each, in nanoseconds a number,
  * and how many times ours that is. A machine with other work to do slows all of them down alike. */
 #include "core/arena.h"
-#include "server/wire/json.h"
-#include "server/wire/json_number.h"
+#include "server/wire/json/json.h"
+#include "server/wire/json/number.h"
 #include "tests/bench/peers.h"
 #include "tests/random.h"
 

@@ -4,7 +4,7 @@
  *     exhaustive_numbers [--part i/n] [--strings N] [--threads N] [--seed N]
  *
  * --part 3/64 goes through the third of 64 parts of the float32 only. */
-#include "server/wire/json_number.h"
+#include "server/wire/json/number.h"
 #include "tests/charconv.h"
 #include "tests/random.h"
 
@@ -94,7 +94,7 @@ static size_t expected_text(float value, char *text) {
     return (size_t)(out - text);
 }
 
-/* Reads as many numbers as json_tensor.c would, and holds them against their bits. */
+/* Reads as many numbers as json/tensor.c would, and holds them against their bits. */
 static void read_back(job *j, const char *text, const char *end, const uint32_t *bits, size_t count) {
     float values[BLOCK];
     const char *at = text;

@@ -2,7 +2,7 @@
 #ifndef TESTS_SERVER_REQUESTS_H
 #define TESTS_SERVER_REQUESTS_H
 
-#include "server/request.h"
+#include "server/attend/request.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_SERVICE_LAYERS_H
 #define TESTS_SERVICE_LAYERS_H
 
-#include "tests/core/model_files.h"
+#include "tests/core/model/model_files.h"
 #include "tests/random.h"
 #include "tests/service/harness.h"
 

@@ -2,7 +2,7 @@
 #ifndef TEST_MODEL_RUNS_H
 #define TEST_MODEL_RUNS_H
 
-#include "tests/core/model_files.h"
+#include "tests/core/model/model_files.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@ const root = new URL('../../../', import.meta.url);
 const close = (a, b) => assert.ok(Math.abs(a - b) <= 1e-12 * Math.max(1, Math.abs(b)), `${a} is not ${b}`);
 
 test('cividis is the table of the service', () => {
-    const source = readFileSync(new URL('server/wire/cividis.c', root), 'utf8');
+    const source = readFileSync(new URL('server/picture/cividis.c', root), 'utf8');
     const table = source.slice(source.indexOf('cividis[CIVIDIS_COLOURS]'));
     const numbers = [...table.matchAll(/\{(\d+), *(\d+), *(\d+)\}/g)];
     assert.deepEqual([...palette('cividis')], numbers.flatMap((m) => m.slice(1).map(Number)));

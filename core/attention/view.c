@@ -1,0 +1,205 @@
+#include "core/attention/view.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+attn_collector attn_collector_of(const attn_map *map, const attn_view *view, bool are_weights) {
+    return (attn_collector){.map = map,
+                            .view = view,
+                            .are_weights = are_weights,
+                            .heads = are_weights && view->average ? 1 : view->head_count,
+                            .rows = view->row_to - view->row_from,
+                            .columns = view->col_to - view->col_from};
+}
+
+#define SOME ((size_t)4096) /* columns between two looks at the watch, in a row that is longer */
+
+/* Asks the watch after every SOME columns, of so many steps each. */
+static inline bool stops_after(attn_watch *watch, size_t column, size_t steps) {
+    return column % SOME == SOME - 1 && attn_watch_stops(watch, SOME * steps);
+}
+
+/* ---- Pooling ---- */
+
+/* count <= 2^25 and n <= bins <= count. */
+size_t attn_bin_start(size_t n, size_t count, size_t bins) {
+    return (size_t)((uint64_t)n * count / bins);
+}
+
+/* The bin that row `n` is in: the largest whose start is at most n. */
+static size_t bin_of(size_t n, size_t count, size_t bins) {
+    size_t bin = (size_t)((uint64_t)n * bins / count);
+    while (bin + 1 < bins && attn_bin_start(bin + 1, count, bins) <= n)
+        bin++;
+    return bin;
+}
+
+/* Adds a row of the window to its bins, and writes them out if it is their last. ATTN_BAD_VALUE if the sum of
+ * one is beyond float32, ATTN_CANCELLED if the watch says stop. */
+static attn_status pool_row(const attn_collector *c, size_t place, size_t i, const float *row, double *bins,
+                            attn_watch *watch) {
+    const attn_view *view = c->view;
+    const size_t bin = bin_of(i, c->rows, view->pooled_rows);
+    const size_t start = attn_bin_start(bin, c->rows, view->pooled_rows);
+    const size_t end = attn_bin_start(bin + 1, c->rows, view->pooled_rows);
+    float *out = c->map->values + (place * view->pooled_rows + bin) * view->pooled_cols;
+    for (size_t n = 0; n < view->pooled_cols; n++) {
+        const size_t from = attn_bin_start(n, c->columns, view->pooled_cols);
+        const size_t to = attn_bin_start(n + 1, c->columns, view->pooled_cols);
+        if (attn_watch_stops(watch, 1 + (to - from)))
+            return ATTN_CANCELLED;
+        if (i == start)
+            bins[n] = view->pool == ATTN_POOL_MAX ? -INFINITY : 0;
+        for (size_t j = from; j < to; j++)
+            bins[n] = view->pool != ATTN_POOL_MAX ? bins[n] + (double)row[j] : fmax(bins[n], (double)row[j]);
+        const double cells = (double)(end - start) * (double)(to - from);
+        if (i + 1 < end)
+            continue;
+        out[n] = (float)(view->pool == ATTN_POOL_MEAN ? bins[n] / cells : bins[n]);
+        if (!isfinite(out[n]))
+            return ATTN_BAD_VALUE;
+    }
+    return ATTN_OK;
+}
+
+/* ---- The largest ---- */
+
+/* Does column a of the row come after column b in the selection? */
+static bool comes_after(const float *row, int32_t a, int32_t b) {
+    return row[a] < row[b] || (row[a] == row[b] && a > b);
+}
+
+/* Moves the root of a heap, whose root comes last, down to its place. */
+static void sift(const float *row, int32_t *heap, size_t count) {
+    const int32_t moved = heap[0];
+    size_t place = 0;
+    for (size_t child; (child = 2 * place + 1) < count; place = child) {
+        if (child + 1 < count && comes_after(row, heap[child + 1], heap[child]))
+            child++;
+        if (!comes_after(row, heap[child], moved))
+            break;
+        heap[place] = heap[child];
+    }
+    heap[place] = moved;
+}
+
+#define SIFT_STEPS ((size_t)16) /* that a change of a large heap costs, more or less */
+
+/* The k first columns of the row by value, in order, into `heap` [k]; k >= 1. False if the watch says stop.
+ */
+static bool select_largest(const float *row, size_t columns, size_t k, int32_t *heap, attn_watch *watch) {
+    size_t count = 0;
+    for (; count < k; count++) { /* upwards: a child must not come after its parent */
+        size_t place = count;
+        for (; place > 0 && comes_after(row, (int32_t)count, heap[(place - 1) / 2]); place = (place - 1) / 2)
+            heap[place] = heap[(place - 1) / 2];
+        heap[place] = (int32_t)count;
+        if (stops_after(watch, count, SIFT_STEPS))
+            return false;
+    }
+    for (size_t j = k; j < columns; j++) {
+        if (comes_after(row, heap[0], (int32_t)j)) {
+            heap[0] = (int32_t)j;
+            sift(row, heap, k);
+        }
+        if (stops_after(watch, j, SIFT_STEPS))
+            return false;
+    }
+    for (; count > 1; count--) {
+        const int32_t last = heap[0];
+        heap[0] = heap[count - 1];
+        sift(row, heap, count - 1);
+        heap[count - 1] = last;
+        if (stops_after(watch, count, SIFT_STEPS))
+            return false;
+    }
+    return true;
+}
+
+/* A weight of zero is no key that was attended to; a score of zero is a score. False if the watch says stop.
+ */
+static bool take_largest(const attn_collector *c, size_t place, const float *row, attn_watch *watch) {
+    const size_t k = c->view->top_k;
+    int32_t *indices = c->map->indices + place * k;
+    float *values = c->map->values + place * k;
+    if (!select_largest(row, c->columns, k, indices, watch))
+        return false;
+    for (size_t n = 0; n < k; n++) {
+        values[n] = row[indices[n]];
+        indices[n] = c->are_weights && values[n] == 0 ? -1 : indices[n] + (int32_t)c->view->col_from;
+    }
+    return true;
+}
+
+static bool all_finite(const float *row, size_t count) {
+    bool finite = true;
+    for (size_t n = 0; n < count; n++)
+        finite &= fabsf(row[n]) <= FLT_MAX;
+    return finite;
+}
+
+attn_status attn_collect_row(const attn_collector *c, size_t batch, size_t head, size_t i, const float *row,
+                             double *bins, attn_watch *watch) {
+    const size_t place = batch * c->heads + head;
+    if (attn_watch_stops(watch, c->columns))
+        return ATTN_CANCELLED;
+    if (!all_finite(row, c->columns))
+        return ATTN_BAD_VALUE;
+    if (c->view->pooled_rows != 0)
+        return pool_row(c, place, i, row, bins, watch);
+    if (c->view->top_k != 0)
+        return take_largest(c, place * c->rows + i, row, watch) ? ATTN_OK : ATTN_CANCELLED;
+    memcpy(c->map->values + (place * c->rows + i) * c->columns, row, c->columns * sizeof *row);
+    return ATTN_OK;
+}
+
+/* ---- Statistics ---- */
+
+/* False if the watch says stop. */
+static bool entropy_of(const float *row, size_t count, attn_watch *watch, float *entropy) {
+    double sum = 0;
+    for (size_t n = 0; n < count; n++) {
+        if (row[n] > 0)
+            sum -= (double)row[n] * log((double)row[n]);
+        if (stops_after(watch, n, 8)) /* a logarithm is some steps */
+            return false;
+    }
+    *entropy = (float)(sum > 0 ? sum : 0);
+    return true;
+}
+
+/* The weight of the key at `position`, which is no index. */
+static float weight_at(const attn_input *input, int64_t position, const float *row) {
+    const int64_t j = position - (int64_t)input->key_offset;
+    return j >= 0 && j < (int64_t)input->S ? row[j] : 0;
+}
+
+bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
+                        size_t h, size_t i, const float *row, double *received, attn_watch *watch) {
+    const attn_stats *stats = &output->stats;
+    const size_t place = (b * layer->config.num_heads + h) * input->L + i;
+    const size_t keys = attn_keys_with_extra(&layer->config, input->S, input->omit_extra);
+    const int64_t self = (int64_t)(input->query_offset + i);
+    if (attn_watch_stops(watch, 2 * keys) ||
+        (output->entropy != NULL && !entropy_of(row, keys, watch, &output->entropy[place])))
+        return false;
+    size_t largest = 0;
+    for (size_t n = 1; n < keys && (stats->max != NULL || stats->argmax != NULL); n++)
+        largest = row[n] > row[largest] ? n : largest;
+    const float max = keys == 0 ? 0 : row[largest];
+    if (stats->max != NULL)
+        stats->max[place] = max;
+    if (stats->argmax != NULL)
+        stats->argmax[place] = max == 0 ? -1 : (int32_t)largest;
+    if (stats->first != NULL)
+        stats->first[place] = input->S > 0 ? row[0] : 0;
+    if (stats->self != NULL)
+        stats->self[place] = weight_at(input, self, row);
+    if (stats->previous != NULL)
+        stats->previous[place] = weight_at(input, self - 1, row);
+    for (size_t n = 0; n < keys && stats->received != NULL; n++)
+        received[n] += (double)row[n];
+    return true;
+}

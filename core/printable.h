@@ -1,0 +1,21 @@
+/* printable.h: text from outside (paths, tensor names, keys), made fit to stand in a sentence. */
+#ifndef ATTN_PRINTABLE_H
+#define ATTN_PRINTABLE_H
+
+#include <stddef.h>
+
+#define ATTN_SHOWN_MAX 120 /* bytes of text that attn_show writes at most */
+
+typedef struct {
+    char text[ATTN_SHOWN_MAX + 8]; /* room for a pair of quotation marks besides */
+} attn_shown;
+
+/* Copies `text` so that it can be shown: what a terminal or a log would act on (control characters, marks
+ * that turn the direction of writing, bytes that are not UTF-8) becomes \xNN, and of a long text the middle
+ * is replaced by "...". Returns shown->text. */
+const char *attn_show(attn_shown *shown, const char *text);
+
+/* Appends `item` to a list "a, b, c" in an array of `size` bytes; cut if it does not fit. */
+void attn_list(char *list, size_t size, const char *item);
+
+#endif

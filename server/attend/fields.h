@@ -1,0 +1,62 @@
+/* fields.h: the fields of an attention request, one table for every wire format. */
+#ifndef ATTEND_FIELDS_H
+#define ATTEND_FIELDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Each says what the member is that the field is read into. All of them are zero if it is absent. */
+typedef enum {
+    FIELD_STRING, /* char *, of at most `most` bytes */
+    FIELD_BOOL,   /* bool */
+    FIELD_SWITCH, /* request_switch: a boolean that the model decides if it is absent */
+    FIELD_WHOLE,  /* request_whole, from 0 to `most` */
+    FIELD_WHOLES, /* request_wholes: a list of such numbers */
+    FIELD_PAIR,   /* request_wholes: a list of two */
+    FIELD_WORD,   /* size_t: 1 + the place in `words` */
+    FIELD_WORDS,  /* unsigned: a list of words, none of them twice; bit n for words[n] */
+    FIELD_LABELS, /* request_labels: a list of strings, of at most `most` bytes each */
+    FIELD_VIEW,   /* request_view: an object of the fields in view_fields */
+    FIELD_TENSOR, /* request_tensor, finite numbers */
+    FIELD_MASK,   /* request_tensor, numbers or booleans; minus infinity allowed */
+} field_type;
+
+/* What becomes of a field beside head_output, of which only the output projection is computed. */
+typedef enum { BESIDE_USED, BESIDE_IDLE, BESIDE_REFUSED } field_beside;
+
+typedef struct {
+    const char *name;
+    field_type type;
+    size_t offset; /* of the member in attend_request, or in request_view */
+    uint64_t most;
+    size_t most_items;        /* of a list of numbers or strings; longer ones are not read to their end */
+    const char *const *words; /* that can be chosen from, up to a NULL */
+    field_beside beside_head_output;
+    const char *text; /* what it means, for people */
+} field;
+
+typedef struct {
+    const field *fields;
+    size_t count;
+    const char *prefix;     /* of their paths: "", "view." */
+    const char *one, *many; /* what a sentence calls them: "field", "the fields" */
+} field_table;
+
+#define FIELDS_MAX 32 /* no table has more */
+
+/* Longer than a pair, or a shape, can be: a list that is hardly too long is told its length. */
+#define FIELD_PAIR_ITEMS  16
+#define FIELD_SHAPE_ITEMS 16
+
+extern const field_table request_fields; /* into attend_request */
+extern const field_table view_fields;    /* into request_view */
+
+/* The field with this name, or NULL. `name` need not be NUL-terminated. */
+const field *field_find(const field_table *table, const char *name, size_t length);
+
+/* Does the member of `object` (an attend_request or a request_view) ask for anything? False and an empty list
+ * do not. */
+bool field_asked(const field *f, const void *object);
+
+#endif

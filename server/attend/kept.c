@@ -1,0 +1,152 @@
+#include "server/attend/kept.h"
+
+#include "core/size.h"
+#include "core/watch.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT ((size_t)8) /* of what is in the block */
+
+/* The block while it is filled; without one, only its size is counted. */
+typedef struct {
+    char *block;
+    size_t used;
+    bool fits; /* into a size_t */
+    attn_watch watch;
+    bool stopped; /* the watch has said stop: what is in the block means nothing */
+} packing;
+
+/* memcpy of what may be large. */
+static void copy(packing *p, char *to, const char *from, size_t bytes) {
+    for (size_t done = 0, some; done < bytes && !p->stopped; done += some) {
+        some = attn_watch_some(bytes - done, 1);
+        memcpy(to + done, from + done, some);
+        p->stopped = attn_watch_stops(&p->watch, some / sizeof(float));
+    }
+}
+
+/* Copies `bytes` into the block, and returns where they are now: NULL if there is no block, or no data. */
+static void *pack(packing *p, const void *data, size_t bytes) {
+    const size_t place = p->used;
+    size_t end;
+    p->fits = p->fits && attn_add(place, bytes, &end) && attn_add(end, ALIGNMENT - 1, &end);
+    if (!p->fits)
+        return NULL;
+    p->used = end / ALIGNMENT * ALIGNMENT;
+    if (p->block == NULL || data == NULL)
+        return NULL;
+    copy(p, p->block + place, data, bytes);
+    return p->block + place;
+}
+
+/* An array of elements of four bytes. */
+static void *pack_array(packing *p, const void *data, const size_t *shape, size_t rank) {
+    size_t bytes = 0;
+    p->fits =
+        p->fits && attn_multiply_all(shape, rank, &bytes) && attn_multiply(bytes, sizeof(float), &bytes);
+    return pack(p, data, bytes);
+}
+
+static void pack_tensor(packing *p, request_tensor *t) {
+    if (t->present)
+        t->data = pack_array(p, t->data, t->shape, t->rank);
+}
+
+static void pack_text(packing *p, char **text) {
+    if (*text != NULL)
+        *text = pack(p, *text, strlen(*text) + 1);
+}
+
+static void pack_list(packing *p, request_wholes *list) {
+    if (list->present) /* it was read from a text, and has no more numbers than that had bytes */
+        list->items = pack(p, list->items, list->count * sizeof *list->items);
+}
+
+static void pack_request(packing *p, attend_request *r) {
+    request_tensor *const tensors[] = {&r->query,     &r->key,         &r->value,
+                                       &r->attn_mask, &r->head_output, &r->key_padding_mask};
+    request_wholes *const lists[] = {&r->view.batch, &r->view.heads, &r->view.rows, &r->view.cols,
+                                     &r->view.size};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+        pack_tensor(p, tensors[i]);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        pack_list(p, lists[i]);
+    pack_text(p, &r->model);
+    pack_text(p, &r->id);
+    r->query_labels.text = pack(p, r->query_labels.text, r->query_labels.length);
+    r->key_labels.text = pack(p, r->key_labels.text, r->key_labels.length);
+    r->picture = NULL;
+}
+
+/* What the call has beside its results: numbers, and pointers to what is in the block. */
+static void rewire(kept_result *kept) {
+    const attn_view view = kept->call.output.view;
+    attend_call *const call = &kept->call;
+    size_t count;
+    call->model = &kept->model;
+    call->input.query = call->input.key = call->input.value = call->input.head_output = NULL;
+    call->input.attn_mask = kept->request.attn_mask.data;
+    call->input.key_padding_mask = kept->request.key_padding_mask.data;
+    call->output = (attn_output){.view = view};
+    if (view.batch != NULL)
+        call->output.view.batch = kept->request.view.batch.items;
+    if (view.heads != NULL)
+        call->output.view.heads = kept->request.view.heads.items;
+    const attend_result *weights = kept_weights(call, &count);
+    if (count > 0)
+        call->output.weights.values = (float *)(uintptr_t)weights[0].data;
+    if (count > 1)
+        call->output.weights.indices = (int32_t *)(uintptr_t)weights[1].data;
+}
+
+/* Fills in *kept, which is the beginning of the block if there is one. */
+static void pack_all(packing *p, const attend_request *request, const attend_call *call, kept_result *kept) {
+    const attn_model *model = call->model;
+    p->used = sizeof *kept;
+    p->fits = true;
+    kept->request = *request;
+    kept->call = *call;
+    kept->model = (attn_model){.layout = "", .layer.config = model->layer.config, .bytes = model->bytes};
+    memcpy(kept->model.name, model->name, sizeof model->name);
+    pack_request(p, &kept->request);
+    for (size_t i = 0; i < call->result_count + call->withheld_count; i++) {
+        attend_result *result = &kept->call.results[i];
+        result->data = pack_array(p, result->data, result->shape, result->rank);
+    }
+    rewire(kept);
+}
+
+bool kept_size(const attend_request *request, const attend_call *call, size_t *bytes) {
+    packing p = {.block = NULL};
+    kept_result scratch;
+    pack_all(&p, request, call, &scratch);
+    *bytes = p.used;
+    return p.fits;
+}
+
+kept_result *kept_copy(const attend_request *request, const attend_call *call, const attn_control *control) {
+    size_t bytes;
+    if (!kept_size(request, call, &bytes))
+        return NULL;
+    packing p = {.block = malloc(bytes), .watch.control = control};
+    if (p.block != NULL)
+        pack_all(&p, request, call, (kept_result *)(void *)p.block);
+    if (!p.stopped)
+        return (kept_result *)(void *)p.block;
+    free(p.block);
+    return NULL;
+}
+
+const attend_result *kept_weights(const attend_call *call, size_t *count) {
+    static const char name[] = "attn_weights";
+    const attend_result *first = call->results;
+    size_t left = call->result_count + call->withheld_count;
+    for (; left > 0 && strncmp(first->name, name, strlen(name)) != 0; left--)
+        first++;
+    *count = 0;
+    while (*count < left && strncmp(first[*count].name, name, strlen(name)) == 0)
+        ++*count;
+    return first;
+}

@@ -1,0 +1,19 @@
+/* view.h: which part of the quadratic results is wanted. */
+#ifndef ATTEND_VIEW_H
+#define ATTEND_VIEW_H
+
+#include "core/attention.h"
+#include "server/attend/request.h"
+
+/* The last two dimensions of what the view shows. */
+typedef struct {
+    size_t rows, columns;
+    bool top_k; /* columns are the largest of each row, as values and indices */
+} view_shape;
+
+/* Checks the view (which may be absent: then it shows everything) against the model and the input, whose
+ * sizes are known by now. *view has lists of the request's arena. Fails with *p filled in. */
+problem_code view_resolve(const request_view *given, const attn_config *config, const attn_input *input,
+                          attn_arena *arena, attn_view *view, view_shape *shape, problem *p);
+
+#endif

@@ -1,0 +1,106 @@
+/* connections.h: what the HTTP library does not do for a connection: a deadline for the whole of a request
+ * however slowly it dribbles in, and an end that does not cut off the answer.
+ *
+ * It knows sockets, not HTTP: one thread watches all connections. The table's lock protects every member. */
+#ifndef HTTP_CONNECTIONS_H
+#define HTTP_CONNECTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct connections connections;
+typedef struct connection connection;
+
+typedef struct {
+    size_t read_timeout, idle_timeout, write_timeout; /* milliseconds */
+    size_t max_connections;                           /* those beyond are extra: there to be told so ... */
+    size_t extra_connections;                         /* ... as many as this */
+    /* The JSON that a client is sent whose request is not complete in time. NULL: nothing is written into a
+     * connection from here, because its bytes are not plain text. */
+    const char *late;
+} connection_limits;
+
+/* Why a connection was shut down from here. */
+typedef enum {
+    CONNECTION_GOES_ON,  /* it was not */
+    CONNECTION_LATE,     /* its request was not complete within the read timeout: the client has been told */
+    CONNECTION_SLOW,     /* it took too little of its answer within the write timeout */
+    CONNECTION_CUT,      /* the service could wait no longer */
+    CONNECTION_UNNEEDED, /* nothing was under way */
+} connection_end;
+
+/* Requests by how far they are. */
+typedef struct {
+    size_t arriving, running, sending;
+} connection_counts;
+
+/* `limits` is copied, its text is not. NULL if a thread, a descriptor or memory could not be had. */
+connections *connections_new(const connection_limits *limits);
+
+/* All connections must have been closed. NULL is allowed. */
+void connections_free(connections *table);
+
+/* Is there room for one more, be it an extra one? Where as many as allowed are open, the one that has waited
+ * longest for a request is closed first. */
+bool connections_make_room(connections *table);
+
+/* No more connections come. Those without a request are closed, and each other one after its answer. */
+void connections_drain(connections *table);
+
+/* Cuts off what is under way and returns how much that was. A request that is running keeps its connection
+ * for a moment more, so that the client can be told. */
+connection_counts connections_cut(connections *table);
+
+/* Is no connection open any more, and none read to its end (once they are cut off, that is not waited for)?
+ */
+bool connections_are_over(connections *table);
+
+/* A connection was accepted; its first request must be complete within the read timeout. NULL: no memory. */
+connection *connection_open(connections *table, int descriptor);
+
+/* Was it opened when as many as allowed were open already? */
+bool connection_is_extra(const connection *c);
+
+/* A request begins: it must be complete within the read timeout. */
+void connection_begin(connection *c);
+
+/* The request's id, for the answer that it gets if it is late; cut to REQUEST_ID_MAX. */
+void connection_name(connection *c, const char *request_id);
+
+/* The answer stands before the request is complete: should it be late, this is what the client is sent. The
+ * bytes [length], a whole answer, must stay until connection_idle. */
+void connection_answer(connection *c, const char *answer, size_t length);
+
+/* The request is complete, nothing more is expected of the client. False if the connection is being shut down
+ * already, because its time was up or the client left: the request is not worth serving. */
+bool connection_complete(connection *c);
+
+/* Its answer is handed over to be sent. From now on the client must take 64 KiB a second or more of what is
+ * there for it, averaged over the write timeout (pace.h); a client that has taken all of it is not waited
+ * for. One that is slower is cut off. */
+void connection_sending(connection *c);
+
+/* The request is over. The next may take the idle timeout to begin, from when the client has taken the whole
+ * answer. Says whether the request ended early, and why. */
+connection_end connection_idle(connection *c);
+
+/* The answer goes out before the request has been read, and the connection will be closed. Closing a socket
+ * that holds unread bytes resets it, and the client would lose the answer; so what it still sends is read and
+ * thrown away for a while. */
+void connection_linger(connection *c);
+
+/* The descriptor is about to be closed; frees the connection. */
+void connection_close(connection *c);
+
+typedef enum {
+    CONNECTION_OPEN,
+    CONNECTION_HALF_CLOSED, /* the client will send no more; it may have closed for good, or only this
+                               direction */
+    CONNECTION_GONE,        /* nobody will read an answer */
+} connection_state;
+
+/* Asks the system, without a lock; for the thread that serves this connection's request. */
+connection_state connection_look(const connection *c);
+
+#endif

@@ -1,0 +1,32 @@
+/* json.h: attention requests and answers as JSON (RFC 8259).
+ *
+ * Tensors are nested arrays, or objects with base64 (json/base64.h). They are read straight into float32 and
+ * written straight from it: no tree. */
+#ifndef WIRE_JSON_H
+#define WIRE_JSON_H
+
+#include "core/arena.h"
+#include "server/attend/request.h"
+#include "server/wire/buffer.h"
+
+#include <stddef.h>
+
+/* Decodes `length` bytes of JSON into *request, whose strings and tensors live in `arena`. The schema is the
+ * table in fields.h; null means absent. Fails with *p filled in (code, sentence, and where it applies the
+ * path and the byte offset), with deadline_exceeded if the control (NULL: there is none) says stop. */
+problem_code json_read_request(const char *text, size_t length, attn_arena *arena,
+                               const attn_control *control, attend_request *request, problem *p);
+
+/* Appends {"model", "id"?, the results in their order, "seed"?, "result_url"?, "warnings"?} to `out`. Every
+ * number has the fewest digits that read back to the same float32; minus infinity is null. False if memory
+ * ran out (out->arena knows why), or if out->control says stop. */
+bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out);
+
+/* Appends ,"name":[...] for each result (or an object, in base64), and one object for neighbours with a name
+ * before the dot. False as above. */
+bool json_write_results(wire_buffer *out, const attend_result *results, size_t count, bool base64);
+
+/* Appends {"error", "code", "path"?, "offset"?}. False if memory ran out. */
+bool json_write_problem(const problem *p, wire_buffer *out);
+
+#endif

@@ -1,0 +1,338 @@
+#include "server/wire/json/option.h"
+
+#include "server/attend/request.h"
+#include "server/wire/buffer.h"
+#include "server/wire/json/number.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The failure that was told is in the place `path`, unless it says itself where. */
+static problem_code locate(json_reader *r, const char *path) {
+    if (r->p->has_offset && r->p->path[0] == '\0')
+        problem_at(r->p, path);
+    return r->p->code;
+}
+
+/* bad_value: the value that begins here is of the wrong kind. */
+static problem_code fail_kind(json_reader *r, const char *path, json_kind kind, const char *expected) {
+    if (kind == JSON_NO_VALUE)
+        return json_fail_expected(r, expected);
+    return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path, json_describe(kind),
+                     expected);
+}
+
+static problem_code read_bool(json_reader *r, const char *path, bool *value) {
+    const json_kind kind = json_look(r);
+    if (kind != JSON_TRUE && kind != JSON_FALSE)
+        return fail_kind(r, path, kind, "true or false");
+    *value = kind == JSON_TRUE;
+    json_skip_literal(r, kind);
+    return PROBLEM_NONE;
+}
+
+static problem_code read_switch(json_reader *r, const char *path, request_switch *value) {
+    bool on = false;
+    const problem_code code = read_bool(r, path, &on);
+    *value = on ? SWITCH_ON : SWITCH_OFF;
+    return code;
+}
+
+/* Reads a string of at most `most` bytes into `text` [most + 1], and puts a NUL behind it. */
+static problem_code read_text(json_reader *r, const char *path, char *text, size_t most, size_t *length) {
+    const json_kind kind = json_look(r);
+    const char *const where = r->at;
+    if (kind != JSON_STRING)
+        return fail_kind(r, path, kind, "a string");
+    const problem_code code = json_read_string(r, text, most, length);
+    if (code != PROBLEM_NONE)
+        return code;
+    if (*length > most)
+        return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is %zu bytes long, expected at most %zu", path,
+                         *length, most);
+    if (memchr(text, '\0', *length) != NULL)
+        return json_fail(r, where, PROBLEM_BAD_VALUE,
+                         "%s holds the character \\u0000, expected a string without it", path);
+    text[*length] = '\0';
+    return PROBLEM_NONE;
+}
+
+static problem_code read_string(json_reader *r, const field *f, const char *path, char **value) {
+    size_t length;
+    char *text = attn_arena_alloc(r->arena, f->most + 1);
+    if (text == NULL)
+        return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
+    const problem_code code = read_text(r, path, text, f->most, &length);
+    if (code == PROBLEM_NONE)
+        *value = text;
+    return code;
+}
+
+/* ---- Whole numbers ---- */
+
+/* The exponent that is written between `at` and `end`, cut at what no text is long enough to make up for. */
+static int64_t read_exponent(const char *at, const char *end) {
+    const int64_t most = (int64_t)1 << 50;
+    const bool negative = at < end && *at == '-';
+    int64_t exponent = 0;
+    for (at += at < end && (*at == '-' || *at == '+'); at < end && exponent < most; at++)
+        exponent = 10 * exponent + (*at - '0');
+    return negative ? -exponent : exponent;
+}
+
+/* The value of a number of JSON's grammar, from `at` to `end`, if it is whole, not negative and fits;
+ * exactly, and however it is written: 20, 20.0 and 2e1 are the same number. */
+static bool whole_value(const char *at, const char *end, uint64_t *value) {
+    const bool negative = *at == '-';
+    bool fraction = false;
+    uint64_t digits = 0; /* without the zeros behind the last other digit, of which there are `zeros` */
+    int64_t zeros = 0, exponent = 0;
+    for (at += negative ? 1 : 0; at < end && *at != 'e' && *at != 'E'; at++) {
+        if (*at == '.') {
+            fraction = true;
+            continue;
+        }
+        exponent -= fraction ? 1 : 0;
+        zeros++;
+        if (*at == '0')
+            continue;
+        for (; zeros > 0 && digits != 0; zeros--)
+            if (__builtin_mul_overflow(digits, 10, &digits))
+                return false;
+        zeros = 0;
+        if (__builtin_add_overflow(digits, (uint64_t)(*at - '0'), &digits))
+            return false;
+    }
+    *value = 0;
+    if (digits == 0)
+        return true;
+    exponent += zeros + (at < end ? read_exponent(at + 1, end) : 0);
+    if (negative || exponent < 0)
+        return false;
+    for (; exponent > 0; exponent--)
+        if (__builtin_mul_overflow(digits, 10, &digits))
+            return false;
+    *value = digits;
+    return true;
+}
+
+/* What stands here, up to `next` if it is a number, is no whole number of at most `most`. */
+static problem_code fail_whole(json_reader *r, uint64_t most, const char *path, json_kind kind,
+                               const char *next) {
+    char expected[64], shown[JSON_SHOWN_MAX];
+    snprintf(expected, sizeof expected, "a whole number from 0 to %llu", (unsigned long long)most);
+    if (kind != JSON_NUMBER)
+        return fail_kind(r, path, kind, expected);
+    if ((size_t)(next - r->at) == JSON_NUMBER_LONGEST)
+        return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s " JSON_NUMBER_TOO_LONG, path);
+    return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path,
+                     json_show(r->at, (size_t)(next - r->at), shown), expected);
+}
+
+static problem_code read_whole(json_reader *r, uint64_t most, const char *path, uint64_t *value) {
+    float rounded;
+    const char *next = NULL;
+    const json_kind kind = json_look(r);
+    if (kind != JSON_NUMBER)
+        return fail_whole(r, most, path, kind, next);
+    const json_number_status status = json_read_number(r->at, json_number_end(r), &rounded, &next);
+    if ((size_t)(next - r->at) == JSON_NUMBER_LONGEST)
+        return fail_whole(r, most, path, kind, next);
+    if (status == JSON_NUMBER_NOT_A_NUMBER) {
+        r->at = next;
+        return json_fail_expected(r, "a digit of a number");
+    }
+    if (!whole_value(r->at, next, value) || *value > most)
+        return fail_whole(r, most, path, kind, next);
+    r->at = next;
+    return PROBLEM_NONE;
+}
+
+/* ---- Lists ---- */
+
+/* Reads an array; `read_item` reads the element number `index` of it, and calls it `path` if it fails. */
+typedef struct list_reader list_reader;
+struct list_reader {
+    json_reader *r;
+    const field *f;
+    void *member;
+    size_t capacity; /* of the list that is read into */
+    problem_code (*read_item)(list_reader *list, size_t index, const char *path);
+};
+
+/* Only of an item that failed a path is made: the item, which begins at `where`, is read once more. */
+static problem_code fail_item(list_reader *list, const char *path, size_t index, const char *where) {
+    char place[96];
+    snprintf(place, sizeof place, "%s[%zu]", path, index);
+    json_go_back(list->r, where);
+    list->read_item(list, index, place);
+    return locate(list->r, place);
+}
+
+static problem_code read_list(list_reader *list, const char *path, const char *expected, size_t *count) {
+    json_reader *const r = list->r;
+    const json_kind kind = json_look(r);
+    const size_t most = list->f->type == FIELD_WORDS ? SIZE_MAX : list->f->most_items;
+    if (kind != JSON_ARRAY)
+        return fail_kind(r, path, kind, expected);
+    r->at++;
+    *count = 0;
+    if (json_take(r, ']'))
+        return PROBLEM_NONE;
+    do {
+        json_skip_space(r);
+        const char *const where = r->at;
+        if (*count == most)
+            return json_fail(r, where, PROBLEM_BAD_VALUE, "%s has more than %zu items, expected at most %zu",
+                             path, most, most);
+        if (list->read_item(list, *count, path) != PROBLEM_NONE)
+            return fail_item(list, path, *count, where);
+        ++*count;
+    } while (json_take(r, ','));
+    return json_take(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
+}
+
+static problem_code read_whole_item(list_reader *list, size_t index, const char *path) {
+    request_wholes *const wholes = list->member;
+    uint64_t value;
+    if (index == list->capacity) {
+        const size_t wanted = list->capacity == 0 ? 8 : 2 * list->capacity; /* each took two bytes of text */
+        size_t *moved = attn_arena_resize(list->r->arena, wholes->items, wanted * sizeof *moved);
+        if (moved == NULL)
+            return problem_from_core(list->r->p, attn_arena_failure(list->r->arena), NULL);
+        wholes->items = moved;
+        list->capacity = wanted;
+    }
+    const problem_code code = read_whole(list->r, list->f->most, path, &value);
+    if (code == PROBLEM_NONE)
+        wholes->items[index] = value;
+    return code;
+}
+
+static problem_code read_wholes(json_reader *r, const field *f, const char *path, request_wholes *wholes) {
+    list_reader list = {r, f, wholes, 0, read_whole_item};
+    json_look(r);
+    const char *const where = r->at;
+    const problem_code code = read_list(
+        &list, path, f->type == FIELD_PAIR ? "a list of two whole numbers" : "a list of whole numbers",
+        &wholes->count);
+    if (code == PROBLEM_NONE && f->type == FIELD_PAIR && wholes->count != 2)
+        return json_fail(r, where, PROBLEM_BAD_VALUE, "%s has %zu number%s, expected two", path,
+                         wholes->count, wholes->count == 1 ? "" : "s");
+    wholes->present = code == PROBLEM_NONE;
+    return code;
+}
+
+/* ---- Labels ---- */
+
+static problem_code read_label(list_reader *list, size_t index, const char *path) {
+    json_reader *const r = list->r;
+    const size_t most = list->f->most;
+    wire_buffer *const text = list->member;
+    size_t length;
+    (void)index;
+    if (!wire_buffer_reserve(text, most + 1))
+        return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
+    const problem_code code = read_text(r, path, text->bytes + text->length, most, &length);
+    if (code == PROBLEM_NONE)
+        text->length += length + 1;
+    return code;
+}
+
+static problem_code read_labels(json_reader *r, const field *f, const char *path, request_labels *labels) {
+    wire_buffer text = {.arena = r->arena};
+    list_reader list = {r, f, &text, 0, read_label};
+    const problem_code code = read_list(&list, path, "a list of strings", &labels->count);
+    labels->present = code == PROBLEM_NONE;
+    labels->text = text.bytes;
+    labels->length = text.length;
+    return code;
+}
+
+/* ---- Words ---- */
+
+/* "max, mean or sum" */
+static void list_words(const char *const *words, char *text, size_t room) {
+    size_t n = 0;
+    for (size_t i = 0; words[i] != NULL && n < room; i++)
+        n += (size_t)snprintf(text + n, room - n, "%s%s",
+                              i == 0                 ? ""
+                              : words[i + 1] == NULL ? " or "
+                                                     : ", ",
+                              words[i]);
+}
+
+/* Reads one of the field's words; *index is its place among them. */
+static problem_code read_word(json_reader *r, const field *f, const char *path, size_t *index) {
+    char word[32], words[128], shown[JSON_SHOWN_MAX];
+    size_t length;
+    const json_kind kind = json_look(r);
+    const char *const where = r->at;
+    if (kind != JSON_STRING) {
+        list_words(f->words, words, sizeof words);
+        return fail_kind(r, path, kind, words);
+    }
+    const problem_code code = json_read_string(r, word, sizeof word, &length);
+    if (code != PROBLEM_NONE)
+        return code;
+    for (size_t i = 0; f->words[i] != NULL; i++)
+        if (strlen(f->words[i]) == length && memcmp(f->words[i], word, length) == 0) {
+            *index = i;
+            return PROBLEM_NONE;
+        }
+    list_words(f->words, words, sizeof words);
+    json_show(word, length < sizeof word ? length : sizeof word, shown);
+    return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, shown, words);
+}
+
+static problem_code read_word_item(list_reader *list, size_t index, const char *path) {
+    unsigned *const set = list->member;
+    size_t word = 0;
+    (void)index;
+    json_look(list->r);
+    const char *const where = list->r->at;
+    const problem_code code = read_word(list->r, list->f, path, &word);
+    if (code != PROBLEM_NONE)
+        return code;
+    if ((*set >> word & 1) != 0)
+        return json_fail(list->r, where, PROBLEM_BAD_VALUE,
+                         "%s is \"%s\", which the list has already; expected each name once", path,
+                         list->f->words[word]);
+    *set |= 1U << word;
+    return PROBLEM_NONE;
+}
+
+problem_code json_read_option(json_reader *r, const field *f, const char *path, void *member) {
+    list_reader words = {r, f, member, 0, read_word_item};
+    request_whole *const whole = member;
+    size_t place = 0, count;
+    problem_code code = PROBLEM_NONE;
+    switch (f->type) {
+    case FIELD_STRING:
+        return read_string(r, f, path, member);
+    case FIELD_BOOL:
+        return read_bool(r, path, member);
+    case FIELD_SWITCH:
+        return read_switch(r, path, member);
+    case FIELD_WHOLE:
+        code = read_whole(r, f->most, path, &whole->value);
+        whole->present = code == PROBLEM_NONE;
+        return code;
+    case FIELD_WHOLES:
+    case FIELD_PAIR:
+        return read_wholes(r, f, path, member);
+    case FIELD_WORD:
+        code = read_word(r, f, path, &place);
+        *(size_t *)member = place + 1;
+        return code;
+    case FIELD_WORDS:
+        return read_list(&words, path, "a list of names", &count);
+    case FIELD_LABELS:
+        return read_labels(r, f, path, member);
+    case FIELD_VIEW:
+    case FIELD_TENSOR:
+    case FIELD_MASK:
+        break;
+    }
+    return code;
+}

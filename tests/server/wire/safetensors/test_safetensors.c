@@ -1,0 +1,600 @@
+/* Requests and answers as safetensors: a body that the Python package wrote, every type at every alignment,
+ * what is refused, with code, place and sentence; bodies cut and changed at random, and read while memory
+ * runs out; the answers, read by a reader of the test's own. */
+#include "server/wire/safetensors/safetensors.h"
+
+#include "server/wire/json/json.h"
+#include "tests/random.h"
+
+#include <criterion/criterion.h>
+#include <endian.h>
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+static attn_arena *arena;
+static attend_request request;
+static problem trouble;
+static char *last_body; /* its block; tensors may lie in it */
+
+static void set_up(void) {
+    arena = attn_arena_new(NULL);
+    cr_assert(arena != NULL);
+}
+
+static void tear_down(void) {
+    free(last_body);
+    last_body = NULL;
+    attn_arena_free(arena);
+}
+
+TestSuite(safetensors_wire, .init = set_up, .fini = tear_down);
+
+/* Reads a body that ends where its memory does, and begins `shift` bytes after a multiple of 16. */
+static problem_code read_body(const void *bytes, size_t length, size_t shift) {
+    free(last_body);
+    last_body = malloc(shift + length);
+    if (length > 0)
+        memcpy(last_body + shift, bytes, length);
+    memset(&trouble, 0, sizeof trouble);
+    memset(&request, 0, sizeof request);
+    const problem_code code =
+        safetensors_read_request(last_body + shift, length, arena, NULL, &request, &trouble);
+    cr_assert_eq(code, trouble.code);
+    return code;
+}
+
+/* Puts a body together; returns its length. */
+static size_t compose(char *body, const char *header, const void *data, size_t bytes) {
+    const uint64_t length = htole64(strlen(header));
+    memcpy(body, &length, 8);
+    memcpy(body + 8, header, strlen(header));
+    if (bytes > 0)
+        memcpy(body + 8 + strlen(header), data, bytes);
+    return 8 + strlen(header) + bytes;
+}
+
+static problem_code read_parts(const char *header, const void *data, size_t bytes, size_t shift) {
+    char body[4096];
+    return read_body(body, compose(body, header, data, bytes), shift);
+}
+
+/* safetensors.numpy.save({"query": [[1.5, -2]], "attn_mask": [[True, False]]}, metadata={...}) */
+Test(safetensors_wire, body_from_python) {
+    static const char body[] =
+        "\xc0\0\0\0\0\0\0\0{\"__metadata__\":{\"format\":\"np\",\"id\":\"x\",\"need_weights\":\"true\"},"
+        "\"query\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},\"attn_mask\":{\"dtype\":"
+        "\"BOOL\",\"shape\":[1,2],\"data_offsets\":[8,10]}}     \0\0\xc0?\0\0\0\xc0\1\0";
+    cr_assert_eq(read_body(body, sizeof body - 1, 0), PROBLEM_NONE, "%s", trouble.text);
+    cr_assert_str_eq(request.id, "x");
+    cr_assert(request.need_weights);
+    cr_assert(request.query.present && !request.query.boolean && !request.query.open);
+    cr_assert_eq(request.query.rank, 2);
+    cr_assert(request.query.data[0] == 1.5F && request.query.data[1] == -2);
+    cr_assert(request.attn_mask.boolean && request.attn_mask.data[0] == -INFINITY &&
+              request.attn_mask.data[1] == 0);
+    cr_assert(request.attn_mask.shape[0] == 1 && request.attn_mask.shape[1] == 2);
+    cr_assert(!request.key.present);
+}
+
+Test(safetensors_wire, every_type_at_every_alignment) {
+    static const struct {
+        const char *dtype;
+        size_t size;
+        const char bytes[17];
+    } types[] = {
+        {"F64", 8, "\0\0\0\0\0\0\xf8\x3f\0\0\0\0\0\0\0\xc0"},
+        {"F32", 4, "\0\0\xc0\x3f\0\0\0\xc0"},
+        {"F16", 2, "\0\x3e\0\xc0"},
+        {"BF16", 2, "\xc0\x3f\0\xc0"},
+    };
+    for (size_t i = 0; i < 4; i++)
+        for (size_t shift = 0; shift < 16; shift++) {
+            char header[128];
+            snprintf(header, sizeof header,
+                     "{\"query\":{\"dtype\":\"%s\",\"shape\":[2,1],\"data_offsets\":[0,%zu]}}",
+                     types[i].dtype, 2 * types[i].size);
+            cr_assert_eq(read_parts(header, types[i].bytes, 2 * types[i].size, shift), PROBLEM_NONE, "%s",
+                         trouble.text);
+            const float *numbers = request.query.data;
+            cr_assert(numbers[0] == 1.5F && numbers[1] == -2, "%s", types[i].dtype);
+            const char *place = last_body + shift + 8 + strlen(header);
+            cr_assert_eq((const char *)numbers == place, i == 1 && (uintptr_t)place % 4 == 0);
+        }
+}
+
+#define META(members) "{\"__metadata__\":{" members "}}"
+
+Test(safetensors_wire, metadata) {
+    cr_assert_eq(
+        read_parts(META("\"model\":\"m.1\",\"id\":\"a \\\"b\\\" \\u00e4\",\"encoding\":\"base64\","
+                        "\"is_causal\":\"false\",\"query_offset\":\" 7 \",\"seed\":\"9007199254740991\","
+                        "\"return\":\"[\\\"lse\\\",\\\"stats\\\"]\",\"training\":\"true\","
+                        "\"view\":\"{\\\"rows\\\":[0,2],\\\"pool\\\":\\\"sum\\\"}\",\"format\":\"pt\","
+                        "\"key_offset\":\"null\""),
+                   NULL, 0, 0),
+        PROBLEM_NONE, "%s", trouble.text);
+    cr_assert_str_eq(request.model, "m.1");
+    cr_assert_str_eq(request.id, "a \"b\" \xc3\xa4");
+    cr_assert_eq(request.encoding, 1 + TENSORS_AS_BASE64);
+    cr_assert_eq(request.is_causal, SWITCH_OFF);
+    cr_assert_eq(request.query_offset.value, 7);
+    cr_assert_eq(request.seed.value, ((uint64_t)1 << 53) - 1);
+    cr_assert_eq(request.returned, 1U << RETURN_LSE | 1U << RETURN_STATS);
+    cr_assert(request.training && !request.need_weights && !request.key_offset.present);
+    cr_assert(request.view.present && request.view.rows.present && request.view.rows.items[1] == 2);
+    cr_assert_eq(request.view.pool, 3);
+}
+
+Test(safetensors_wire, spaces_and_empty_tensors) {
+    static const char *const headers[] = {
+        "{}", "{ }   \n", "{\"__metadata__\":{}}",
+        "{ \"query\" : { \"shape\" : [ 0 , 8 ] , \"data_offsets\" : [ 0 , 0 ] , \"dtype\" : \"F32\" } } "};
+    for (size_t i = 0; i < 4; i++)
+        cr_assert_eq(read_parts(headers[i], NULL, 0, i), PROBLEM_NONE, "%s", trouble.text);
+    cr_assert(request.query.present && !request.query.open && request.query.data != NULL);
+    cr_assert_eq(request.query.shape[1], 8);
+    /* Three empty tensors where one with data begins: whatever the order in the header. */
+    cr_assert_eq(read_parts("{\"key\":{\"shape\":[1],\"dtype\":\"F32\",\"data_offsets\":[0,4]},"
+                            "\"query\":{\"shape\":[0],\"dtype\":\"F32\",\"data_offsets\":[0,0]},"
+                            "\"value\":{\"shape\":[0],\"dtype\":\"F16\",\"data_offsets\":[4,4]}}",
+                            "\0\0\0\0", 4, 0),
+                 PROBLEM_NONE, "%s", trouble.text);
+}
+
+/* ---- What is refused ---- */
+
+#define Q(dtype, shape, offsets)                                                                             \
+    "\"query\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define K(dtype, shape, offsets)                                                                             \
+    "\"key\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define M(dtype, shape, offsets)                                                                             \
+    "\"attn_mask\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define Q_AT(dtype, shape, offsets)                                                                          \
+    "\"query\":${\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define K_AT(dtype, shape, offsets)                                                                          \
+    "\"key\":${\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define F32    "\"F32\""
+#define WHOLE  "expected a whole number from 0 to 9007199254740991"
+#define HEADER "in the safetensors header: "
+#define DTYPES "expected F64, F32, F16, BF16 or BOOL"
+#define FIELDS                                                                                               \
+    "the fields there are model, id, is_causal, query_offset, key_offset, need_weights, "                    \
+    "average_attn_weights, return, view, omit_extra, training, seed, keep, query_labels, key_labels, "       \
+    "encoding, format"
+#define TENSORS "the names are __metadata__, query, key, value, attn_mask, key_padding_mask, head_output"
+
+/* A dollar stands in the header before the byte whose offset is told; without one, it is the byte `at` of the
+ * data (from the end of the header on). */
+static const struct {
+    const char *header;
+    size_t bytes; /* of zeros, as data */
+    problem_code code;
+    const char *path, *sentence;
+    size_t at;
+} refused[] = {
+    /* JSON that is none */
+    {"$[]", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '[' where the { that begins the header was expected", 0},
+    {"$ {}", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found ' ' where the { that begins the header was expected", 0},
+    {"$\xef\xbb\xbf{}", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '\\xef' where the { that begins the header was expected", 0},
+    {"{ $", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "the header ends where a key in quotation marks was expected", 0},
+    {"{}$x", 0, PROBLEM_MALFORMED_TENSOR, "", HEADER "found 'x' where the end of the header was expected", 0},
+    {"{}$}", 0, PROBLEM_MALFORMED_TENSOR, "", HEADER "found '}' where the end of the header was expected", 0},
+    {"{$7:1}", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '7' where a key in quotation marks was expected", 0},
+    {"{\"query\"$}", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '}' where a colon after a key was expected", 0},
+    {"{\"query$", 0, PROBLEM_MALFORMED_TENSOR, "", HEADER "the header ends inside a string", 0},
+    {"{\"que$\xff\":1}", 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "the byte 0xff in a string does not begin a character of UTF-8", 0},
+    {"{" Q(F32, "[1]", "[0,4]") "$" K(F32, "[0]", "[4,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '\"' where a comma or } was expected", 0},
+    {"{" Q(F32, "[1]", "[0,4]") ",$}", 4, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '}' where a key in quotation marks was expected", 0},
+    {"{" Q(F32, "[1]", "[0,4]") ",$" Q(F32, "[1]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     HEADER "the key \"query\" is there twice", 0},
+    /* names */
+    {"{$\"q\":{}}", 0, PROBLEM_UNKNOWN_FIELD, "q", "there is no tensor \"q\"; " TENSORS, 0},
+    {"{$\"seed\":{}}", 0, PROBLEM_UNKNOWN_FIELD, "seed", "there is no tensor \"seed\"; " TENSORS, 0},
+    {"{$\"\":{}}", 0, PROBLEM_UNKNOWN_FIELD, "", "there is no tensor \"\"; " TENSORS, 0},
+    {"{\"__metadata__\":{$\"query\":\"[1]\"}}", 0, PROBLEM_UNKNOWN_FIELD, "__metadata__.query",
+     "there is no field in __metadata__ \"query\"; " FIELDS, 0},
+    {"{\"__metadata__\":{$\"x\":\"1\"}}", 0, PROBLEM_UNKNOWN_FIELD, "__metadata__.x",
+     "there is no field in __metadata__ \"x\"; " FIELDS, 0},
+    /* descriptions of tensors */
+    {"{\"query\":$null}", 0, PROBLEM_MALFORMED_TENSOR, "query",
+     HEADER "found 'null' where an object with dtype, shape and data_offsets was expected", 0},
+    {"{\"query\":$[[1]]}", 0, PROBLEM_MALFORMED_TENSOR, "query",
+     HEADER "found '[' where an object with dtype, shape and data_offsets was expected", 0},
+    {"{\"query\":${}}", 0, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has no dtype, expected dtype, shape and data_offsets", 0},
+    {"{\"query\":${\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has no shape, expected dtype, shape and data_offsets", 0},
+    {"{\"query\":${\"dtype\":\"F32\",\"shape\":[1]}}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has no data_offsets, expected dtype, shape and data_offsets", 0},
+    {"{\"query\":${\"dtype\":null,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, PROBLEM_MALFORMED_TENSOR,
+     "query", "query has no dtype, expected dtype, shape and data_offsets", 0},
+    {"{\"query\":{\"dtype\":\"F32\",$\"data\":1}}", 0, PROBLEM_UNKNOWN_FIELD, "query.data",
+     "there is no member of a tensor \"data\"; they are dtype, shape, data_offsets", 0},
+    {"{\"query\":{\"dtype\":\"F32\",$\"dtype\":\"F32\"}}", 0, PROBLEM_MALFORMED_TENSOR, "query.dtype",
+     HEADER "the key \"dtype\" is there twice", 0},
+    {"{" Q("$\"I32\"", "[1]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.dtype",
+     "query.dtype is \"I32\", " DTYPES, 0},
+    {"{" Q("$\"float32\"", "[1]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.dtype",
+     "query.dtype is \"float32\", " DTYPES, 0},
+    {"{" Q("$\"F8_E4M3\"", "[4]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.dtype",
+     "query.dtype is \"F8_E4M3\", " DTYPES, 0},
+    {"{" Q("$\"U8\"", "[4]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.dtype",
+     "query.dtype is \"U8\", " DTYPES, 0},
+    {"{" Q("$32", "[4]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.dtype",
+     "query.dtype is a number, " DTYPES, 0},
+    {"{" Q_AT("\"BOOL\"", "[4]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     "query is of the type BOOL, expected numbers: F64, F32, F16 or BF16", 0},
+    {"{" Q(F32, "$1", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.shape",
+     "query.shape is a number, expected a list of whole numbers", 0},
+    {"{" Q(F32, "[$-1]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.shape[0]",
+     "query.shape[0] is -1, " WHOLE, 0},
+    {"{" Q(F32, "[$1.5]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.shape[0]",
+     "query.shape[0] is 1.5, " WHOLE, 0},
+    {"{" Q(F32, "[1,$\"1\"]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.shape[1]",
+     "query.shape[1] is a string, " WHOLE, 0},
+    {"{" Q(F32, "[$18446744073709551617]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.shape[0]",
+     "query.shape[0] is 18446744073709551617, " WHOLE, 0},
+    {"{" Q(F32, "[1 $2]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.shape",
+     HEADER "found '2' where a comma or ] was expected", 0},
+    {"{" Q_AT(F32, "[]", "[0,4]") "}", 4, PROBLEM_BAD_SHAPE, "query",
+     "query has 0 dimensions, expected 1 to 4", 0},
+    {"{" Q_AT(F32, "[1,1,1,1,1]", "[0,4]") "}", 4, PROBLEM_BAD_SHAPE, "query",
+     "query has 5 dimensions, expected 1 to 4", 0},
+    {"{" Q_AT(F32, "[16777217]", "[0,4]") "}", 4, PROBLEM_BAD_SHAPE, "query",
+     "query has the shape [16777217], expected at most 16777216 in one dimension", 0},
+    {"{" Q_AT(F32, "[16777216,16777216,16777216,16]", "[0,4]") "}", 4, PROBLEM_BAD_SHAPE, "query",
+     "query has the shape [16777216,16777216,16777216,16], which no memory is large enough for", 0},
+    {"{" Q_AT(F32, "[0,16777216,16777216,16777216]", "[0,0]") "}", 0, PROBLEM_BAD_SHAPE, "query",
+     "query has the shape [0,16777216,16777216,16777216], which no memory is large enough for", 0},
+    {"{" Q_AT(F32, "[2]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has 4 bytes of data, but the shape [2] of F32 takes 8", 0},
+    {"{" Q_AT(F32, "[1]", "[0,5]") "}", 5, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has 5 bytes of data, but the shape [1] of F32 takes 4", 0},
+    {"{" Q_AT(F32, "[0]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has 4 bytes of data, but the shape [0] of F32 takes 0", 0},
+    {"{" Q_AT("\"F64\"", "[1]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query",
+     "query has 4 bytes of data, but the shape [1] of F64 takes 8", 0},
+    /* places */
+    {"{" Q(F32, "[1]", "$7") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets is a number, expected a list of two whole numbers", 0},
+    {"{" Q(F32, "[1]", "$[4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets has 1 number, expected two", 0},
+    {"{" Q(F32, "[1]", "$[0,4,4]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets has 3 numbers, expected two", 0},
+    {"{" Q(F32, "[1]", "[$-4,0]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets[0]",
+     "query.data_offsets[0] is -4, " WHOLE, 0},
+    {"{" Q_AT(F32, "[1]", "[4,0]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets is [4,0], expected 0 <= begin <= end <= 4, the bytes of data in the body", 0},
+    {"{" Q_AT(F32, "[1]", "[0,5]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets is [0,5], expected 0 <= begin <= end <= 4, the bytes of data in the body", 0},
+    {"{" Q_AT(F32, "[1]", "[0,9007199254740991]") "}", 4, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets is [0,9007199254740991], expected 0 <= begin <= end <= 4, the bytes of data in the "
+     "body",
+     0},
+    {"{" Q_AT(F32, "[1]", "[4,8]") "}", 8, PROBLEM_MALFORMED_TENSOR, "query.data_offsets",
+     "query.data_offsets begins at 4, expected 0: tensors may not overlap, nor leave holes", 0},
+    {"{" Q_AT(F32, "[1]", "[2,6]") "," K(F32, "[1]", "[0,4]") "}", 6, PROBLEM_MALFORMED_TENSOR,
+     "query.data_offsets",
+     "query.data_offsets begins at 2, expected 4: tensors may not overlap, nor leave holes", 0},
+    {"{" Q_AT(F32, "[1]", "[8,12]") "," K(F32, "[1]", "[0,4]") "}", 12, PROBLEM_MALFORMED_TENSOR,
+     "query.data_offsets",
+     "query.data_offsets begins at 8, expected 4: tensors may not overlap, nor leave holes", 0},
+    {"{" Q(F32, "[1]", "[0,4]") "," K_AT(F32, "[1]", "[0,4]") "}", 4, PROBLEM_MALFORMED_TENSOR,
+     "key.data_offsets", "key.data_offsets begins at 0, expected 4: tensors may not overlap, nor leave holes",
+     0},
+    {"{" Q(F32, "[1]", "[0,4]") "}", 5, PROBLEM_MALFORMED_TENSOR, "",
+     "the body has 1 byte after the last tensor, expected it to end there", 4},
+    {"{}", 3, PROBLEM_MALFORMED_TENSOR, "",
+     "the body has 3 bytes after the last tensor, expected it to end there", 0},
+    /* metadata */
+    {"{\"__metadata__\":$[]}", 0, PROBLEM_MALFORMED_TENSOR, "__metadata__",
+     HEADER "found '[' where an object of strings was expected", 0},
+    {"{\"__metadata__\":{},$\"__metadata__\":{}}", 0, PROBLEM_MALFORMED_TENSOR, "__metadata__",
+     HEADER "the key \"__metadata__\" is there twice", 0},
+    {META("\"id\":\"a\",$\"id\":\"b\""), 0, PROBLEM_MALFORMED_TENSOR, "__metadata__.id",
+     HEADER "the key \"id\" is there twice", 0},
+    {META("\"id\":$7"), 0, PROBLEM_MALFORMED_TENSOR, "__metadata__.id",
+     "__metadata__.id is a number, expected a string, as everything in __metadata__", 0},
+    {META("\"need_weights\":$true"), 0, PROBLEM_MALFORMED_TENSOR, "__metadata__.need_weights",
+     "__metadata__.need_weights is true, expected a string, as everything in __metadata__", 0},
+    {META("\"format\":$null"), 0, PROBLEM_MALFORMED_TENSOR, "__metadata__.format",
+     "__metadata__.format is null, expected a string, as everything in __metadata__", 0},
+    {META("\"format\":\"$\\x\""), 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "JSON has no escape \\x in a string", 0},
+    {META("\"id\":\"$\\x\""), 0, PROBLEM_MALFORMED_TENSOR, "id", HEADER "JSON has no escape \\x in a string",
+     0},
+    {META("\"seed\":\"$\\x\""), 0, PROBLEM_MALFORMED_TENSOR, "", HEADER "JSON has no escape \\x in a string",
+     0},
+    {META("\"id\":$\"a\\u0000\""), 0, PROBLEM_BAD_VALUE, "id",
+     "id holds the character \\u0000, expected a string without it", 0},
+    {META("\"encoding\":$\"hex\""), 0, PROBLEM_BAD_VALUE, "encoding",
+     "encoding is \"hex\", expected array or base64", 0},
+    {META("\"need_weights\":\"$True\""), 0, PROBLEM_MALFORMED_JSON, "need_weights",
+     "in the JSON text of need_weights in __metadata__: found 'True' where true or false was expected", 0},
+    {META("\"need_weights\":\"$\""), 0, PROBLEM_MALFORMED_JSON, "need_weights",
+     "in the JSON text of need_weights in __metadata__: the text ends where true or false was expected", 0},
+    {META("\"need_weights\":\"$1\""), 0, PROBLEM_BAD_VALUE, "need_weights",
+     "need_weights is a number, expected true or false", 0},
+    {META("\"need_weights\":\"true $,\""), 0, PROBLEM_MALFORMED_JSON, "need_weights",
+     "in the JSON text of need_weights in __metadata__: found ',' where the end of the text was expected", 0},
+    {META("\"seed\":\"$-1\""), 0, PROBLEM_BAD_VALUE, "seed", "seed is -1, " WHOLE, 0},
+    {META("\"return\":\"[$1]\""), 0, PROBLEM_BAD_VALUE, "return[0]",
+     "return[0] is a number, expected q, k, v, scores, lse, entropy, head_output or stats", 0},
+    {META("\"return\":$\"[\\\"x\\\"]\""), 0, PROBLEM_BAD_VALUE, "return[0]",
+     "return[0] is \"x\", expected q, k, v, scores, lse, entropy, head_output or stats", 0},
+    {META("\"view\":\"{$\""), 0, PROBLEM_MALFORMED_JSON, "view",
+     "in the JSON text of view in __metadata__: the text ends where a key in quotation marks was expected",
+     0},
+    {META("\"view\":$\"{\\\"top\\\":1}\""), 0, PROBLEM_UNKNOWN_FIELD, "view.top",
+     "there is no part of view \"top\"; the parts of view are batch, heads, rows, cols, size, pool, top_k",
+     0},
+    {META("\"view\":\"$[]\""), 0, PROBLEM_BAD_VALUE, "view", "view is an array, expected an object", 0},
+    {META("\"seed\" $\"1\""), 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found '\"' where a colon after a key was expected", 0},
+    {META("\"seed\":$"), 0, PROBLEM_MALFORMED_TENSOR, "", HEADER "found '}' where a string was expected", 0},
+    {META("\"seed\":\"1\"$:"), 0, PROBLEM_MALFORMED_TENSOR, "",
+     HEADER "found ':' where a comma or } was expected", 0},
+};
+#define REFUSED_COUNT (sizeof refused / sizeof refused[0])
+
+/* Splits a header at its dollar: the text without it, and its place in the body. */
+static size_t place_in(const char *marked, char *header) {
+    const char *mark = strchr(marked, '$');
+    const size_t before = mark == NULL ? 0 : (size_t)(mark - marked);
+    memcpy(header, marked, before);
+    strcpy(header + before, marked + before + (mark == NULL ? 0 : 1));
+    return mark == NULL ? SIZE_MAX : 8 + before;
+}
+
+Test(safetensors_wire, refused) {
+    static const char zeros[64];
+    cr_assert_geq(REFUSED_COUNT, 60);
+    for (size_t i = 0; i < REFUSED_COUNT; i++) {
+        char header[1024];
+        size_t expected = place_in(refused[i].header, header);
+        if (expected == SIZE_MAX)
+            expected = 8 + strlen(header) + refused[i].at;
+        cr_expect_eq(read_parts(header, zeros, refused[i].bytes, i % 16), refused[i].code, "%s: %s", header,
+                     problem_name(trouble.code));
+        cr_expect_str_eq(trouble.text, refused[i].sentence, "%s: %s", header, trouble.text);
+        cr_expect_str_eq(trouble.path, refused[i].path, "%s: %s", header, trouble.path);
+        cr_expect(trouble.has_offset);
+        cr_expect_eq(trouble.offset, expected, "%s: offset %zu, expected %zu", header, trouble.offset,
+                     expected);
+    }
+}
+
+Test(safetensors_wire, wrong_elements) {
+    static const float numbers[] = {0, NAN, INFINITY};
+    static const struct {
+        const char *header;
+        const void *data;
+        size_t bytes;
+        problem_code code;
+        const char *path, *sentence;
+        size_t at;
+    } cases[] = {
+        {"{" Q(F32, "[3]", "[0,12]") "}", numbers, 12, PROBLEM_BAD_VALUE, "query[1]",
+         "query[1] must be finite, found NaN", 4},
+        {"{" Q(F32, "[1]", "[0,4]") "," M(F32, "[1,2]", "[4,12]") "}", "\0\0\0\0\0\0\x80\xff\0\0\x80\x7f", 12,
+         PROBLEM_BAD_VALUE, "attn_mask[0][1]",
+         "attn_mask[0][1] must be finite or minus infinity, found infinity", 8},
+        {"{" M("\"BOOL\"", "[2,2]", "[0,4]") "}", "\0\1\3\1", 4, PROBLEM_MALFORMED_TENSOR, "attn_mask[1][0]",
+         "attn_mask[1][0] is the byte 0x03, expected 0 or 1 for a boolean", 2},
+    };
+    for (size_t i = 0; i < 3; i++)
+        for (size_t shift = 0; shift < 8; shift++) {
+            cr_assert_eq(read_parts(cases[i].header, cases[i].data, cases[i].bytes, shift), cases[i].code);
+            cr_assert_str_eq(trouble.text, cases[i].sentence, "%s", trouble.text);
+            cr_assert_str_eq(trouble.path, cases[i].path);
+            cr_assert_eq(trouble.offset, 8 + strlen(cases[i].header) + cases[i].at);
+        }
+}
+
+/* The 8 bytes before the header. */
+Test(safetensors_wire, stated_lengths) {
+    static const uint64_t lengths[] = {
+        0,         1, 3, 255, (uint64_t)1 << 20, ((uint64_t)1 << 20) + 1, (uint64_t)1 << 32, UINT64_MAX - 7,
+        UINT64_MAX};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        char body[10] = "........{}", expected[256];
+        const uint64_t stated = htole64(lengths[i]);
+        memcpy(body, &stated, 8);
+        cr_assert_eq(read_body(body, 10, 0), PROBLEM_MALFORMED_TENSOR);
+        snprintf(expected, sizeof expected,
+                 "the safetensors header has %llu bytes by the first 8 of the body, expected 2 to 2 in a "
+                 "body of 10",
+                 (unsigned long long)lengths[i]);
+        cr_assert_str_eq(trouble.text, expected, "%s", trouble.text);
+        cr_assert_eq(trouble.offset, 0);
+    }
+    for (size_t length = 0; length < 10; length++) {
+        cr_assert_eq(read_body("\2\0\0\0\0\0\0\0{}", length, 0), PROBLEM_MALFORMED_TENSOR);
+        cr_assert_eq(trouble.offset, length);
+    }
+    cr_assert_str_eq(trouble.text, "the body has 9 bytes, expected safetensors, which are at least 10");
+}
+
+/* A header may be one mebibyte, and no longer. */
+Test(safetensors_wire, longest_header) {
+    const size_t longest = SAFETENSORS_HEADER_MAX;
+    for (size_t over = 0; over < 2; over++) {
+        const uint64_t stated = htole64(longest + over);
+        char *body = malloc(8 + longest + over);
+        memset(body, ' ', 8 + longest + over);
+        memcpy(body, &stated, 8);
+        memcpy(body + 8, "{}", 2);
+        cr_assert_eq(read_body(body, 8 + longest + over, 0), over ? PROBLEM_MALFORMED_TENSOR : PROBLEM_NONE);
+        free(body);
+    }
+}
+
+static const char changing[] = "{\"__metadata__\":{\"id\":\"x\",\"view\":\"{\\\"rows\\\":[0,2]}\"}," Q(
+    F32, "[1,2]", "[0,8]") "," M("\"BOOL\"", "[1,2]", "[8,10]") "," K("\"F64\"", "[1]", "[10,18]") "}";
+
+/* Whatever becomes of the body: an answer, and no byte read that is not there. */
+Test(safetensors_wire, random_changes) {
+    static const char bytes[] = "\"\\{}[],:01289-F36x\n\x80 ";
+    uint64_t state = test_seed("random_changes");
+    char body[512], changed[512];
+    const size_t length = compose(body, changing, "\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0", 18);
+    for (size_t cut = 0; cut < length; cut++)
+        cr_assert_neq(read_body(body, cut, cut % 8), PROBLEM_NONE);
+    cr_assert_eq(read_body(body, length, 0), PROBLEM_NONE, "%s", trouble.text);
+    for (int round = 0; round < 50000; round++) {
+        memcpy(changed, body, length);
+        for (size_t n = 1 + random_below(&state, 3); n > 0; n--)
+            changed[random_below(&state, length)] = bytes[random_below(&state, sizeof bytes - 1)];
+        if (read_body(changed, length, (size_t)round % 8) == PROBLEM_NONE)
+            continue;
+        cr_assert(trouble.has_offset && trouble.offset <= length, "%s", trouble.text);
+        cr_assert(strlen(trouble.text) > 10);
+    }
+}
+
+Test(safetensors_wire, memory_that_runs_out) {
+    char body[512];
+    const size_t length = compose(body, changing, "\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0", 18);
+    bool ran_out = false, ran_through = false;
+    for (size_t limit = 0; limit < 4096; limit += 64) {
+        attn_budget budget = {.limit = limit};
+        attn_arena *small = attn_arena_new(&budget);
+        memset(&trouble, 0, sizeof trouble);
+        memset(&request, 0, sizeof request);
+        const problem_code code = safetensors_read_request(body, length, small, NULL, &request, &trouble);
+        cr_assert(code == PROBLEM_NONE || (code == PROBLEM_QUEUE_FULL && !ran_through), "%s", trouble.text);
+        *(code == PROBLEM_NONE ? &ran_through : &ran_out) = true;
+        attn_arena_free(small);
+        cr_assert_eq(budget.used, 0);
+    }
+    cr_assert(ran_out && ran_through);
+}
+
+/* ---- Answers ---- */
+
+static attn_model model = {.name = "m"};
+
+/* The header of an answer, whose data begin at *data. */
+static json_t *header_of(const wire_buffer *out, const char **data) {
+    uint64_t length;
+    cr_assert_geq(out->length, 8);
+    memcpy(&length, out->bytes, 8);
+    length = le64toh(length);
+    cr_assert_leq(length, out->length - 8);
+    cr_assert_eq((8 + length) % 64, 0);
+    cr_assert_eq(out->bytes[8], '{');
+    *data = out->bytes + 8 + length;
+    json_t *header = json_loadb(out->bytes + 8, length, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert(header != NULL, "%.*s", (int)length, out->bytes + 8);
+    return header;
+}
+
+/* The tensor `result` stands in the answer, right after `*end` bytes of data. */
+static void expect_tensor(const json_t *header, const char *data, const attend_result *result, size_t *end) {
+    const json_t *entry = json_object_get(header, result->name), *shape = json_object_get(entry, "shape");
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    size_t count = 1;
+    cr_assert_eq(json_object_size(entry), 3);
+    cr_assert_str_eq(json_string_value(json_object_get(entry, "dtype")), result->is_int32 ? "I32" : "F32");
+    cr_assert_eq(json_array_size(shape), result->rank);
+    for (size_t i = 0; i < result->rank; i++) {
+        cr_assert_eq(json_integer_value(json_array_get(shape, i)), (json_int_t)result->shape[i]);
+        count *= result->shape[i];
+    }
+    cr_assert_eq(json_integer_value(json_array_get(offsets, 0)), (json_int_t)*end);
+    cr_assert_eq(json_integer_value(json_array_get(offsets, 1)), (json_int_t)(*end + 4 * count));
+    cr_assert(memcmp(data + *end, result->data, 4 * count) == 0);
+    *end += 4 * count;
+}
+
+Test(safetensors_wire, answers) {
+    static const float output[] = {1, -0.0F, 1e-45F, 3}, lse[] = {-INFINITY, 2};
+    static const int32_t argmax[] = {-1, 7};
+    attend_call call = {
+        .model = &model,
+        .input = {.training = true, .seed = ((uint64_t)1 << 53) - 1},
+        .results = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
+                    {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
+                    {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
+                    {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
+        .result_count = 4,
+        .warnings = {"one \"quoted\" thing", "another"},
+        .warning_count = 2,
+    };
+    wire_buffer out = {.arena = arena};
+    const char *data;
+    size_t end = 0;
+    request = (attend_request){.id = (char[]){"a\"\xc3\xa4\n"}};
+    cr_assert(safetensors_write_answer(&request, &call, &out));
+    json_t *header = header_of(&out, &data);
+    for (size_t i = 0; i < call.result_count; i++)
+        expect_tensor(header, data, &call.results[i], &end);
+    cr_assert_eq(data + end, out.bytes + out.length);
+    cr_assert_eq(json_object_size(header), 5);
+    const json_t *metadata = json_object_get(header, "__metadata__");
+    cr_assert_eq(json_object_size(metadata), 4);
+    cr_assert_str_eq(json_string_value(json_object_get(metadata, "model")), "m");
+    cr_assert_str_eq(json_string_value(json_object_get(metadata, "id")), "a\"\xc3\xa4\n");
+    cr_assert_str_eq(json_string_value(json_object_get(metadata, "seed")), "9007199254740991");
+    cr_assert_str_eq(json_string_value(json_object_get(metadata, "warnings")),
+                     "[\"one \\\"quoted\\\" thing\",\"another\"]");
+    json_decref(header);
+}
+
+/* The length of the id shifts where the header ends: it is padded from each. */
+Test(safetensors_wire, data_are_aligned) {
+    static const float output[] = {1};
+    const attend_call call = {
+        .model = &model,
+        .results = {{.name = "output", .rank = 2, .shape = {1, 1}, .data = output}},
+        .result_count = 1,
+    };
+    char id[80] = "";
+    for (size_t length = 0; length < 70; length++) {
+        wire_buffer out = {.arena = arena};
+        const char *data;
+        request = (attend_request){.id = id};
+        cr_assert(safetensors_write_answer(&request, &call, &out));
+        json_t *header = header_of(&out, &data);
+        cr_assert_eq(data + 4, out.bytes + out.length);
+        cr_assert_eq(json_object_size(json_object_get(header, "__metadata__")), 2);
+        json_decref(header);
+        strcat(id, "i");
+    }
+}
+
+Test(safetensors_wire, an_answer_that_does_not_fit) {
+    static const float output[64];
+    const attend_call call = {
+        .model = &model,
+        .results = {{.name = "output", .rank = 1, .shape = {64}, .data = output}},
+        .result_count = 1,
+        .warnings = {"one"},
+        .warning_count = 1,
+    };
+    bool written = false, failed = false;
+    request = (attend_request){0};
+    for (size_t limit = 0; limit < 8192; limit += 128) {
+        attn_budget budget = {.limit = limit};
+        attn_arena *small = attn_arena_new(&budget);
+        wire_buffer out = {.arena = small};
+        if (safetensors_write_answer(&request, &call, &out)) {
+            written = true;
+        } else {
+            failed = true;
+            cr_assert_eq(attn_arena_failure(small), ATTN_OVER_BUDGET);
+        }
+        attn_arena_free(small);
+    }
+    cr_assert(written && failed);
+}
