@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT 64 /* one cache line, and the widest vector register */
-
 /* Stands right before each block that is handed out. */
 typedef struct header {
     struct header *previous, *next;
@@ -16,7 +14,7 @@ typedef struct header {
     bool is_large; /* one of core/blocks.h; else malloc's */
 } header;
 
-_Static_assert(sizeof(header) <= ALIGNMENT, "a header fits before an aligned block");
+_Static_assert(sizeof(header) <= ATTN_ALIGNMENT, "a header fits before an aligned block");
 
 struct attn_arena {
     attn_budget *budget;
@@ -36,14 +34,14 @@ static void *fail(attn_arena *arena, bool fits) {
 
 /* What an allocation of `bytes` takes with its header, rounded up to the alignment; false on overflow. */
 static bool whole_size(size_t bytes, size_t *whole) {
-    if (!attn_add(bytes == 0 ? 1 : bytes, 2 * ALIGNMENT - 1, whole))
+    if (!attn_add(bytes == 0 ? 1 : bytes, 2 * ATTN_ALIGNMENT - 1, whole))
         return false;
-    *whole &= ~(size_t)(ALIGNMENT - 1);
+    *whole &= ~(ATTN_ALIGNMENT - 1);
     return true;
 }
 
 static header *header_of(void *block) {
-    return (header *)(void *)((char *)block - ALIGNMENT);
+    return (header *)(void *)((char *)block - ATTN_ALIGNMENT);
 }
 
 attn_arena *attn_arena_new(attn_budget *budget) {
@@ -66,7 +64,7 @@ void attn_arena_free(attn_arena *arena) {
 static header *allocate_small(attn_arena *arena, size_t whole) {
     if (arena->budget != NULL && !attn_budget_charge(arena->budget, whole))
         return fail(arena, false);
-    header *block = aligned_alloc(ALIGNMENT, whole);
+    header *block = aligned_alloc(ATTN_ALIGNMENT, whole);
     if (block != NULL) {
         block->bytes = whole;
         return block;
@@ -99,7 +97,7 @@ void *attn_arena_alloc(attn_arena *arena, size_t bytes) {
     block->next = arena->blocks.next;
     block->next->previous = block;
     arena->blocks.next = block;
-    return (char *)block + ALIGNMENT;
+    return (char *)block + ATTN_ALIGNMENT;
 }
 
 void *attn_arena_array(attn_arena *arena, size_t count, size_t size) {
@@ -115,7 +113,7 @@ static void *resize_large(attn_arena *arena, header *old, size_t whole) {
         return fail(arena, fits);
     moved->bytes = has;
     moved->previous->next = moved->next->previous = moved;
-    return (char *)moved + ALIGNMENT;
+    return (char *)moved + ATTN_ALIGNMENT;
 }
 
 void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes) {
@@ -133,7 +131,7 @@ void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes) {
     void *moved = attn_arena_alloc(arena, bytes);
     if (moved == NULL)
         return NULL;
-    memcpy(moved, block, old->bytes - ALIGNMENT);
+    memcpy(moved, block, old->bytes - ATTN_ALIGNMENT);
     attn_arena_release(arena, block);
     return moved;
 }
@@ -157,8 +155,8 @@ void attn_arena_release(attn_arena *arena, void *block) {
 void attn_arena_keep_only(attn_arena *arena, const void *block) {
     for (header *next, *at = arena->blocks.next; at != &arena->blocks; at = next) {
         next = at->next;
-        if ((char *)at + ALIGNMENT != block)
-            attn_arena_release(arena, (char *)at + ALIGNMENT);
+        if ((char *)at + ATTN_ALIGNMENT != block)
+            attn_arena_release(arena, (char *)at + ATTN_ALIGNMENT);
     }
 }
 

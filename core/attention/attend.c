@@ -135,10 +135,10 @@ static size_t cut(const attn_batch *batch, attn_pass *pass, size_t first_task) {
     const size_t work = TASK_WORK / (in->S + pass->extra + 1), heads = work / numbers;
     pass->first_task = first_task;
     pass->task_heads = heads < 1 ? 1 : heads > H ? H : heads;
-    pass->query_blocks = in->L / pass->task_rows + (in->L % pass->task_rows != 0);
+    pass->query_blocks = attn_divide_up(in->L, pass->task_rows);
     if (attn_pass_failed(pass) || in->head_output != NULL)
         return 0;
-    return in->B * (H / pass->task_heads + (H % pass->task_heads != 0)) * pass->query_blocks;
+    return in->B * attn_divide_up(H, pass->task_heads) * pass->query_blocks;
 }
 
 static attn_pass *pass_of(const attn_batch *batch, size_t round) {
@@ -169,7 +169,7 @@ static void attend_task(void *loop, size_t round, size_t slot) {
     const size_t H = pass->layer->config.num_heads, L = pass->input->L;
     const size_t task = round - pass->first_task, at = task + 1;
     const size_t first = task % pass->query_blocks * pass->task_rows, run = task / pass->query_blocks;
-    const size_t runs = H / pass->task_heads + (H % pass->task_heads != 0);
+    const size_t runs = attn_divide_up(H, pass->task_heads);
     const size_t h = run % runs * pass->task_heads, end = h + pass->task_heads < H ? h + pass->task_heads : H;
     char *memory = batch->scratch + slot * batch->slot_bytes;
     attn_tile tiles[TILES_MOST];

@@ -123,7 +123,7 @@ static void start(attn_pass *pass, const attn_layer *layer, const attn_job *job)
         .work = job->work,
         .value_width = attn_round_up(layer->config.head_dim, layer->kernels->lanes),
         .extra = attn_keys_with_extra(&layer->config, job->input->S, job->input->omit_extra) - job->input->S,
-        .blocks = job->input->S / TILE_KEYS + (job->input->S % TILE_KEYS != 0),
+        .blocks = attn_divide_up(job->input->S, TILE_KEYS),
         .failing = PTHREAD_MUTEX_INITIALIZER,
         .failed_at = SIZE_MAX,
         .status = ATTN_OK,
@@ -176,10 +176,10 @@ static bool allocate_scratch(attn_batch *batch, attn_arena *work) {
     const size_t project = attn_project_scratch(batch), attend = attn_attend_scratch(batch->layer);
     const size_t most = project > attend ? project : attend;
     size_t bytes;
-    if (most > SIZE_MAX - 63 ||
-        !attn_multiply(attn_round_up(most, 64), attn_parallel_slots(batch->parallel), &bytes))
+    if (most > SIZE_MAX - ATTN_ALIGNMENT ||
+        !attn_multiply(attn_round_up(most, ATTN_ALIGNMENT), attn_parallel_slots(batch->parallel), &bytes))
         return false;
-    batch->slot_bytes = attn_round_up(most, 64);
+    batch->slot_bytes = attn_round_up(most, ATTN_ALIGNMENT);
     return (batch->scratch = attn_arena_alloc(work, bytes)) != NULL;
 }
 

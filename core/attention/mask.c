@@ -70,7 +70,7 @@ static void look_task(void *loop, size_t round, size_t slot) {
 attn_status attn_mask_prepare(attn_batch *batch, attn_pass *pass) {
     const attn_input *in = pass->input;
     size_t rounds, bytes;
-    pass->mask_tiles = in->L / TILE_QUERIES + (in->L % TILE_QUERIES != 0);
+    pass->mask_tiles = attn_divide_up(in->L, TILE_QUERIES);
     if (in->key_padding_mask != NULL) {
         if (!attn_multiply(in->B, pass->blocks, &bytes) ||
             (pass->padding_glances = attn_arena_alloc(pass->work, bytes)) == NULL)

@@ -9,6 +9,7 @@
 
 #include "core/attention/positions.h"
 #include "core/kernels/linear.h"
+#include "core/size.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -90,10 +91,6 @@ typedef struct {
 static inline size_t attn_kv_head(const attn_pass *pass, size_t h) {
     const attn_config *config = &pass->layer->config;
     return h / (config->num_heads / config->num_kv_heads);
-}
-
-static inline size_t attn_round_up(size_t n, size_t unit) {
-    return (n + unit - 1) / unit * unit;
 }
 
 /* ---- forward.c ---- */

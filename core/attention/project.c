@@ -61,10 +61,6 @@ typedef struct {
     size_t query_rounds;
 } angle_loop;
 
-static size_t angle_rounds(size_t rows) {
-    return rows / ANGLE_ROWS + (rows % ANGLE_ROWS != 0);
-}
-
 static void make_angles(void *context, size_t round, size_t slot) {
     const angle_loop *loop = context;
     attn_pass *pass = loop->pass;
@@ -95,8 +91,9 @@ static void prepare_angles(attn_batch *batch, attn_pass *pass) {
         attn_pass_no_memory(pass);
     } else {
         attn_rope_frequencies(pass->layer, query_end > key_end ? query_end : key_end, frequencies);
-        angle_loop loop = {pass, frequencies, angle_rounds(in->L)};
-        attn_parallel_run(batch->parallel, loop.query_rounds + angle_rounds(in->S), make_angles, &loop);
+        angle_loop loop = {pass, frequencies, attn_divide_up(in->L, ANGLE_ROWS)};
+        attn_parallel_run(batch->parallel, loop.query_rounds + attn_divide_up(in->S, ANGLE_ROWS), make_angles,
+                          &loop);
     }
     attn_arena_release(pass->work, frequencies);
 }

@@ -105,7 +105,7 @@ static size_t place(const maps *m, char *memory, workspace *w) {
                             pooled * sizeof(double)};
     size_t at[sizeof sizes / sizeof sizes[0] + 1] = {0};
     for (size_t n = 0; n < sizeof sizes / sizeof sizes[0]; n++)
-        at[n + 1] = attn_round_up(at[n] + sizes[n], 64);
+        at[n + 1] = attn_round_up(at[n] + sizes[n], ATTN_ALIGNMENT);
     if (memory != NULL) {
         attn_tile_place(&w->tile, m->pass->layer, memory, memory + at[1]);
         w->row_weights = (float *)(void *)(memory + at[2]);
@@ -366,7 +366,7 @@ static void take_all_means(maps *m, const attn_parallel *parallel) {
         return;
     m->group_bins = m->rows * m->bins / m->weights.rows;
     m->group_bins = m->group_bins == 0 ? 1 : m->group_bins;
-    m->groups = m->bins / m->group_bins + (m->bins % m->group_bins != 0);
+    m->groups = attn_divide_up(m->bins, m->group_bins);
     attn_parallel_run(parallel, view->batch_count * m->groups, take_means, m);
 }
 

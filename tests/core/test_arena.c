@@ -70,3 +70,9 @@ Test(size, notices_overflow) {
     cr_assert(!attn_multiply_all((const size_t[]){(size_t)1 << 40, 1, (size_t)1 << 40}, 3, &n));
     cr_assert(attn_multiply_all((const size_t[]){3, 0, 5}, 3, &n) && n == 0);
 }
+
+Test(size, rounds_up) {
+    cr_assert(attn_divide_up(0, 8) == 0 && attn_divide_up(1, 8) == 1 && attn_divide_up(8, 8) == 1);
+    cr_assert_eq(attn_divide_up(SIZE_MAX, 2), SIZE_MAX / 2 + 1);
+    cr_assert(attn_round_up(0, 64) == 0 && attn_round_up(63, 64) == 64 && attn_round_up(65, 64) == 128);
+}
