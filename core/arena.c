@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Stands right before each block that is handed out. */
+/* Stands right before each block. */
 typedef struct header {
     struct header *previous, *next;
+    size_t age;    /* how many blocks the arena had given until then, this one included */
     size_t bytes;  /* of the whole allocation, this header included: what the budget was charged */
     bool is_large; /* one of core/blocks.h; else malloc's */
 } header;
@@ -18,7 +19,7 @@ _Static_assert(sizeof(header) <= ATTN_ALIGNMENT, "a header fits before an aligne
 
 struct attn_arena {
     attn_budget *budget;
-    header blocks; /* ring: blocks.next is the newest */
+    header blocks; /* ring, from the newest, blocks.next, to the oldest; blocks.age is the newest's */
     attn_status failure;
 };
 
@@ -50,6 +51,7 @@ attn_arena *attn_arena_new(attn_budget *budget) {
         return NULL;
     arena->budget = budget;
     arena->blocks.previous = arena->blocks.next = &arena->blocks;
+    arena->blocks.age = 0;
     arena->failure = ATTN_OK;
     return arena;
 }
@@ -84,19 +86,37 @@ static header *allocate_large(attn_arena *arena, size_t whole) {
     return block;
 }
 
+/* A block of `whole` bytes that is not in the ring yet; NULL on failure. */
+static header *allocate(attn_arena *arena, size_t whole) {
+    const bool large = is_large(arena, whole);
+    header *block = large ? allocate_large(arena, whole) : allocate_small(arena, whole);
+    if (block != NULL)
+        block->is_large = large;
+    return block;
+}
+
+static void give_back(attn_arena *arena, header *block) {
+    const size_t bytes = block->bytes;
+    if (block->is_large) {
+        attn_block_give(arena->budget, block, bytes);
+        return;
+    }
+    free(block);
+    if (arena->budget != NULL)
+        attn_budget_discharge(arena->budget, bytes);
+}
+
 void *attn_arena_alloc(attn_arena *arena, size_t bytes) {
     size_t whole;
     if (!whole_size(bytes, &whole))
         return fail(arena, true);
-    const bool large = is_large(arena, whole);
-    header *block = large ? allocate_large(arena, whole) : allocate_small(arena, whole);
+    header *block = allocate(arena, whole);
     if (block == NULL)
         return NULL;
-    block->is_large = large;
+    block->age = ++arena->blocks.age;
     block->previous = &arena->blocks;
     block->next = arena->blocks.next;
-    block->next->previous = block;
-    arena->blocks.next = block;
+    block->previous->next = block->next->previous = block;
     return (char *)block + ATTN_ALIGNMENT;
 }
 
@@ -128,28 +148,34 @@ void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes) {
     if (whole <= old->bytes)
         return block;
     /* A new block and a copy, not realloc: that would not keep the alignment. */
-    void *moved = attn_arena_alloc(arena, bytes);
+    header *moved = allocate(arena, whole);
     if (moved == NULL)
         return NULL;
-    memcpy(moved, block, old->bytes - ATTN_ALIGNMENT);
-    attn_arena_release(arena, block);
-    return moved;
+    memcpy((char *)moved + ATTN_ALIGNMENT, block, old->bytes - ATTN_ALIGNMENT);
+    moved->age = old->age;
+    moved->previous = old->previous;
+    moved->next = old->next;
+    moved->previous->next = moved->next->previous = moved;
+    give_back(arena, old);
+    return (char *)moved + ATTN_ALIGNMENT;
 }
 
 void attn_arena_release(attn_arena *arena, void *block) {
     if (block == NULL)
         return;
     header *const old = header_of(block);
-    const size_t bytes = old->bytes;
     old->previous->next = old->next;
     old->next->previous = old->previous;
-    if (old->is_large) {
-        attn_block_give(arena->budget, old, bytes);
-        return;
-    }
-    free(old);
-    if (arena->budget != NULL)
-        attn_budget_discharge(arena->budget, bytes);
+    give_back(arena, old);
+}
+
+size_t attn_arena_mark(const attn_arena *arena) {
+    return arena->blocks.age;
+}
+
+void attn_arena_rewind(attn_arena *arena, size_t mark) {
+    while (arena->blocks.next != &arena->blocks && arena->blocks.next->age > mark)
+        attn_arena_release(arena, (char *)arena->blocks.next + ATTN_ALIGNMENT);
 }
 
 void attn_arena_keep_only(attn_arena *arena, const void *block) {

@@ -26,13 +26,18 @@ void *attn_arena_alloc(attn_arena *arena, size_t bytes);
 /* attn_arena_alloc(count * size), and NULL if that product overflows. */
 void *attn_arena_array(attn_arena *arena, size_t count, size_t size);
 
-/* Grows or shrinks a block of this arena (NULL: a new one), keeping its contents. Returns its new place, or
- * NULL on failure, which leaves the old block as it was. To shrink never fails; what a large block has too
- * much is given back, of a small one it is not worth it. */
+/* Grows or shrinks a block of this arena (NULL: a new one), keeping its contents and its age. Returns its new
+ * address, or NULL on failure, which leaves the old block as it was. Shrinking never fails: what a large
+ * block no longer needs is given back, of a small one it is not worth it. */
 void *attn_arena_resize(attn_arena *arena, void *block, size_t bytes);
 
 /* Frees one block of this arena before its time. NULL is allowed. */
 void attn_arena_release(attn_arena *arena, void *block);
+
+/* Working memory that ends together: attn_arena_rewind frees all that was allocated since attn_arena_mark
+ * returned `mark`. Older blocks may have been released or resized in between. */
+size_t attn_arena_mark(const attn_arena *arena);
+void attn_arena_rewind(attn_arena *arena, size_t mark);
 
 /* Frees all but this block of this arena; all, if it is none of its blocks (so NULL is allowed). */
 void attn_arena_keep_only(attn_arena *arena, const void *block);

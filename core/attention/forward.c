@@ -121,6 +121,7 @@ static void start(attn_pass *pass, const attn_layer *layer, const attn_job *job)
         .output = job->output,
         .control = job->control,
         .work = job->work,
+        .mark = attn_arena_mark(job->work),
         .value_width = attn_round_up(layer->config.head_dim, layer->kernels->lanes),
         .extra = attn_keys_with_extra(&layer->config, job->input->S, job->input->omit_extra) - job->input->S,
         .blocks = attn_divide_up(job->input->S, TILE_KEYS),
@@ -135,25 +136,7 @@ static void start(attn_pass *pass, const attn_layer *layer, const attn_job *job)
 }
 
 static void finish(attn_pass *pass, attn_job *job) {
-    void *const used[] = {pass->q,
-                          pass->k,
-                          pass->v,
-                          pass->extra_k,
-                          pass->extra_v,
-                          pass->k_sizes,
-                          pass->spoiled,
-                          pass->biases,
-                          pass->padding_glances,
-                          pass->mask_glances,
-                          pass->cosines[0],
-                          pass->sines[0],
-                          pass->cosines[1],
-                          pass->sines[1],
-                          pass->max,
-                          pass->sum,
-                          pass->heads == pass->q ? NULL : pass->heads};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        attn_arena_release(pass->work, used[i]);
+    attn_arena_rewind(pass->work, pass->mark);
     pthread_mutex_destroy(&pass->failing);
     job->status = pass->status;
     if (pass->status != ATTN_OK)
@@ -181,12 +164,6 @@ static bool allocate_scratch(attn_batch *batch, attn_arena *work) {
         return false;
     batch->slot_bytes = attn_round_up(most, ATTN_ALIGNMENT);
     return (batch->scratch = attn_arena_alloc(work, bytes)) != NULL;
-}
-
-static void release_shared(const attn_batch *batch, attn_arena *work) {
-    attn_arena_release(work, batch->passes);
-    attn_arena_release(work, batch->parts);
-    attn_arena_release(work, batch->scratch);
 }
 
 static bool attends(const attn_pass *pass) {
@@ -220,10 +197,11 @@ void attn_forward_batch(const attn_layer *layer, attn_job *jobs, size_t count,
     attn_batch batch = {.layer = layer, .parallel = parallel, .jobs = jobs, .count = count};
     if (count == 0)
         return;
+    const size_t mark = attn_arena_mark(jobs[0].work);
     const bool has_room = allocate_passes(&batch, jobs[0].work) && allocate_scratch(&batch, jobs[0].work);
     if (has_room)
         attn_parallel_run(NULL, 1, run, &batch);
-    release_shared(&batch, jobs[0].work);
+    attn_arena_rewind(jobs[0].work, mark);
     if (has_room)
         return;
     /* Memory is short: what the passes share must not be the reason that all of them fail. */

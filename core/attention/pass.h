@@ -39,6 +39,7 @@ typedef struct {
     const attn_output *output;
     const attn_control *control;
     attn_arena *work;
+    size_t mark;        /* all that is newer in `work` is the pass's */
     size_t value_width; /* D rounded up to whole vectors */
     size_t extra;       /* extra keys: S+ - S */
     size_t blocks;      /* of S keys */

@@ -83,19 +83,20 @@ static void prepare_angles(attn_batch *batch, attn_pass *pass) {
     const attn_rope *rope = &pass->layer->config.rope;
     const uint64_t query_end = in->query_offset + in->L, key_end = in->key_offset + in->S;
     const size_t pairs = rope->dims / 2;
-    float *frequencies = attn_pass_array(pass, pairs, 1);
-    if (frequencies == NULL || (pass->cosines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
+    float *frequencies;
+    if ((pass->cosines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
         (pass->sines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
         (pass->cosines[1] = attn_pass_array(pass, in->S, pairs)) == NULL ||
-        (pass->sines[1] = attn_pass_array(pass, in->S, pairs)) == NULL) {
+        (pass->sines[1] = attn_pass_array(pass, in->S, pairs)) == NULL ||
+        (frequencies = attn_pass_array(pass, pairs, 1)) == NULL) {
         attn_pass_no_memory(pass);
     } else {
         attn_rope_frequencies(pass->layer, query_end > key_end ? query_end : key_end, frequencies);
         angle_loop loop = {pass, frequencies, attn_divide_up(in->L, ANGLE_ROWS)};
         attn_parallel_run(batch->parallel, loop.query_rounds + attn_divide_up(in->S, ANGLE_ROWS), make_angles,
                           &loop);
+        attn_arena_release(pass->work, frequencies);
     }
-    attn_arena_release(pass->work, frequencies);
 }
 
 /* ---- What becomes of the rows ---- */

@@ -382,6 +382,7 @@ void attn_maps(attn_batch *batch, attn_pass *pass) {
     m.stride = attn_round_up(m.keys, ROW_STEP) + ROW_STEP;
     const bool alone = m.rows != 0 && m.keys > SHARED_NUMBERS / m.rows;
     const attn_parallel *parallel = alone ? NULL : batch->parallel;
+    const size_t mark = attn_arena_mark(pass->work);
     if (!has_numbers(&m))
         return;
     if (!allocate(&m, attn_parallel_slots(parallel))) {
@@ -393,7 +394,5 @@ void attn_maps(attn_batch *batch, attn_pass *pass) {
         if (out->weights.values != NULL && out->view.average && !attn_pass_failed(pass))
             take_all_means(&m, parallel);
     }
-    attn_arena_release(pass->work, m.batch_slot);
-    attn_arena_release(pass->work, m.head_slot);
-    attn_arena_release(pass->work, m.scratch);
+    attn_arena_rewind(pass->work, mark);
 }

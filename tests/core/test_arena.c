@@ -54,6 +54,33 @@ Test(arena, keeps_only_what_it_is_told_to) {
     attn_arena_free(arena);
 }
 
+Test(arena, rewinds_to_a_mark) {
+    attn_budget budget = {.limit = 100000};
+    attn_arena *arena = attn_arena_new(&budget);
+    cr_assert_eq(attn_arena_mark(arena), 0);
+    void *released = attn_arena_alloc(arena, 100);
+    char *kept = memset(attn_arena_alloc(arena, 100), 'k', 100);
+    const size_t outer = attn_arena_mark(arena), used = budget.used;
+    cr_assert_not_null(attn_arena_alloc(arena, 300));
+    const size_t inner = attn_arena_mark(arena), used_inside = budget.used;
+    cr_assert_not_null(attn_arena_alloc(arena, 500));
+    attn_arena_rewind(arena, inner);
+    cr_assert_eq(budget.used, used_inside);
+    /* What is older than the mark stays, also if it was moved since; and may have gone. */
+    kept = attn_arena_resize(arena, kept, 100);
+    attn_arena_release(arena, released);
+    attn_arena_rewind(arena, outer);
+    cr_assert_eq(budget.used, used / 2);
+    kept = attn_arena_resize(arena, kept, 5000);
+    attn_arena_rewind(arena, outer);
+    cr_assert(kept[0] == 'k' && kept[99] == 'k' && budget.used > 5000);
+    attn_arena_rewind(arena, inner); /* newer than all there is */
+    cr_assert_gt(budget.used, 5000);
+    attn_arena_rewind(arena, 0);
+    cr_assert_eq(budget.used, 0);
+    attn_arena_free(arena);
+}
+
 Test(arena, refuses_sizes_that_overflow) {
     attn_arena *arena = attn_arena_new(NULL);
     cr_assert_null(attn_arena_alloc(arena, SIZE_MAX));
