@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Sums of two numbers below it and a tame score (tile.h) are below the end of float32, 3.4e38. */
+/* Sums of two numbers below it and a score that is not large (score.c) are below the end of float32, 3.4e38.
+ */
 #define SAFE 1e38
 
 /* ---- What masks do to whole blocks ---- */
@@ -194,7 +195,7 @@ static attn_status mask_carefully(attn_tile *tile) {
 
 attn_status attn_tile_mask(attn_tile *tile) {
     const attn_range keys = tile->keys;
-    if (!tile->tame || ((mask_glance(tile) | padding_glance(tile)) & MASK_LARGE) != 0)
+    if (tile->careful || ((mask_glance(tile) | padding_glance(tile)) & MASK_LARGE) != 0)
         return mask_carefully(tile);
     if (keys.from >= tile->pass->input->S)
         return ATTN_OK;

@@ -50,14 +50,11 @@ typedef struct {
     float *extra_k; /* [Hkv, extra, D] */
     float *extra_v; /* [Hkv, extra, value_width] */
     float *heads;   /* [B, L, H*D]: what the heads say, side by side. It is q, unless q is still wanted */
-    _Atomic uint32_t *k_sizes; /* [B, Hkv, blocks]: kernels->largest of the keys of a block */
-    uint32_t extra_k_size;     /* of all extra keys */
-    bool *spoiled; /* [B, Hkv, S]: where a value is beyond float32, and was replaced by zeros; NULL:
-                    * nowhere */
-    float *biases; /* [H, bias_row]: what the distance of query i and key j adds to their score, at
-                    * S - 1 + i - j; NULL: nothing */
+    bool *spoiled;  /* [B, Hkv, S]: where a value is beyond float32, and was replaced by zeros; NULL:
+                     * nowhere */
+    float *biases;  /* [H, bias_row]: what the distance of query i and key j adds to their score, at
+                     * S - 1 + i - j; NULL: nothing */
     size_t bias_row;
-    double largest_bias;      /* of their sizes */
     bool leaves_out;          /* may a part of them be left out that all scores of a query have? */
     uint8_t *padding_glances; /* [B, blocks], or NULL: there is no such mask */
     uint8_t *mask_glances;    /* [mask_B, mask_H, mask_tiles, blocks], each of TILE_QUERIES rows, or NULL */

@@ -28,26 +28,21 @@ static void make_extra(attn_pass *pass) {
         memcpy(pass->extra_k + h * pass->extra * D, pass->layer->bias_k + h * D, D * sizeof(float));
         memcpy(pass->extra_v + h * pass->extra * Dv, pass->layer->bias_v + h * D, D * sizeof(float));
     }
-    pass->extra_k_size = pass->kernels->largest(pass->extra_k, count * D);
 }
 
 bool attn_project_allocate(attn_pass *pass) {
     const attn_config *c = &pass->layer->config;
     const attn_input *in = pass->input;
     const size_t D = c->head_dim, Dv = pass->value_width, Hkv = c->num_kv_heads;
-    size_t queries, keys, blocks;
+    size_t queries, keys;
     if (!attn_multiply(in->B, in->L, &queries) ||
         !attn_multiply_all((size_t[]){in->B, Hkv, in->S}, 3, &keys) ||
-        !attn_multiply_all((size_t[]){in->B, Hkv, pass->blocks}, 3, &blocks) ||
         (pass->q = attn_pass_array(pass, queries, c->num_heads * D)) == NULL ||
         (pass->k = attn_pass_array(pass, keys, D)) == NULL ||
         (pass->v = attn_pass_array(pass, keys, Dv)) == NULL ||
         (pass->extra_k = attn_pass_array(pass, Hkv * pass->extra, D)) == NULL ||
-        (pass->extra_v = attn_pass_array(pass, Hkv * pass->extra, Dv)) == NULL ||
-        (pass->k_sizes = attn_arena_array(pass->work, blocks, sizeof *pass->k_sizes)) == NULL)
+        (pass->extra_v = attn_pass_array(pass, Hkv * pass->extra, Dv)) == NULL)
         return false;
-    for (size_t n = 0; n < blocks; n++)
-        atomic_init(&pass->k_sizes[n], 0);
     make_extra(pass);
     return true;
 }
@@ -126,23 +121,15 @@ static void finish_heads(const attn_pass *pass, attn_projected which, size_t n, 
     }
 }
 
-/* The largest number of a block of keys grows to `size`. */
-static void grow(_Atomic uint32_t *largest, uint32_t size) {
-    uint32_t before = atomic_load_explicit(largest, memory_order_relaxed);
-    while (size > before && !atomic_compare_exchange_weak_explicit(
-                                largest, &before, size, memory_order_relaxed, memory_order_relaxed))
-        continue;
-}
-
 /* Head h of rows [row, row + rows), which stands at `heads`, rows `width` apart: where it is beyond float32
  * it is made again, as it may be so only on the way. Each head of a row by itself, so that its bits do not
- * depend on others. Returns what kernels->largest says of all. */
-static uint32_t mend_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h,
-                           float *heads, size_t width) {
+ * depend on others. False if one stays beyond float32. */
+static bool mend_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
+                       size_t width) {
     const size_t D = pass->layer->config.head_dim;
     size_t bad[ATTN_EXACT_ROWS], count = 0;
     float *places[ATTN_EXACT_ROWS];
-    uint32_t largest = 0;
+    bool finite = true;
     for (size_t n = 0; n < rows; n++) {
         if (!attn_all_finite(pass->kernels, heads + n * width, D)) {
             places[count] = heads + n * width;
@@ -153,29 +140,23 @@ static uint32_t mend_heads(attn_pass *pass, attn_projected which, size_t row, si
             count = 0;
         }
     }
-    for (size_t n = 0; n < rows; n++) {
-        const uint32_t size = pass->kernels->largest(heads + n * width, D);
-        largest = size > largest ? size : largest;
-    }
-    return largest;
+    for (size_t n = 0; n < rows && finite; n++)
+        finite = attn_all_finite(pass->kernels, heads + n * width, D);
+    return finite;
 }
 
-/* Head h of rows [row, row + rows) of all batch entries, which are in one block of keys, goes to k or v. */
+/* Head h of rows [row, row + rows), all of one batch entry, goes to k or v. */
 static void store_head(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h,
                        const float *y, size_t y_row) {
-    const size_t D = pass->layer->config.head_dim, S = pass->input->S, j = row % S;
+    const size_t D = pass->layer->config.head_dim, S = pass->input->S;
     const size_t head = row / S * pass->layer->config.num_kv_heads + h;
     const size_t width = which == KEY ? D : pass->value_width;
-    float *to = (which == KEY ? pass->k : pass->v) + (head * S + j) * width;
-    uint32_t size = pass->kernels->copy(rows, D, y, y_row, to, width);
-    if (size >= ATTN_INFINITE)
-        size = mend_heads(pass, which, row, rows, h, to, width);
+    float *to = (which == KEY ? pass->k : pass->v) + (head * S + row % S) * width;
+    if (pass->kernels->copy(rows, D, y, y_row, to, width) >= ATTN_INFINITE &&
+        !mend_heads(pass, which, row, rows, h, to, width) && which == VALUE)
+        atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
     for (size_t n = 0; n < rows && width > D; n++)
         memset(to + n * width + D, 0, (width - D) * sizeof *to);
-    if (which == KEY)
-        grow(&pass->k_sizes[head * pass->blocks + j / TILE_KEYS], size);
-    else if (size >= ATTN_INFINITE)
-        atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
 }
 
 /* Rows [row, row + rows) of all batch entries, with the heads from h on side by side. */
@@ -183,9 +164,8 @@ static void store_heads(attn_pass *pass, attn_projected which, size_t row, size_
                         size_t columns, const float *y, size_t y_row) {
     const size_t D = pass->layer->config.head_dim, S = pass->input->S;
     for (size_t n = 0, count; n < rows; n += count) {
-        const size_t j = (row + n) % S, block_end = (j / TILE_KEYS + 1) * TILE_KEYS;
-        count = (block_end < S ? block_end : S) - j;
-        count = count < rows - n ? count : rows - n;
+        const size_t left = S - (row + n) % S; /* in the batch entry */
+        count = left < rows - n ? left : rows - n;
         for (size_t column = 0; column < columns; column += D)
             store_head(pass, which, row + n, count, h + column / D, y + n * y_row + column, y_row);
     }

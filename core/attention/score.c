@@ -43,11 +43,8 @@ attn_status attn_score_prepare(attn_pass *pass) {
         if (attn_watch_stops(&watch, 4 * (ATTN_ROW_STEPS + H)))
             return attn_pass_cancel(pass);
     }
-    const uint32_t bits = pass->kernels->largest(pass->biases, H * pass->bias_row);
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    pass->largest_bias = (double)largest;
-    pass->leaves_out = layer->alibi_slopes != NULL && isfinite(largest) && pass->extra == 0 &&
+    pass->leaves_out = layer->alibi_slopes != NULL &&
+                       attn_all_finite(pass->kernels, pass->biases, H * pass->bias_row) && pass->extra == 0 &&
                        (layer->sinks == NULL || in->omit_extra);
     return ATTN_OK;
 }
@@ -123,21 +120,12 @@ static void multiply(attn_tile *tile, const float *k, size_t count) {
 
 /* ---- Large scores ---- */
 
-/* Scores below it are far from the end of float32, 3.4e38: neither a part of the sum nor a sum with masks
- * that are no larger than 1e38 can be beyond it. */
-#define TAME 1e30
+/* Scores below it, 1e30, are far from the end of float32, 3.4e38: neither a part of the sum nor a sum with
+ * masks that are no larger than 1e38 can be beyond it. */
+#define LARGE_BITS ((uint32_t)0x7149f2ca)
 
-static bool is_tame(const attn_tile *tile) {
-    const attn_pass *pass = tile->pass;
-    const size_t head = tile->b * pass->layer->config.num_kv_heads + attn_kv_head(pass, tile->h);
-    const uint32_t bits =
-        tile->keys.from >= pass->input->S
-            ? pass->extra_k_size
-            : atomic_load_explicit(&pass->k_sizes[head * pass->blocks + tile->keys.from / TILE_KEYS],
-                                   memory_order_relaxed);
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    return tile->size * (double)largest + pass->largest_bias < TAME; /* false if it is not a number */
+static bool has_large(const attn_tile *tile, size_t count) {
+    return tile->pass->kernels->largest(tile->scores, count * tile->width) >= LARGE_BITS;
 }
 
 /* The score of query `n` of the tile and key `k`, from the sum in double precision. Not finite if the score
@@ -160,7 +148,7 @@ static float exact_score(const attn_tile *tile, size_t n, const float *k, float 
     return (float)(score + (double)bias);
 }
 
-/* What is done with tame scores, number by number; and those of which a part of the sum is beyond float32 are
+/* What is done with small scores, one by one; and those of which a part of the sum is beyond float32 are
  * summed again. */
 static void finish_carefully(attn_tile *tile, const float *k, size_t count) {
     const attn_pass *pass = tile->pass;
@@ -197,14 +185,18 @@ attn_status attn_tile_score(attn_tile *tile) {
     const float *k = extra ? pass->extra_k + kv * pass->extra * D
                            : pass->k + ((tile->b * config->num_kv_heads + kv) * S + keys.from) * D;
     multiply(tile, k, count);
-    tile->tame = is_tame(tile);
-    if (!tile->tame) {
-        finish_carefully(tile, k, count);
-        return ATTN_OK;
-    }
-    if (config->softcap > 0)
-        pass->kernels->soft_cap(tile->scores, count * tile->width, (float)config->softcap);
-    if (pass->biases != NULL && !extra)
+    tile->careful = has_large(tile, count);
+    if (!tile->careful) {
+        if (config->softcap > 0)
+            pass->kernels->soft_cap(tile->scores, count * tile->width, (float)config->softcap);
+        if (pass->biases == NULL || extra)
+            return ATTN_OK;
         add_biases(tile);
+        if (!has_large(tile, count))
+            return ATTN_OK;
+        multiply(tile, k, count);
+        tile->careful = true;
+    }
+    finish_carefully(tile, k, count);
     return ATTN_OK;
 }

@@ -53,10 +53,7 @@ static void pack_queries(attn_tile *tile) {
     attn_transpose(q, q_width, tile->rows, D, tile->queries, width, false);
     for (size_t d = 0; d < D && tile->rows < width; d++)
         memset(tile->queries + d * width + tile->rows, 0, (width - tile->rows) * sizeof(float));
-    const uint32_t bits = pass->kernels->scale(tile->queries, D * width, attn_tile_scale(tile));
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    tile->size = (double)D * (double)largest;
+    pass->kernels->scale(tile->queries, D * width, attn_tile_scale(tile));
 }
 
 static void find_visible(attn_tile *tile) {

@@ -20,9 +20,8 @@ typedef struct {
     size_t width;       /* rows, rounded up to whole vectors */
     attn_range visible; /* the keys that at least one of the queries may see by its position */
     int32_t from[TILE_QUERIES], to[TILE_QUERIES]; /* those that each may see */
-    double size;      /* no sum of products of a query with a key of size 1 is larger */
     bool complete;    /* the scores are wanted with all that distances add to them */
-    bool tame;        /* no score of the block is so large that it needs care */
+    bool careful;     /* a score of the block is so large that each is treated by itself */
     size_t unlooked;  /* multiplications since the last look at should_stop */
     float *queries;   /* [D, width], scaled */
     float *scores;    /* [TILE_KEYS, width] */
@@ -63,7 +62,7 @@ static inline void attn_tile_rewind(attn_tile *tile) {
 }
 
 /* score.c: the scores of the block before the masks, not finite where they are beyond float32, and
- * tile->tame. Looks at should_stop now and then, and fails with ATTN_CANCELLED. */
+ * tile->careful. Looks at should_stop now and then, and fails with ATTN_CANCELLED. */
 attn_status attn_tile_score(attn_tile *tile);
 
 /* score.c: what is added to all scores of query n of the tile, and left out of them; 0 if tile->complete. */

@@ -236,6 +236,26 @@ TEST_OF_KERNELS(beyond, a_part_of_a_score_may_be_too_large) {
     hold_score("a capped sum of which a part has another sign", 1e20f, 1e20f, 4e18f, -1e19f, 1, 30);
 }
 
+/* Scores are small until their distances are added: beyond float32 they are refused, unless no query sees
+ * them.
+ */
+TEST_OF_KERNELS(beyond, a_bias_may_be_too_large) {
+    for (size_t L = 1; L <= 2; L++) {
+        setup s = make_plain(4, 2, L, 6, ATTN_FLOAT32);
+        float *slopes = numbers(&s, 2, 0, &(uint64_t){1});
+        s.layer.config.alibi = true;
+        s.layer.alibi_slopes = slopes;
+        s.input.query_offset = 1;
+        slopes[1] = 1e37f;
+        hold("a large bias", &s);
+        slopes[1] = 1e38f; /* four keys on it is beyond */
+        cr_assert_eq(status_of(&s), ATTN_BAD_VALUE);
+        s.input.is_causal = true;
+        hold("a bias of keys that are not seen", &s);
+        free_setup(&s);
+    }
+}
+
 /* What masks make of a score is their sum, wherever a part of it would be. */
 TEST_OF_KERNELS(beyond, a_part_of_a_sum_with_masks_may_be_too_large) {
     static const struct {
