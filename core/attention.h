@@ -189,6 +189,14 @@ typedef struct {
 /* S+: the keys of a request with the extra ones of the layer. */
 size_t attn_keys_with_extra(const attn_config *config, size_t S, bool omit_extra);
 
+/* Keys [from, to), indices into S. */
+typedef struct {
+    size_t from, to;
+} attn_range;
+
+/* The keys that query i may see for causality and window. Both ends grow with i. */
+attn_range attn_visible_keys(const attn_config *config, const attn_input *input, size_t i);
+
 /* The view of everything: all batch entries, heads, rows and columns. */
 attn_view attn_view_all(const attn_config *config, const attn_input *input);
 

@@ -36,4 +36,13 @@ static inline size_t attn_watch_some(size_t left, size_t steps) {
     return left < some ? left : some > 0 ? some : left > 0;
 }
 
+/* Columns between two looks at the control, in a row that is longer. */
+#define ATTN_WATCH_COLUMNS ((size_t)4096)
+
+/* Asks the control after every ATTN_WATCH_COLUMNS, of so many steps each. */
+static inline bool attn_watch_stops_after(attn_watch *watch, size_t column, size_t steps) {
+    return column % ATTN_WATCH_COLUMNS == ATTN_WATCH_COLUMNS - 1 &&
+           attn_watch_stops(watch, ATTN_WATCH_COLUMNS * steps);
+}
+
 #endif

@@ -1,6 +1,10 @@
 /* attend.c: the heads of all passes: tiles of queries go through the blocks of keys, in one loop over the
  * threads. */
+#include "core/attention/attend.h"
+#include "core/attention/bias.h"
+#include "core/attention/block.h"
 #include "core/attention/tile.h"
+#include "core/attention/visible.h"
 #include "core/size.h"
 
 #include <math.h>
@@ -36,7 +40,7 @@ size_t attn_attend_scratch(const attn_layer *layer) {
 static float lse_of(const attn_tile *tile, size_t n) {
     if (tile->sum[n] <= 0)
         return -INFINITY;
-    return (float)((double)tile->max[n] + log(tile->sum[n]) + attn_tile_left_out(tile, n));
+    return (float)((double)tile->max[n] + log(tile->sum[n]) + attn_bias_left_out(tile, n));
 }
 
 static void keep_rows(const attn_tile *tile) {
@@ -69,7 +73,7 @@ static bool is_spoiled(const attn_tile *tile) {
 static attn_status refuse_spoiled(attn_tile *tile) {
     attn_status status;
     bool more;
-    attn_tile_rewind(tile);
+    attn_visible_rewind(tile);
     while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more) {
         attn_tile_drop(tile);
         if (is_spoiled(tile))
@@ -96,7 +100,7 @@ static attn_status attend(attn_tile *tiles, size_t count) {
     bool more[TILES_MOST] = {false}, any = false;
     attn_status status;
     for (size_t t = 0; t < count; t++) {
-        more[t] = attn_tile_next(&tiles[t]);
+        more[t] = attn_visible_next(&tiles[t]);
         any = any || more[t];
     }
     for (size_t block = tiles[0].visible.from / TILE_KEYS; any; block++) {
@@ -105,7 +109,7 @@ static attn_status attend(attn_tile *tiles, size_t count) {
             if (more[t] && tiles[t].keys.from / TILE_KEYS <= block) {
                 if ((status = attend_block(&tiles[t])) != ATTN_OK)
                     return status;
-                more[t] = attn_tile_next(&tiles[t]);
+                more[t] = attn_visible_next(&tiles[t]);
             }
             any = any || more[t];
         }
@@ -155,6 +159,8 @@ static attn_status attend_rows(attn_tile *tiles, attn_pass *pass, size_t at, siz
     for (; first < end; first += TILE_QUERIES)
         attn_tile_begin(&tiles[count++], pass, at, b, h, first,
                         end - first < TILE_QUERIES ? end - first : TILE_QUERIES);
+    for (size_t t = 0; t < count; t++)
+        attn_visible_begin(&tiles[t]);
     attn_status status = attend(tiles, count);
     for (size_t t = 0; t < count && status == ATTN_OK; t++)
         status = finish(&tiles[t]);

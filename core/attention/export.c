@@ -1,4 +1,5 @@
 /* export.c: what enters the product and what the heads say, as the caller wants them. */
+#include "core/attention/export.h"
 #include "core/attention/pass.h"
 #include "core/watch.h"
 

@@ -1,73 +1,19 @@
 /* forward.c: passes of multi-head attention in float32, several at once: project and rotate, attend, hand out
  * what else was asked for, project. The letters and the shapes are those of core/attention.h. */
+#include "core/attention/attend.h"
+#include "core/attention/bias.h"
+#include "core/attention/export.h"
 #include "core/attention/pass.h"
+#include "core/attention/project.h"
+#include "core/attention/recompute.h"
+#include "core/attention/stats.h"
+#include "core/attention/visible.h"
 #include "core/size.h"
 #include "core/watch.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-size_t attn_keys_with_extra(const attn_config *config, size_t S, bool omit_extra) {
-    return omit_extra ? S : S + (config->add_bias_kv ? 1 : 0) + (config->add_zero_attn ? 1 : 0);
-}
-
-attn_view attn_view_all(const attn_config *config, const attn_input *input) {
-    return (attn_view){
-        .batch_count = input->B,
-        .head_count = config->num_heads,
-        .row_to = input->L,
-        .col_to = attn_keys_with_extra(config, input->S, input->omit_extra),
-    };
-}
-
-/* ---- What the stages share ---- */
-
-float *attn_pass_array(attn_pass *pass, size_t count, size_t width) {
-    size_t numbers;
-    return attn_multiply(count, width, &numbers) ? attn_arena_array(pass->work, numbers, sizeof(float))
-                                                 : NULL;
-}
-
-attn_status attn_pass_fail(attn_pass *pass, size_t at, attn_status status, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    pthread_mutex_lock(&pass->failing);
-    if (at < atomic_load(&pass->failed_at)) {
-        vsnprintf(pass->error.text, sizeof pass->error.text, format, arguments);
-        pass->status = status;
-        atomic_store(&pass->failed_at, at);
-    }
-    pthread_mutex_unlock(&pass->failing);
-    va_end(arguments);
-    return status;
-}
-
-attn_status attn_pass_no_memory(attn_pass *pass) {
-    return attn_pass_fail(pass, 0, attn_arena_failure(pass->work),
-                          "no working memory for the attention pass");
-}
-
-attn_status attn_pass_cancel(attn_pass *pass) {
-    return attn_pass_fail(pass, 0, ATTN_CANCELLED, "the computation was stopped before it was complete");
-}
-
-bool attn_pass_ends(attn_pass *pass, size_t at) {
-    if (atomic_load_explicit(&pass->failed_at, memory_order_relaxed) < at)
-        return true;
-    if (!attn_control_stops(pass->control))
-        return false;
-    attn_pass_cancel(pass);
-    return true;
-}
-
-bool attn_wants_stats(const attn_output *output) {
-    const attn_stats *stats = &output->stats;
-    return output->entropy != NULL || stats->max != NULL || stats->argmax != NULL || stats->first != NULL ||
-           stats->self != NULL || stats->previous != NULL || stats->received != NULL;
-}
-
-bool attn_pass_wants_weights(const attn_pass *pass) {
+static bool wants_weights(const attn_pass *pass) {
     const attn_output *out = pass->output;
     return out->weights.values != NULL || out->scores.values != NULL || attn_wants_stats(out);
 }
@@ -102,11 +48,11 @@ static bool allocate_rows(attn_pass *pass, size_t queries) {
 static bool allocate(attn_pass *pass) {
     const attn_config *config = &pass->layer->config;
     const bool brought = pass->input->head_output != NULL;
-    const bool keeps_q = !brought && (pass->output->q != NULL || attn_pass_wants_weights(pass));
+    const bool keeps_q = !brought && (pass->output->q != NULL || wants_weights(pass));
     size_t queries;
     if (!attn_multiply(pass->input->B, pass->input->L, &queries) ||
         (!brought && !attn_project_allocate(pass)) ||
-        (!brought && attn_pass_wants_weights(pass) && !allocate_rows(pass, queries)))
+        (!brought && wants_weights(pass) && !allocate_rows(pass, queries)))
         return false;
     pass->heads =
         brought || keeps_q ? attn_pass_array(pass, queries, config->num_heads * config->head_dim) : pass->q;
@@ -178,11 +124,11 @@ static void run(void *context, size_t round, size_t slot) {
         start(&batch->passes[n], batch->layer, &batch->jobs[n]);
     attn_project_inputs(batch);
     for (size_t n = 0; n < batch->count; n++)
-        if (attends(&batch->passes[n]) && attn_score_prepare(&batch->passes[n]) == ATTN_OK)
-            attn_mask_prepare(batch, &batch->passes[n]);
+        if (attends(&batch->passes[n]) && attn_bias_prepare(&batch->passes[n]) == ATTN_OK)
+            attn_visible_prepare(batch, &batch->passes[n]);
     attn_attend(batch);
     for (size_t n = 0; n < batch->count; n++) {
-        if (attends(&batch->passes[n]) && attn_pass_wants_weights(&batch->passes[n]))
+        if (attends(&batch->passes[n]) && wants_weights(&batch->passes[n]))
             attn_maps(batch, &batch->passes[n]);
         if (attends(&batch->passes[n]))
             attn_hand_out(&batch->passes[n]);

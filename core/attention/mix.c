@@ -1,6 +1,8 @@
 /* mix.c: from the weights of a tile to what its queries get. */
+#include "core/attention/block.h"
 #include "core/attention/dropout.h"
 #include "core/attention/tile.h"
+#include "core/attention/visible.h"
 
 #include <math.h>
 #include <string.h>
@@ -103,7 +105,7 @@ static attn_status mix_again(attn_tile *tile, float *again, double *all) {
     }
     for (size_t n = 0; n < tile->rows; n++)
         all[n] = sinks == NULL ? 0 : exp((double)sinks[tile->h] - (double)tile->max[n]) / tile->sum[n];
-    attn_tile_rewind(tile);
+    attn_visible_rewind(tile);
     while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more) {
         for (size_t j = 0; j < tile->keys.to - tile->keys.from; j++)
             for (size_t n = 0; n < tile->rows; n++)

@@ -7,7 +7,6 @@
 
 #include "core/attention.h"
 
-#include "core/attention/positions.h"
 #include "core/kernels/linear.h"
 #include "core/size.h"
 
@@ -19,18 +18,6 @@
 
 /* Keys of a block. Blocks begin at multiples of it, whatever a query may see of them. */
 #define TILE_KEYS ATTN_DEPTH
-
-/* What some numbers of a mask do. An empty block would be all of it. */
-enum {
-    MASK_ALL = 1,   /* everything is excluded */
-    MASK_PLAIN = 2, /* every number is zero */
-    MASK_LARGE = 4, /* a sum with one of the numbers may be beyond float32 */
-};
-
-/* What the numbers of two glances do together. */
-static inline unsigned attn_both_glances(unsigned a, unsigned b) {
-    return (a & b & (MASK_ALL | MASK_PLAIN)) | ((a | b) & MASK_LARGE);
-}
 
 typedef struct {
     const attn_layer *layer;
@@ -86,12 +73,15 @@ typedef struct {
     size_t slot_bytes;
 } attn_batch;
 
+/* t - p of key 0 and query i. */
+static inline int64_t attn_distance(const attn_input *input, size_t i) {
+    return (int64_t)input->key_offset - (int64_t)(input->query_offset + i);
+}
+
 static inline size_t attn_kv_head(const attn_pass *pass, size_t h) {
     const attn_config *config = &pass->layer->config;
     return h / (config->num_heads / config->num_kv_heads);
 }
-
-/* ---- forward.c ---- */
 
 /* A new array of [count, width] numbers in the working memory; NULL if there is no room. */
 float *attn_pass_array(attn_pass *pass, size_t count, size_t width);
@@ -112,44 +102,5 @@ static inline bool attn_pass_failed(const attn_pass *pass) {
 /* Is what stands at place `at` not needed any more, because the pass failed before it or the caller wants to
  * stop? */
 bool attn_pass_ends(attn_pass *pass, size_t at);
-
-/* Are statistics or the entropy wanted? */
-bool attn_wants_stats(const attn_output *output);
-
-/* Are the weights, or what is made of them, wanted beside the output? */
-bool attn_pass_wants_weights(const attn_pass *pass);
-
-/* ---- The stages ---- */
-
-/* project.c: bytes that attn_project_inputs and attn_project_output need for a slot; SIZE_MAX on overflow.
- * The batch has its jobs and room for its parts; its passes are zero. */
-size_t attn_project_scratch(attn_batch *batch);
-
-/* project.c: the arrays for q, k and v; false without memory. */
-bool attn_project_allocate(attn_pass *pass);
-
-/* project.c: q, k and v of all passes from their inputs: projected, normed, rotated. */
-void attn_project_inputs(attn_batch *batch);
-
-/* project.c: the outputs of all passes from their heads. */
-void attn_project_output(attn_batch *batch);
-
-/* score.c: prepares what depends on distances only. */
-attn_status attn_score_prepare(attn_pass *pass);
-
-/* mask.c: looks the masks through, once for all heads. */
-attn_status attn_mask_prepare(attn_batch *batch, attn_pass *pass);
-
-/* attend.c: bytes that attn_attend needs for a slot; SIZE_MAX on overflow. */
-size_t attn_attend_scratch(const attn_layer *layer);
-
-/* attend.c: the heads of all passes from their q, k and v. */
-void attn_attend(attn_batch *batch);
-
-/* recompute.c: weights, scores and statistics of a pass, from its q, k, maxima and sums. */
-void attn_maps(attn_batch *batch, attn_pass *pass);
-
-/* export.c: q, k, v and the heads as the caller wants them. */
-attn_status attn_hand_out(attn_pass *pass);
 
 #endif

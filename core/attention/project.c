@@ -1,5 +1,7 @@
 /* project.c: the linear parts of the pass: from the inputs to q, k and v, and from the heads to the outputs.
  */
+#include "core/attention/project.h"
+#include "core/attention/angles.h"
 #include "core/attention/exact.h"
 #include "core/attention/pass.h"
 #include "core/attention/rope.h"
@@ -8,8 +10,6 @@
 
 #include <math.h>
 #include <string.h>
-
-#define ANGLE_ROWS ((size_t)64) /* positions whose angles are made in one task */
 
 typedef struct {
     attn_batch *batch;
@@ -45,53 +45,6 @@ bool attn_project_allocate(attn_pass *pass) {
         return false;
     make_extra(pass);
     return true;
-}
-
-/* ---- Angles ---- */
-
-/* Rounds of ANGLE_ROWS positions, those of q and then those of k. */
-typedef struct {
-    attn_pass *pass;
-    const float *frequencies;
-    size_t query_rounds;
-} angle_loop;
-
-static void make_angles(void *context, size_t round, size_t slot) {
-    const angle_loop *loop = context;
-    attn_pass *pass = loop->pass;
-    const attn_input *in = pass->input;
-    const attn_rope *rope = &pass->layer->config.rope;
-    const size_t pairs = rope->dims / 2, of_k = round >= loop->query_rounds;
-    const size_t first = (of_k ? round - loop->query_rounds : round) * ANGLE_ROWS;
-    const size_t rows = of_k ? in->S : in->L, end = rows - first < ANGLE_ROWS ? rows : first + ANGLE_ROWS;
-    (void)slot; /* nothing of its own is needed */
-    if (attn_pass_ends(pass, 1))
-        return;
-    for (size_t n = first; n < end; n++)
-        attn_rope_angles(rope, loop->frequencies, (of_k ? in->key_offset : in->query_offset) + n,
-                         pass->cosines[of_k] + n * pairs, pass->sines[of_k] + n * pairs);
-}
-
-/* The sines and cosines of all positions of a pass, before its rows are projected in any order. */
-static void prepare_angles(attn_batch *batch, attn_pass *pass) {
-    const attn_input *in = pass->input;
-    const attn_rope *rope = &pass->layer->config.rope;
-    const uint64_t query_end = in->query_offset + in->L, key_end = in->key_offset + in->S;
-    const size_t pairs = rope->dims / 2;
-    float *frequencies;
-    if ((pass->cosines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
-        (pass->sines[0] = attn_pass_array(pass, in->L, pairs)) == NULL ||
-        (pass->cosines[1] = attn_pass_array(pass, in->S, pairs)) == NULL ||
-        (pass->sines[1] = attn_pass_array(pass, in->S, pairs)) == NULL ||
-        (frequencies = attn_pass_array(pass, pairs, 1)) == NULL) {
-        attn_pass_no_memory(pass);
-    } else {
-        attn_rope_frequencies(pass->layer, query_end > key_end ? query_end : key_end, frequencies);
-        angle_loop loop = {pass, frequencies, attn_divide_up(in->L, ANGLE_ROWS)};
-        attn_parallel_run(batch->parallel, loop.query_rounds + attn_divide_up(in->S, ANGLE_ROWS), make_angles,
-                          &loop);
-        attn_arena_release(pass->work, frequencies);
-    }
 }
 
 /* ---- What becomes of the rows ---- */
@@ -337,7 +290,7 @@ void attn_project_inputs(attn_batch *batch) {
     for (size_t n = 0; n < batch->count; n++)
         if (batch->layer->config.rope.style != ATTN_ROPE_NONE && !attn_pass_failed(&batch->passes[n]) &&
             batch->passes[n].input->head_output == NULL)
-            prepare_angles(batch, &batch->passes[n]);
+            attn_angles_prepare(batch, &batch->passes[n]);
     input_projections(batch, p, linears);
     attn_linear_run(linears, INPUTS, batch->parallel, batch->scratch);
     for (size_t n = 0; n < batch->count; n++)

@@ -1,9 +1,13 @@
 /* recompute.c: the weights and the scores that the caller wants to see, and what is made of them. They are
  * computed anew, from the final maximum and sum of each row, and only the rows that are wanted: so the output
  * is the same whether they are asked for or not, and no more than a block of rows is held. */
+#include "core/attention/recompute.h"
+#include "core/attention/block.h"
 #include "core/attention/dropout.h"
+#include "core/attention/stats.h"
 #include "core/attention/tile.h"
 #include "core/attention/view.h"
+#include "core/attention/visible.h"
 #include "core/kernels/transpose.h"
 #include "core/size.h"
 
@@ -152,6 +156,7 @@ static void begin(const maps *m, workspace *w, size_t at, size_t b, size_t h, si
     attn_pass *pass = m->pass;
     const size_t row = (b * pass->layer->config.num_heads + h) * pass->input->L + first;
     attn_tile_begin(&w->tile, pass, at, b, h, first, rows);
+    attn_visible_begin(&w->tile);
     memcpy(w->tile.max, pass->max + row, rows * sizeof *pass->max);
     memcpy(w->tile.sum, pass->sum + row, rows * sizeof *pass->sum);
 }
@@ -169,7 +174,7 @@ static attn_status find_weights(const maps *m, workspace *w) {
     attn_status status = clear(m, w, w->row_weights, tile->rows * m->stride * sizeof *w->row_weights);
     if (status != ATTN_OK)
         return status;
-    attn_tile_rewind(tile);
+    attn_visible_rewind(tile);
     while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more)
         put_rows(m, tile, w->row_weights);
     return status;

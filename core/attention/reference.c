@@ -5,7 +5,7 @@
  * the pass. */
 #include "core/attention.h"
 
-#include "core/attention/positions.h"
+#include "core/attention/bias.h"
 #include "core/attention/rope.h"
 
 #include <math.h>

@@ -1,6 +1,8 @@
 /* softmax.c: the softmax of a tile: the set's for queries side by side, and the same, to the bit, for a
  * single query. */
+#include "core/attention/block.h"
 #include "core/attention/tile.h"
+#include "core/attention/visible.h"
 #include "core/kernels/four.h"
 
 #include <math.h>
@@ -86,7 +88,7 @@ static void weigh(attn_tile *tile) {
 
 attn_status attn_tile_next_weights(attn_tile *tile, bool *more) {
     attn_status status;
-    if (!(*more = attn_tile_next(tile)))
+    if (!(*more = attn_visible_next(tile)))
         return ATTN_OK;
     if ((status = attn_tile_score(tile)) == ATTN_OK && (status = attn_tile_mask(tile)) == ATTN_OK)
         weigh(tile);

@@ -56,20 +56,6 @@ static void pack_queries(attn_tile *tile) {
     pass->kernels->scale(tile->queries, D * width, attn_tile_scale(tile));
 }
 
-static void find_visible(attn_tile *tile) {
-    const attn_pass *pass = tile->pass;
-    for (size_t n = 0; n < tile->width; n++) {
-        const size_t row = n < tile->rows ? n : tile->rows - 1;
-        const attn_range own = attn_visible_keys(&pass->layer->config, pass->input, tile->first + row);
-        tile->from[n] = (int32_t)own.from;
-        tile->to[n] = (int32_t)own.to;
-    }
-    /* Key j is in the chain j % ATTN_SOFT_CHAINS of the softmax's sum. */
-    tile->visible.from = (size_t)tile->from[0] / ATTN_SOFT_CHAINS * ATTN_SOFT_CHAINS;
-    tile->visible.to = (size_t)tile->to[tile->rows - 1];
-    attn_tile_rewind(tile);
-}
-
 void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size_t h, size_t first,
                      size_t rows) {
     const size_t lanes = rows == 1 ? 1 : pass->kernels->lanes;
@@ -83,25 +69,9 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
     tile->width = attn_round_up(rows, lanes);
     tile->holds_mixed = tile->holds_sums = tile->beyond = tile->complete = false;
     tile->mixed_run = 0;
-    find_visible(tile);
     pack_queries(tile);
     for (size_t n = 0; n < tile->width; n++) {
         tile->max[n] = sinks == NULL ? -INFINITY : sinks[h];
         tile->sum[n] = tile->max[n] > -INFINITY ? 1 : 0;
     }
-}
-
-bool attn_tile_next(attn_tile *tile) {
-    const size_t S = tile->pass->input->S, end = tile->visible.to;
-    attn_range *keys = &tile->keys;
-    while (keys->to < end) {
-        const size_t block_end = (keys->to / TILE_KEYS + 1) * TILE_KEYS;
-        *keys = (attn_range){keys->to, block_end < end ? block_end : end};
-        if (!attn_tile_skips(tile))
-            return true;
-    }
-    if (keys->to > S || tile->pass->extra == 0)
-        return false;
-    *keys = (attn_range){S, S + tile->pass->extra};
-    return true;
 }

@@ -52,43 +52,4 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
 /* What the products of the head's queries and keys are multiplied by. */
 float attn_tile_scale(const attn_tile *tile);
 
-/* Goes on to the next block of keys that are not all excluded for all queries, as tile->keys, the extra keys
- * being the last block, [S, S+); false after the last. */
-bool attn_tile_next(attn_tile *tile);
-
-/* Goes back before the first block. */
-static inline void attn_tile_rewind(attn_tile *tile) {
-    tile->keys = (attn_range){tile->visible.from, tile->visible.from};
-}
-
-/* score.c: the scores of the block before the masks, not finite where they are beyond float32, and
- * tile->careful. Looks at should_stop now and then, and fails with ATTN_CANCELLED. */
-attn_status attn_tile_score(attn_tile *tile);
-
-/* score.c: what is added to all scores of query n of the tile, and left out of them; 0 if tile->complete. */
-double attn_tile_left_out(const attn_tile *tile, size_t n);
-
-/* mask.c: what may not be seen becomes minus infinity. Fails with ATTN_BAD_VALUE if a score that counts is
- * beyond float32. */
-attn_status attn_tile_mask(attn_tile *tile);
-
-/* mask.c: is the block excluded for all queries by masks? */
-bool attn_tile_skips(const attn_tile *tile);
-
-/* softmax.c: the online softmax, as kernels.h has it. */
-void attn_tile_soften(attn_tile *tile);
-
-/* softmax.c: goes on to the next block, and makes its weights from the final maximum and sum. *more is false
- * after the last. */
-attn_status attn_tile_next_weights(attn_tile *tile, bool *more);
-
-/* mix.c: applies the dropout to the block's weights. */
-void attn_tile_drop(attn_tile *tile);
-
-/* mix.c: adds the values of the block, mixed by the tile's numbers. */
-void attn_tile_mix(attn_tile *tile);
-
-/* mix.c: what the queries get, to pass->heads. */
-attn_status attn_tile_finish(attn_tile *tile);
-
 #endif

@@ -5,6 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
+attn_view attn_view_all(const attn_config *config, const attn_input *input) {
+    return (attn_view){
+        .batch_count = input->B,
+        .head_count = config->num_heads,
+        .row_to = input->L,
+        .col_to = attn_keys_with_extra(config, input->S, input->omit_extra),
+    };
+}
+
 attn_collector attn_collector_of(const attn_map *map, const attn_view *view, bool are_weights) {
     return (attn_collector){.map = map,
                             .view = view,
@@ -12,13 +21,6 @@ attn_collector attn_collector_of(const attn_map *map, const attn_view *view, boo
                             .heads = are_weights && view->average ? 1 : view->head_count,
                             .rows = view->row_to - view->row_from,
                             .columns = view->col_to - view->col_from};
-}
-
-#define SOME ((size_t)4096) /* columns between two looks at the watch, in a row that is longer */
-
-/* Asks the watch after every SOME columns, of so many steps each. */
-static inline bool stops_after(attn_watch *watch, size_t column, size_t steps) {
-    return column % SOME == SOME - 1 && attn_watch_stops(watch, SOME * steps);
 }
 
 /* ---- Pooling ---- */
@@ -96,7 +98,7 @@ static bool select_largest(const float *row, size_t columns, size_t k, int32_t *
         for (; place > 0 && comes_after(row, (int32_t)count, heap[(place - 1) / 2]); place = (place - 1) / 2)
             heap[place] = heap[(place - 1) / 2];
         heap[place] = (int32_t)count;
-        if (stops_after(watch, count, SIFT_STEPS))
+        if (attn_watch_stops_after(watch, count, SIFT_STEPS))
             return false;
     }
     for (size_t j = k; j < columns; j++) {
@@ -104,7 +106,7 @@ static bool select_largest(const float *row, size_t columns, size_t k, int32_t *
             heap[0] = (int32_t)j;
             sift(row, heap, k);
         }
-        if (stops_after(watch, j, SIFT_STEPS))
+        if (attn_watch_stops_after(watch, j, SIFT_STEPS))
             return false;
     }
     for (; count > 1; count--) {
@@ -112,7 +114,7 @@ static bool select_largest(const float *row, size_t columns, size_t k, int32_t *
         heap[0] = heap[count - 1];
         sift(row, heap, count - 1);
         heap[count - 1] = last;
-        if (stops_after(watch, count, SIFT_STEPS))
+        if (attn_watch_stops_after(watch, count, SIFT_STEPS))
             return false;
     }
     return true;
@@ -153,53 +155,4 @@ attn_status attn_collect_row(const attn_collector *c, size_t batch, size_t head,
         return take_largest(c, place * c->rows + i, row, watch) ? ATTN_OK : ATTN_CANCELLED;
     memcpy(c->map->values + (place * c->rows + i) * c->columns, row, c->columns * sizeof *row);
     return ATTN_OK;
-}
-
-/* ---- Statistics ---- */
-
-/* False if the watch says stop. */
-static bool entropy_of(const float *row, size_t count, attn_watch *watch, float *entropy) {
-    double sum = 0;
-    for (size_t n = 0; n < count; n++) {
-        if (row[n] > 0)
-            sum -= (double)row[n] * log((double)row[n]);
-        if (stops_after(watch, n, 8)) /* a logarithm is some steps */
-            return false;
-    }
-    *entropy = (float)(sum > 0 ? sum : 0);
-    return true;
-}
-
-/* The weight of the key at `position`, which is no index. */
-static float weight_at(const attn_input *input, int64_t position, const float *row) {
-    const int64_t j = position - (int64_t)input->key_offset;
-    return j >= 0 && j < (int64_t)input->S ? row[j] : 0;
-}
-
-bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
-                        size_t h, size_t i, const float *row, double *received, attn_watch *watch) {
-    const attn_stats *stats = &output->stats;
-    const size_t place = (b * layer->config.num_heads + h) * input->L + i;
-    const size_t keys = attn_keys_with_extra(&layer->config, input->S, input->omit_extra);
-    const int64_t self = (int64_t)(input->query_offset + i);
-    if (attn_watch_stops(watch, 2 * keys) ||
-        (output->entropy != NULL && !entropy_of(row, keys, watch, &output->entropy[place])))
-        return false;
-    size_t largest = 0;
-    for (size_t n = 1; n < keys && (stats->max != NULL || stats->argmax != NULL); n++)
-        largest = row[n] > row[largest] ? n : largest;
-    const float max = keys == 0 ? 0 : row[largest];
-    if (stats->max != NULL)
-        stats->max[place] = max;
-    if (stats->argmax != NULL)
-        stats->argmax[place] = max == 0 ? -1 : (int32_t)largest;
-    if (stats->first != NULL)
-        stats->first[place] = input->S > 0 ? row[0] : 0;
-    if (stats->self != NULL)
-        stats->self[place] = weight_at(input, self, row);
-    if (stats->previous != NULL)
-        stats->previous[place] = weight_at(input, self - 1, row);
-    for (size_t n = 0; n < keys && stats->received != NULL; n++)
-        received[n] += (double)row[n];
-    return true;
 }

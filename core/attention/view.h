@@ -29,9 +29,4 @@ size_t attn_bin_start(size_t n, size_t count, size_t bins);
 attn_status attn_collect_row(const attn_collector *collector, size_t batch, size_t head, size_t i,
                              const float *row, double *bins, attn_watch *watch);
 
-/* Takes the statistics and the entropy of row i of batch entry b, head h, whose weights are `row` [S+]; adds
- * the row to `received` [S+], if there are statistics. False if the watch says stop. */
-bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
-                        size_t h, size_t i, const float *row, double *received, attn_watch *watch);
-
 #endif

@@ -1,6 +1,6 @@
 #include "server/picture/masked.h"
 
-#include "core/attention/positions.h"
+#include "core/attention.h"
 #include "core/size.h"
 
 #include <math.h>

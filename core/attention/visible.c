@@ -1,0 +1,169 @@
+#include "core/attention/visible.h"
+
+#include "core/kernels/four.h"
+#include "core/watch.h"
+
+#include <math.h>
+
+static size_t clamp(int64_t index, size_t most) {
+    return index < 0 ? 0 : (uint64_t)index > most ? most : (size_t)index;
+}
+
+attn_range attn_visible_keys(const attn_config *config, const attn_input *input, size_t i) {
+    const int64_t self = -attn_distance(input, i); /* the index of the key at the query's own position */
+    const int64_t window = (int64_t)config->sliding_window;
+    attn_range range = {0, input->S};
+    if (input->is_causal)
+        range.to = clamp(self + 1, input->S);
+    if (window == 0)
+        return range;
+    range.from = clamp(self - window + 1, input->S);
+    if (!config->causal) {
+        const size_t to = clamp(self + window, input->S);
+        range.to = to < range.to ? to : range.to;
+    }
+    if (range.to < range.from)
+        range.to = range.from;
+    return range;
+}
+
+/* ---- What masks do to whole blocks ---- */
+
+/* Sums of two numbers below it and a score that is not large (score.c) are below the end of float32, 3.4e38.
+ */
+#define SAFE 1e38
+
+/* What `count` numbers of a mask do, as MASK_ flags. */
+static unsigned look(const float *mask, size_t count) {
+    const four excluding = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, zero = {0},
+               most = zero + (float)SAFE;
+    four_flags not_all = {0}, not_plain = {0}, large = {0};
+    size_t n = 0;
+    for (; n + FOUR <= count; n += FOUR) {
+        const four m = *(const four *)(const void *)(mask + n);
+        not_all |= m != excluding;
+        not_plain |= m != zero;
+        large |= m > most;
+    }
+    for (; n < count; n++) {
+        not_all[0] |= mask[n] != -INFINITY;
+        not_plain[0] |= mask[n] != 0;
+        large[0] |= mask[n] > (float)SAFE;
+    }
+    unsigned glance = MASK_ALL | MASK_PLAIN;
+    for (size_t i = 0; i < FOUR; i++)
+        glance = attn_both_glances(glance, (not_all[i] ? 0 : MASK_ALL) | (not_plain[i] ? 0 : MASK_PLAIN) |
+                                               (large[i] ? MASK_LARGE : 0));
+    return glance;
+}
+
+/* glances [blocks]: what the mask [rows, S] does to each block of keys. */
+static void look_through(attn_pass *pass, const float *mask, size_t rows, uint8_t *glances,
+                         attn_watch *watch) {
+    const size_t S = pass->input->S;
+    for (size_t block = 0; block < pass->blocks; block++) {
+        const size_t from = block * TILE_KEYS, count = S - from < TILE_KEYS ? S - from : TILE_KEYS;
+        unsigned glance = MASK_ALL | MASK_PLAIN;
+        for (size_t n = 0; n < rows; n++)
+            glance = attn_both_glances(glance, look(mask + n * S + from, count));
+        glances[block] = (uint8_t)glance;
+        if (attn_watch_stops(watch, rows * (ATTN_ROW_STEPS + count))) {
+            attn_pass_cancel(pass);
+            return;
+        }
+    }
+}
+
+/* One block of rows of the mask. */
+static void look_task(void *loop, size_t round, size_t slot) {
+    attn_pass *pass = loop;
+    const attn_input *in = pass->input;
+    const size_t first = round % pass->mask_tiles * TILE_QUERIES, map = round / pass->mask_tiles;
+    attn_watch watch = {.control = pass->control};
+    (void)slot; /* nothing of its own is needed */
+    if (!attn_pass_ends(pass, 1))
+        look_through(pass, in->attn_mask + (map * in->L + first) * in->S,
+                     in->L - first < TILE_QUERIES ? in->L - first : TILE_QUERIES,
+                     pass->mask_glances + round * pass->blocks, &watch);
+}
+
+attn_status attn_visible_prepare(attn_batch *batch, attn_pass *pass) {
+    const attn_input *in = pass->input;
+    size_t rounds, bytes;
+    pass->mask_tiles = attn_divide_up(in->L, TILE_QUERIES);
+    if (in->key_padding_mask != NULL) {
+        if (!attn_multiply(in->B, pass->blocks, &bytes) ||
+            (pass->padding_glances = attn_arena_alloc(pass->work, bytes)) == NULL)
+            return attn_pass_no_memory(pass);
+        attn_watch watch = {.control = pass->control};
+        for (size_t b = 0; b < in->B && pass->blocks > 0 && !attn_pass_failed(pass); b++)
+            look_through(pass, in->key_padding_mask + b * in->S, 1, pass->padding_glances + b * pass->blocks,
+                         &watch);
+    }
+    if (in->attn_mask != NULL) {
+        if (!attn_multiply_all((size_t[]){in->mask_B, in->mask_H, pass->mask_tiles}, 3, &rounds) ||
+            !attn_multiply(rounds, pass->blocks, &bytes) ||
+            (pass->mask_glances = attn_arena_alloc(pass->work, bytes)) == NULL)
+            return attn_pass_no_memory(pass);
+        attn_parallel_run(batch->parallel, rounds, look_task, pass);
+    }
+    return pass->status;
+}
+
+size_t attn_mask_index(const attn_tile *tile) {
+    const attn_input *in = tile->pass->input;
+    const size_t mb = in->mask_B == 1 ? 0 : tile->b, mh = in->mask_H == 1 ? 0 : tile->h;
+    return mb * in->mask_H + mh;
+}
+
+unsigned attn_visible_padding(const attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    if (pass->padding_glances == NULL || tile->keys.from >= pass->input->S)
+        return MASK_PLAIN;
+    return pass->padding_glances[tile->b * pass->blocks + tile->keys.from / TILE_KEYS];
+}
+
+unsigned attn_visible_mask(const attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    if (pass->mask_glances == NULL || tile->keys.from >= pass->input->S)
+        return MASK_PLAIN;
+    const uint8_t *glances = pass->mask_glances + attn_mask_index(tile) * pass->mask_tiles * pass->blocks +
+                             tile->keys.from / TILE_KEYS;
+    const size_t first = tile->first / TILE_QUERIES, last = (tile->first + tile->rows - 1) / TILE_QUERIES;
+    return attn_both_glances(glances[first * pass->blocks], glances[last * pass->blocks]);
+}
+
+static bool skips(const attn_tile *tile) {
+    return ((attn_visible_padding(tile) | attn_visible_mask(tile)) & MASK_ALL) != 0;
+}
+
+/* ---- The blocks of a tile ---- */
+
+void attn_visible_begin(attn_tile *tile) {
+    const attn_pass *pass = tile->pass;
+    for (size_t n = 0; n < tile->width; n++) {
+        const size_t row = n < tile->rows ? n : tile->rows - 1;
+        const attn_range own = attn_visible_keys(&pass->layer->config, pass->input, tile->first + row);
+        tile->from[n] = (int32_t)own.from;
+        tile->to[n] = (int32_t)own.to;
+    }
+    /* Key j is in the chain j % ATTN_SOFT_CHAINS of the softmax's sum. */
+    tile->visible.from = (size_t)tile->from[0] / ATTN_SOFT_CHAINS * ATTN_SOFT_CHAINS;
+    tile->visible.to = (size_t)tile->to[tile->rows - 1];
+    attn_visible_rewind(tile);
+}
+
+bool attn_visible_next(attn_tile *tile) {
+    const size_t S = tile->pass->input->S, end = tile->visible.to;
+    attn_range *keys = &tile->keys;
+    while (keys->to < end) {
+        const size_t block_end = (keys->to / TILE_KEYS + 1) * TILE_KEYS;
+        *keys = (attn_range){keys->to, block_end < end ? block_end : end};
+        if (!skips(tile))
+            return true;
+    }
+    if (keys->to > S || tile->pass->extra == 0)
+        return false;
+    *keys = (attn_range){S, S + tile->pass->extra};
+    return true;
+}
