@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#define ROWS_AT_ONCE ((size_t)8) /* at most, at once */
+
 enum { CHAINS = 4 };
 
 /* sums [CHAINS] += x * w [count], number n to chain n % CHAINS. */
@@ -19,12 +21,13 @@ static void add_products(const float *x, const double *w, size_t count, double *
         sums[n % CHAINS] += (double)x[n] * w[n];
 }
 
-void attn_exact_numbers(const attn_packed *weight, const float *bias, const float *const *x, size_t rows,
-                        size_t column, double *y) {
+/* y [rows] = number `column` of x W^T + b, for rows x[n] [depth]. Not finite if a number of x is not. */
+static void exact_numbers(const attn_packed *weight, const float *bias, const float *const *x, size_t rows,
+                          size_t column, double *y) {
     enum { STEP = 256 };
     float numbers[STEP];
     double wide[STEP];
-    double sums[ATTN_EXACT_ROWS][CHAINS] = {{0}};
+    double sums[ROWS_AT_ONCE][CHAINS] = {{0}};
     for (size_t k = 0, count; k < weight->depth; k += count) {
         count = weight->depth - k < STEP ? weight->depth - k : STEP;
         attn_packed_numbers(weight, column, k, count, numbers);
@@ -42,22 +45,22 @@ void attn_exact_numbers(const attn_packed *weight, const float *bias, const floa
 typedef struct {
     const attn_packed *weight;
     const float *bias;
-    const float *x[ATTN_EXACT_ROWS];
+    const float *x[ROWS_AT_ONCE];
     size_t rows;
     size_t first; /* column */
     const float *norm;
-    double factors[ATTN_EXACT_ROWS];
+    double factors[ROWS_AT_ONCE];
 } head_of_rows;
 
 /* y [rows]: number d of the head, normed. */
 static void find(const head_of_rows *head, size_t d, double *y) {
-    attn_exact_numbers(head->weight, head->bias, head->x, head->rows, head->first + d, y);
+    exact_numbers(head->weight, head->bias, head->x, head->rows, head->first + d, y);
     for (size_t n = 0; n < head->rows && head->norm != NULL; n++)
         y[n] *= head->factors[n] * (double)head->norm[d];
 }
 
 static void find_factors(head_of_rows *head, size_t D, double eps) {
-    double y[ATTN_EXACT_ROWS], squares[ATTN_EXACT_ROWS] = {0};
+    double y[ROWS_AT_ONCE], squares[ROWS_AT_ONCE] = {0};
     for (size_t d = 0; d < D; d++) {
         find(head, d, y);
         for (size_t n = 0; n < head->rows; n++)
@@ -74,7 +77,7 @@ static void rotate(const attn_pass *pass, attn_projected which, const head_of_ro
     const size_t pairs = rope->dims / 2, length = which == QUERY ? pass->input->L : pass->input->S;
     const size_t one = rope->style == ATTN_ROPE_HALF ? pair : 2 * pair;
     const size_t two = rope->style == ATTN_ROPE_HALF ? pair + pairs : 2 * pair + 1;
-    double a[ATTN_EXACT_ROWS], b[ATTN_EXACT_ROWS];
+    double a[ROWS_AT_ONCE], b[ROWS_AT_ONCE];
     find(from, one, a);
     find(from, two, b);
     for (size_t n = 0; n < from->rows; n++) {
@@ -85,8 +88,9 @@ static void rotate(const attn_pass *pass, attn_projected which, const head_of_ro
     }
 }
 
-void attn_exact_heads(const attn_pass *pass, attn_projected which, const size_t *rows, size_t count, size_t h,
-                      float *const *heads) {
+/* heads[n] [D] = head h of row rows[n] of the input, normed and rotated, for `count` rows. */
+static void exact_heads(const attn_pass *pass, attn_projected which, const size_t *rows, size_t count,
+                        size_t h, float *const *heads) {
     const attn_layer *layer = pass->layer;
     const attn_config *c = &layer->config;
     const attn_input *in = pass->input;
@@ -105,9 +109,64 @@ void attn_exact_heads(const attn_pass *pass, attn_projected which, const size_t 
     for (size_t pair = 0; pair < dims / 2; pair++)
         rotate(pass, which, &from, rows, pair, heads);
     for (size_t d = dims; d < c->head_dim; d++) {
-        double y[ATTN_EXACT_ROWS];
+        double y[ROWS_AT_ONCE];
         find(&from, d, y);
         for (size_t n = 0; n < count; n++)
             heads[n][d] = (float)y[n];
+    }
+}
+
+bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
+                      size_t width) {
+    const size_t D = pass->layer->config.head_dim;
+    size_t bad[ROWS_AT_ONCE], count = 0;
+    float *places[ROWS_AT_ONCE];
+    bool finite = true;
+    for (size_t n = 0; n < rows; n++) {
+        if (!attn_all_finite(pass->kernels, heads + n * width, D)) {
+            places[count] = heads + n * width;
+            bad[count++] = row + n;
+        }
+        if (count > 0 && (count == ROWS_AT_ONCE || n + 1 == rows) && !attn_pass_ends(pass, SIZE_MAX)) {
+            exact_heads(pass, which, bad, count, h, places);
+            count = 0;
+        }
+    }
+    for (size_t n = 0; n < rows && finite; n++)
+        finite = attn_all_finite(pass->kernels, heads + n * width, D);
+    return finite;
+}
+
+/* Number e of rows [row, row + rows) of the output, likewise. False if it stays beyond float32. */
+static bool mend_output(attn_pass *pass, size_t row, size_t rows, size_t e) {
+    const attn_packed *weight = &pass->layer->o_weight;
+    const size_t E = pass->layer->config.embed_dim;
+    const float *heads[ROWS_AT_ONCE];
+    float *places[ROWS_AT_ONCE];
+    double numbers[ROWS_AT_ONCE];
+    size_t count = 0;
+    for (size_t n = row; n < row + rows; n++) {
+        float *number = pass->output->output + n * E + e;
+        if (!isfinite(*number)) {
+            heads[count] = pass->heads + n * weight->depth;
+            places[count++] = number;
+        }
+    }
+    if (count > 0)
+        exact_numbers(weight, pass->layer->o_bias, heads, count, e, numbers);
+    for (size_t n = 0; n < count; n++)
+        if (!isfinite(*places[n] = (float)numbers[n]))
+            return false;
+    return true;
+}
+
+void attn_exact_outputs(attn_pass *pass, size_t row, size_t rows, size_t column, size_t columns) {
+    for (size_t n = 0, count; n < rows && !attn_pass_ends(pass, SIZE_MAX); n += count) {
+        count = rows - n < ROWS_AT_ONCE ? rows - n : ROWS_AT_ONCE;
+        for (size_t e = column; e < column + columns; e++)
+            if (!mend_output(pass, row + n, count, e)) {
+                atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+                return;
+            }
     }
 }

@@ -6,17 +6,17 @@
 
 #include "core/attention/pass.h"
 
-#define ATTN_EXACT_ROWS ((size_t)8) /* at most, at once */
-
 /* Which of the inputs is projected. */
 typedef enum { QUERY, KEY, VALUE, INPUTS } attn_projected;
 
-/* y [rows] = number `column` of x W^T + b, for rows x[n] [depth]. Not finite if a number of x is not. */
-void attn_exact_numbers(const attn_packed *weight, const float *bias, const float *const *x, size_t rows,
-                        size_t column, double *y);
+/* Head h of rows [row, row + rows), which stands at `heads`, rows `width` apart: where it is beyond float32
+ * it is made again, as it may be so only on the way. Each head of a row by itself, so that its bits do not
+ * depend on others. False if one stays beyond float32. */
+bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
+                      size_t width);
 
-/* heads[n] [D] = head h of row rows[n] of the input, normed and rotated, for `count` rows. */
-void attn_exact_heads(const attn_pass *pass, attn_projected which, const size_t *rows, size_t count, size_t h,
-                      float *const *heads);
+/* Columns [column, column + columns) of rows [row, row + rows) of the output, likewise; pass->beyond if one
+ * stays beyond float32. */
+void attn_exact_outputs(attn_pass *pass, size_t row, size_t rows, size_t column, size_t columns);
 
 #endif

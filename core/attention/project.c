@@ -74,30 +74,6 @@ static void finish_heads(const attn_pass *pass, attn_projected which, size_t n, 
     }
 }
 
-/* Head h of rows [row, row + rows), which stands at `heads`, rows `width` apart: where it is beyond float32
- * it is made again, as it may be so only on the way. Each head of a row by itself, so that its bits do not
- * depend on others. False if one stays beyond float32. */
-static bool mend_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
-                       size_t width) {
-    const size_t D = pass->layer->config.head_dim;
-    size_t bad[ATTN_EXACT_ROWS], count = 0;
-    float *places[ATTN_EXACT_ROWS];
-    bool finite = true;
-    for (size_t n = 0; n < rows; n++) {
-        if (!attn_all_finite(pass->kernels, heads + n * width, D)) {
-            places[count] = heads + n * width;
-            bad[count++] = row + n;
-        }
-        if (count > 0 && (count == ATTN_EXACT_ROWS || n + 1 == rows) && !attn_pass_ends(pass, SIZE_MAX)) {
-            attn_exact_heads(pass, which, bad, count, h, places);
-            count = 0;
-        }
-    }
-    for (size_t n = 0; n < rows && finite; n++)
-        finite = attn_all_finite(pass->kernels, heads + n * width, D);
-    return finite;
-}
-
 /* Head h of rows [row, row + rows), all of one batch entry, goes to k or v. */
 static void store_head(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h,
                        const float *y, size_t y_row) {
@@ -106,7 +82,7 @@ static void store_head(attn_pass *pass, attn_projected which, size_t row, size_t
     const size_t width = which == KEY ? D : pass->value_width;
     float *to = (which == KEY ? pass->k : pass->v) + (head * S + row % S) * width;
     if (pass->kernels->copy(rows, D, y, y_row, to, width) >= ATTN_INFINITE &&
-        !mend_heads(pass, which, row, rows, h, to, width) && which == VALUE)
+        !attn_exact_heads(pass, which, row, rows, h, to, width) && which == VALUE)
         atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
     for (size_t n = 0; n < rows && width > D; n++)
         memset(to + n * width + D, 0, (width - D) * sizeof *to);
@@ -134,43 +110,9 @@ static void deliver_input(void *context, size_t part, size_t row, size_t rows, s
     float *q = pass->q + row * q_width + column;
     if (p->which == QUERY && pass->kernels->copy(rows, columns, y, y_row, q, q_width) >= ATTN_INFINITE)
         for (size_t d = 0; d < columns; d += D)
-            mend_heads(pass, QUERY, row, rows, (column + d) / D, q + d, q_width);
+            attn_exact_heads(pass, QUERY, row, rows, (column + d) / D, q + d, q_width);
     if (p->which != QUERY)
         store_heads(pass, p->which, row, rows, column / D, columns, y, y_row);
-}
-
-/* Number e of rows [row, row + rows) of the output, likewise. False if it stays beyond float32. */
-static bool mend_output(attn_pass *pass, size_t row, size_t rows, size_t e) {
-    const attn_packed *weight = &pass->layer->o_weight;
-    const size_t E = pass->layer->config.embed_dim;
-    const float *heads[ATTN_EXACT_ROWS];
-    float *places[ATTN_EXACT_ROWS];
-    double numbers[ATTN_EXACT_ROWS];
-    size_t count = 0;
-    for (size_t n = row; n < row + rows; n++) {
-        float *number = pass->output->output + n * E + e;
-        if (!isfinite(*number)) {
-            heads[count] = pass->heads + n * weight->depth;
-            places[count++] = number;
-        }
-    }
-    if (count > 0)
-        attn_exact_numbers(weight, pass->layer->o_bias, heads, count, e, numbers);
-    for (size_t n = 0; n < count; n++)
-        if (!isfinite(*places[n] = (float)numbers[n]))
-            return false;
-    return true;
-}
-
-static void mend_outputs(attn_pass *pass, size_t row, size_t rows, size_t column, size_t columns) {
-    for (size_t n = 0, count; n < rows && !attn_pass_ends(pass, SIZE_MAX); n += count) {
-        count = rows - n < ATTN_EXACT_ROWS ? rows - n : ATTN_EXACT_ROWS;
-        for (size_t e = column; e < column + columns; e++)
-            if (!mend_output(pass, row + n, count, e)) {
-                atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
-                return;
-            }
-    }
 }
 
 static void deliver_output(void *context, size_t part, size_t row, size_t rows, size_t column, size_t columns,
@@ -180,7 +122,7 @@ static void deliver_output(void *context, size_t part, size_t row, size_t rows, 
     const size_t E = pass->layer->config.embed_dim;
     if (pass->kernels->copy(rows, columns, y, y_row, pass->output->output + row * E + column, E) >=
         ATTN_INFINITE)
-        mend_outputs(pass, row, rows, column, columns);
+        attn_exact_outputs(pass, row, rows, column, columns);
 }
 
 static bool stopped(void *context, size_t part) {
