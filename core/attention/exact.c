@@ -127,7 +127,9 @@ bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t 
             places[count] = heads + n * width;
             bad[count++] = row + n;
         }
-        if (count > 0 && (count == ROWS_AT_ONCE || n + 1 == rows) && !attn_pass_ends(pass, SIZE_MAX)) {
+        if (count > 0 && (count == ROWS_AT_ONCE || n + 1 == rows)) {
+            if (attn_pass_ends(pass, SIZE_MAX))
+                return false;
             exact_heads(pass, which, bad, count, h, places);
             count = 0;
         }

@@ -2,6 +2,7 @@
  * part of a sum was. */
 #include "core/attention/dropout.h"
 #include "tests/core/layers.h"
+#include "tests/looks.h"
 
 #include <float.h>
 
@@ -182,6 +183,28 @@ TEST_OF_KERNELS(beyond, a_part_of_a_projection_may_be_too_large) {
         hold("a projection", &s);
         free_setup(&s);
     }
+}
+
+/* A pass may be told to stop at any time, also with many rows still to be computed again. */
+TEST_OF_KERNELS(beyond, stops_between_rows_that_are_computed_again) {
+    setup s = make_plain(E, 2, 90, 90, ATTN_FLOAT32);
+    attn_output out = {.output = nothing_yet(90 * E)};
+    attn_status status = ATTN_CANCELLED;
+    pack_numbers(&s, &s.layer.q_weight, E, E, NULL, 1);
+    pack_numbers(&s, &s.layer.k_weight, E, E, NULL, 1);
+    cancel(s.input.query, 90);
+    cancel(s.input.key, 90);
+    for (size_t n = 1; status == ATTN_CANCELLED; n++) {
+        looks asked = {.stops_at = n};
+        const attn_control control = {looks_ask, &asked};
+        attn_arena *work = attn_arena_new(NULL);
+        status = attn_forward(&s.layer, &s.input, &out, work, &control, NULL);
+        cr_assert(status != ATTN_CANCELLED || asked.looks < n + 10);
+        attn_arena_free(work);
+    }
+    cr_assert_eq(status, ATTN_OK);
+    free(out.output);
+    free_setup(&s);
 }
 
 /* A head of 1.2e39 is beyond float32, and its norm is not. */
