@@ -9,43 +9,10 @@ typedef struct {
 } results;
 
 static results room_for(const setup *s) {
-    const attn_config *c = &s->layer.config;
-    const size_t rows = s->input.B * c->num_heads * s->input.L, keys = keys_of(s);
-    int32_t *argmax = malloc((rows + 1) * sizeof *argmax);
-    return (results){.out = {.output = nothing_yet(s->input.B * s->input.L * c->embed_dim),
-                             .q = nothing_yet(rows * c->head_dim),
-                             .lse = nothing_yet(rows),
-                             .entropy = nothing_yet(rows),
-                             .head_output = nothing_yet(rows * c->head_dim),
-                             .stats = {.max = nothing_yet(rows),
-                                       .argmax = argmax,
-                                       .first = nothing_yet(rows),
-                                       .self = nothing_yet(rows),
-                                       .previous = nothing_yet(rows),
-                                       .received = nothing_yet(s->input.B * c->num_heads * keys)},
-                             .weights.values = nothing_yet(rows * keys),
-                             .scores.values = nothing_yet(rows * keys)},
-                     .rows = s->input.L,
-                     .keys = keys};
-}
-
-static void free_results(results *r) {
-    attn_output *o = &r->out;
-    void *const used[] = {o->output,
-                          o->q,
-                          o->lse,
-                          o->entropy,
-                          o->head_output,
-                          o->stats.max,
-                          o->stats.argmax,
-                          o->stats.first,
-                          o->stats.self,
-                          o->stats.previous,
-                          o->stats.received,
-                          o->weights.values,
-                          o->scores.values};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        free(used[i]);
+    results r = {.out = everything(s), .rows = s->input.L, .keys = keys_of(s)};
+    free(r.out.v); /* which no row has; a value that is not attended to may be beyond float32 */
+    r.out.v = NULL;
+    return r;
 }
 
 /* ---- The part of an input ---- */
@@ -130,7 +97,7 @@ static void hold_piece(const setup *s, piece p, const results *whole) {
     results part = room_for(&one);
     cr_assert_eq(forward(&one, &part.out), ATTN_OK);
     same_rows(s, p, whole, &part);
-    free_results(&part);
+    free_output(&part.out);
     /* The output alone takes another way than with the weights. */
     attn_output plain = {.output = nothing_yet(one.input.L * s->layer.config.embed_dim)};
     cr_assert_eq(forward(&one, &plain), ATTN_OK);
@@ -164,7 +131,7 @@ static void hold_rows(const setup *s, uint64_t *seed) {
             hold_piece(s, p, &whole);
             hold_piece(s, (piece){b, from, from + rows, keys_needed(s, from + rows)}, &whole);
         }
-    free_results(&whole);
+    free_output(&whole.out);
 }
 
 /* Lengths whose rotation depends on the last position have it in every piece. */

@@ -4,50 +4,6 @@
 
 #include <float.h>
 
-/* Everything that can be asked for, with the whole maps. */
-static attn_output everything(const setup *s) {
-    const attn_config *c = &s->layer.config;
-    const size_t rows = s->input.B * c->num_heads * s->input.L, keys = keys_of(s);
-    const size_t kv = s->input.B * c->num_kv_heads * keys * c->head_dim;
-    int32_t *argmax = malloc((rows + 1) * sizeof *argmax);
-    return (attn_output){
-        .output = nothing_yet(s->input.B * s->input.L * c->embed_dim),
-        .q = nothing_yet(rows * c->head_dim),
-        .k = nothing_yet(kv),
-        .v = nothing_yet(kv),
-        .lse = nothing_yet(rows),
-        .entropy = nothing_yet(rows),
-        .head_output = nothing_yet(rows * c->head_dim),
-        .stats = {nothing_yet(rows), argmax, nothing_yet(rows), nothing_yet(rows), nothing_yet(rows),
-                  nothing_yet(s->input.B * c->num_heads * keys)},
-        .weights.values = nothing_yet(rows * keys),
-        .scores.values = nothing_yet(rows * keys),
-        .view = attn_view_all(c, &s->input),
-    };
-}
-
-static void free_output(attn_output *o) {
-    void *const used[] = {o->output,
-                          o->q,
-                          o->k,
-                          o->v,
-                          o->lse,
-                          o->entropy,
-                          o->head_output,
-                          o->stats.max,
-                          o->stats.argmax,
-                          o->stats.first,
-                          o->stats.self,
-                          o->stats.previous,
-                          o->stats.received,
-                          o->weights.values,
-                          o->weights.indices,
-                          o->scores.values,
-                          o->scores.indices};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        free(used[i]);
-}
-
 /* ---- Views ---- */
 
 static size_t *shuffled(size_t count, size_t most, uint64_t *seed) {
