@@ -2,23 +2,24 @@
 
 #include "core/attention/rope.h"
 
-#define ANGLE_ROWS ((size_t)64) /* positions whose angles are made in one task */
+#define TASK_POSITIONS ((size_t)64)
 
-/* Rounds of ANGLE_ROWS positions, those of q and then those of k. */
+/* Rounds of TASK_POSITIONS positions, those of q and then those of k. */
 typedef struct {
     attn_pass *pass;
     const float *frequencies;
     size_t query_rounds;
 } angle_loop;
 
-static void make_angles(void *context, size_t round, size_t slot) {
+static void compute_angles(void *context, size_t round, size_t slot) {
     const angle_loop *loop = context;
     attn_pass *pass = loop->pass;
     const attn_input *in = pass->input;
     const attn_rope *rope = &pass->layer->config.rope;
     const size_t pairs = rope->dims / 2, of_k = round >= loop->query_rounds;
-    const size_t first = (of_k ? round - loop->query_rounds : round) * ANGLE_ROWS;
-    const size_t rows = of_k ? in->S : in->L, end = rows - first < ANGLE_ROWS ? rows : first + ANGLE_ROWS;
+    const size_t first = (of_k ? round - loop->query_rounds : round) * TASK_POSITIONS;
+    const size_t rows = of_k ? in->S : in->L,
+                 end = rows - first < TASK_POSITIONS ? rows : first + TASK_POSITIONS;
     (void)slot; /* nothing of its own is needed */
     if (attn_pass_ends(pass, 1))
         return;
@@ -41,9 +42,9 @@ void attn_angles_prepare(attn_batch *batch, attn_pass *pass) {
         attn_pass_no_memory(pass);
     } else {
         attn_rope_frequencies(pass->layer, query_end > key_end ? query_end : key_end, frequencies);
-        angle_loop loop = {pass, frequencies, attn_divide_up(in->L, ANGLE_ROWS)};
-        attn_parallel_run(batch->parallel, loop.query_rounds + attn_divide_up(in->S, ANGLE_ROWS), make_angles,
-                          &loop);
+        angle_loop loop = {pass, frequencies, attn_divide_up(in->L, TASK_POSITIONS)};
+        attn_parallel_run(batch->parallel, loop.query_rounds + attn_divide_up(in->S, TASK_POSITIONS),
+                          compute_angles, &loop);
         attn_arena_release(pass->work, frequencies);
     }
 }

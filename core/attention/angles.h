@@ -4,7 +4,8 @@
 
 #include "core/attention/pass.h"
 
-/* The sines and cosines of all positions of a pass, before its rows are projected in any order. */
+/* Computes the sines and cosines of all positions of a pass. They are ready before its rows are projected,
+ * whose order is open. */
 void attn_angles_prepare(attn_batch *batch, attn_pass *pass);
 
 #endif

@@ -4,10 +4,10 @@
 
 #include "core/attention/pass.h"
 
-/* Bytes that attn_attend needs for a slot; SIZE_MAX on overflow. */
+/* The bytes of a slot that attn_attend needs; SIZE_MAX on overflow. */
 size_t attn_attend_scratch(const attn_layer *layer);
 
-/* The heads of all passes from their q, k and v. */
+/* Computes the heads of all passes from their q, k and v. */
 void attn_attend(attn_batch *batch);
 
 #endif

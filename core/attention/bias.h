@@ -8,16 +8,16 @@
  * arithmetic decides at the edges). */
 size_t attn_relative_bucket(const attn_relative_bias *bias, int64_t distance);
 
-/* Prepares what depends on distances only. */
+/* Makes the pass's table of biases. */
 attn_status attn_bias_prepare(attn_pass *pass);
 
-/* Adds them to the scores of a block. */
+/* Adds biases to the scores of a block of S keys. */
 void attn_bias_add(attn_tile *tile);
 
 /* What is added to the score of query n of the tile and key j. */
 float attn_bias_at(const attn_tile *tile, size_t n, size_t j);
 
-/* What is added to all scores of query n of the tile, and left out of them; 0 if tile->complete. */
-double attn_bias_left_out(const attn_tile *tile, size_t n);
+/* What must be added to all scores of query n of the tile to have the biases in full. */
+double attn_bias_shift(const attn_tile *tile, size_t n);
 
 #endif

@@ -1,31 +1,31 @@
-/* block.h: what a tile does with a block of keys, in this order: scores, masks, softmax, values. */
+/* block.h: what a tile does with a block of keys: score.c, mask.c, softmax.c and mix.c, in this order. */
 #ifndef ATTN_BLOCK_H
 #define ATTN_BLOCK_H
 
 #include "core/attention/tile.h"
 
-/* score.c: the scores of the block before the masks, not finite where they are beyond float32, and
- * tile->careful. Looks at should_stop now and then, and fails with ATTN_CANCELLED. */
+/* score.c: the scores of the block, before the masks; not finite where they are beyond float32. Sets
+ * tile->one_by_one. Polls should_stop now and then, and fails with ATTN_CANCELLED. */
 attn_status attn_tile_score(attn_tile *tile);
 
-/* mask.c: what may not be seen becomes minus infinity. Fails with ATTN_BAD_VALUE if a score that counts is
- * beyond float32. */
+/* mask.c: adds the masks; excluded scores become minus infinity. Fails with ATTN_BAD_VALUE if one that counts
+ * is beyond float32. */
 attn_status attn_tile_mask(attn_tile *tile);
 
-/* softmax.c: the online softmax, as kernels.h has it. */
-void attn_tile_soften(attn_tile *tile);
+/* softmax.c: goes on with the online softmax: the scores become weights relative to the maximum so far. */
+void attn_tile_softmax(attn_tile *tile);
 
-/* softmax.c: goes on to the next block, and makes its weights from the final maximum and sum. *more is false
- * after the last. */
+/* softmax.c: when maximum and sum are final: goes on to the next block and computes its weights. *more is
+ * false after the last. */
 attn_status attn_tile_next_weights(attn_tile *tile, bool *more);
 
-/* mix.c: applies the dropout to the block's weights. */
+/* mix.c: applies dropout to the weights of the block. */
 void attn_tile_drop(attn_tile *tile);
 
-/* mix.c: adds the values of the block, mixed by the tile's numbers. */
+/* mix.c: adds the block's values, weighted. */
 void attn_tile_mix(attn_tile *tile);
 
-/* mix.c: what the queries get, to pass->heads. */
+/* mix.c: after the last block: pass->heads of the tile's queries. */
 attn_status attn_tile_finish(attn_tile *tile);
 
 #endif

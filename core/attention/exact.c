@@ -167,7 +167,7 @@ void attn_exact_outputs(attn_pass *pass, size_t row, size_t rows, size_t column,
         count = rows - n < ROWS_AT_ONCE ? rows - n : ROWS_AT_ONCE;
         for (size_t e = column; e < column + columns; e++)
             if (!mend_output(pass, row + n, count, e)) {
-                atomic_store_explicit(&pass->beyond, true, memory_order_relaxed);
+                atomic_store_explicit(&pass->overflowed, true, memory_order_relaxed);
                 return;
             }
     }

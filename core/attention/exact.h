@@ -15,8 +15,8 @@ typedef enum { QUERY, KEY, VALUE, INPUTS } attn_projected;
 bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
                       size_t width);
 
-/* Columns [column, column + columns) of rows [row, row + rows) of the output, likewise; pass->beyond if one
- * stays beyond float32. */
+/* Columns [column, column + columns) of rows [row, row + rows) of the output, likewise; pass->overflowed if
+ * one stays beyond float32. */
 void attn_exact_outputs(attn_pass *pass, size_t row, size_t rows, size_t column, size_t columns);
 
 #endif

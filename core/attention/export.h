@@ -4,7 +4,7 @@
 
 #include "core/attention/pass.h"
 
-/* q, k, v and the heads as the caller wants them. */
-attn_status attn_hand_out(attn_pass *pass);
+/* Copies what of them is wanted. Fails with ATTN_BAD_VALUE if a number is beyond float32. */
+attn_status attn_export(attn_pass *pass);
 
 #endif

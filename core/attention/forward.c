@@ -1,14 +1,12 @@
-/* forward.c: passes of multi-head attention in float32, several at once: project and rotate, attend, hand out
- * what else was asked for, project. The letters and the shapes are those of core/attention.h. */
+/* forward.c: the forward pass, several of them at once: the order of its stages. The letters and the shapes
+ * are those of core/attention.h. */
 #include "core/attention/attend.h"
 #include "core/attention/bias.h"
 #include "core/attention/export.h"
-#include "core/attention/pass.h"
 #include "core/attention/project.h"
 #include "core/attention/recompute.h"
 #include "core/attention/stats.h"
 #include "core/attention/visible.h"
-#include "core/size.h"
 #include "core/watch.h"
 
 #include <string.h>
@@ -20,8 +18,8 @@ static bool wants_weights(const attn_pass *pass) {
 
 /* ---- One pass among others ---- */
 
-/* The heads that the caller brings: [B, H, L, D] becomes [B, L, H, D]. */
-static void take_heads(attn_pass *pass) {
+/* The heads that the caller gives, [B, H, L, D], become [B, L, H, D]. */
+static void copy_given_heads(attn_pass *pass) {
     const attn_input *in = pass->input;
     const size_t H = pass->layer->config.num_heads, D = pass->layer->config.head_dim;
     attn_watch watch = {.control = pass->control};
@@ -47,15 +45,15 @@ static bool allocate_rows(attn_pass *pass, size_t queries) {
 
 static bool allocate(attn_pass *pass) {
     const attn_config *config = &pass->layer->config;
-    const bool brought = pass->input->head_output != NULL;
-    const bool keeps_q = !brought && (pass->output->q != NULL || wants_weights(pass));
+    const bool given = pass->input->head_output != NULL;
+    const bool keeps_q = !given && (pass->output->q != NULL || wants_weights(pass));
     size_t queries;
     if (!attn_multiply(pass->input->B, pass->input->L, &queries) ||
-        (!brought && !attn_project_allocate(pass)) ||
-        (!brought && wants_weights(pass) && !allocate_rows(pass, queries)))
+        (!given && !attn_project_allocate(pass)) ||
+        (!given && wants_weights(pass) && !allocate_rows(pass, queries)))
         return false;
     pass->heads =
-        brought || keeps_q ? attn_pass_array(pass, queries, config->num_heads * config->head_dim) : pass->q;
+        given || keeps_q ? attn_pass_array(pass, queries, config->num_heads * config->head_dim) : pass->q;
     return pass->heads != NULL;
 }
 
@@ -78,10 +76,10 @@ static void start(attn_pass *pass, const attn_layer *layer, const attn_job *job)
     if (!allocate(pass))
         attn_pass_no_memory(pass);
     else if (job->input->head_output != NULL)
-        take_heads(pass);
+        copy_given_heads(pass);
 }
 
-static void finish(attn_pass *pass, attn_job *job) {
+static void end(attn_pass *pass, attn_job *job) {
     attn_arena_rewind(pass->work, pass->mark);
     pthread_mutex_destroy(&pass->failing);
     job->status = pass->status;
@@ -91,7 +89,6 @@ static void finish(attn_pass *pass, attn_job *job) {
 
 /* ---- All passes ---- */
 
-/* Room for the passes themselves. */
 static bool allocate_passes(attn_batch *batch, attn_arena *work) {
     if ((batch->passes = attn_arena_array(work, batch->count, sizeof *batch->passes)) == NULL ||
         (batch->parts = attn_arena_array(work, batch->count, ATTN_LINEARS * sizeof *batch->parts)) == NULL)
@@ -112,12 +109,14 @@ static bool allocate_scratch(attn_batch *batch, attn_arena *work) {
     return (batch->scratch = attn_arena_alloc(work, bytes)) != NULL;
 }
 
+/* Are there stages left between the projections? */
 static bool attends(const attn_pass *pass) {
     return !attn_pass_failed(pass) && pass->input->head_output == NULL;
 }
 
-/* As a round, so that what is not in a loop treats small numbers as loops do. */
-static void run(void *context, size_t round, size_t slot) {
+/* The order of the stages. It is a round of a loop, so that all of it treats small numbers alike
+ * (parallel.h). */
+static void run_stages(void *context, size_t round, size_t slot) {
     attn_batch *batch = context;
     (void)round, (void)slot;
     for (size_t n = 0; n < batch->count; n++)
@@ -129,13 +128,13 @@ static void run(void *context, size_t round, size_t slot) {
     attn_attend(batch);
     for (size_t n = 0; n < batch->count; n++) {
         if (attends(&batch->passes[n]) && wants_weights(&batch->passes[n]))
-            attn_maps(batch, &batch->passes[n]);
+            attn_recompute(batch, &batch->passes[n]);
         if (attends(&batch->passes[n]))
-            attn_hand_out(&batch->passes[n]);
+            attn_export(&batch->passes[n]);
     }
     attn_project_output(batch);
     for (size_t n = 0; n < batch->count; n++)
-        finish(&batch->passes[n], &batch->jobs[n]);
+        end(&batch->passes[n], &batch->jobs[n]);
 }
 
 void attn_forward_batch(const attn_layer *layer, attn_job *jobs, size_t count,
@@ -146,11 +145,11 @@ void attn_forward_batch(const attn_layer *layer, attn_job *jobs, size_t count,
     const size_t mark = attn_arena_mark(jobs[0].work);
     const bool has_room = allocate_passes(&batch, jobs[0].work) && allocate_scratch(&batch, jobs[0].work);
     if (has_room)
-        attn_parallel_run(NULL, 1, run, &batch);
+        attn_parallel_run(NULL, 1, run_stages, &batch);
     attn_arena_rewind(jobs[0].work, mark);
     if (has_room)
         return;
-    /* Memory is short: what the passes share must not be the reason that all of them fail. */
+    /* Memory is short. What passes share must not make all of them fail, so each tries alone. */
     for (size_t n = 0; n < count && (count > 1 || attn_parallel_slots(parallel) > 1); n++)
         attn_forward_batch(layer, &jobs[n], 1, NULL);
     if (count == 1 && attn_parallel_slots(parallel) == 1)

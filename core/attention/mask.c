@@ -1,25 +1,19 @@
-/* mask.c: which keys a query may not see, and what masks add to its scores. */
+/* mask.c: which keys of a block a query may not see, and what masks add to its scores. */
 #include "core/attention/block.h"
-#include "core/attention/tile.h"
 #include "core/attention/visible.h"
 #include "core/kernels/transpose.h"
-#include "core/size.h"
-#include "core/watch.h"
 
 #include <math.h>
-#include <string.h>
 
-/* The mask's number for the tile's first query and for key 0, or NULL if there is no mask. */
-static const float *mask_of(const attn_tile *tile) {
+/* Row tile->first of the tile's mask, [S]; NULL if there is no mask. */
+static const float *first_mask_row(const attn_tile *tile) {
     const attn_input *in = tile->pass->input;
     return in->attn_mask == NULL ? NULL
                                  : in->attn_mask + (attn_mask_index(tile) * in->L + tile->first) * in->S;
 }
 
-/* ---- Masking ---- */
-
-/* Excludes keys [keys.from, keys.to) from the lanes that may not see them by their positions. */
-static void hide(attn_tile *tile, attn_range keys) {
+/* Excludes keys [keys.from, keys.to) from the queries that may not see them by their positions. */
+static void exclude(attn_tile *tile, attn_range keys) {
     for (size_t j = keys.from; j < keys.to; j++) {
         float *scores = tile->scores + (j - tile->keys.from) * tile->width;
         for (size_t n = 0; n < tile->width; n++)
@@ -27,16 +21,16 @@ static void hide(attn_tile *tile, attn_range keys) {
     }
 }
 
-/* The same for the whole block, but only for keys that some queries may see and others may not. */
-static void hide_by_position(attn_tile *tile) {
+/* Causality and the window, for those keys of the block that only some of the queries may see. */
+static void exclude_by_position(attn_tile *tile) {
     const attn_range keys = tile->keys;
     const size_t last_from = (size_t)tile->from[tile->rows - 1], first_to = (size_t)tile->to[0];
     attn_range before = {keys.from, last_from < keys.to ? last_from : keys.to};
     attn_range after = {first_to > keys.from ? first_to : keys.from, keys.to};
     if (before.to > after.from && before.from < before.to)
         after.from = before.to;
-    hide(tile, before);
-    hide(tile, after);
+    exclude(tile, before);
+    exclude(tile, after);
 }
 
 static void add_padding(attn_tile *tile) {
@@ -50,17 +44,18 @@ static void add_padding(attn_tile *tile) {
     }
 }
 
-/* A score with what masks add to it. Two numbers may be beyond float32 where all three are not. */
-static float masked(float score, float mask, float padding) {
+/* A score with what masks add to it. The sum of two of them may be beyond float32 where that of all is not.
+ */
+static float add_masks(float score, float mask, float padding) {
     const float sum = score + mask;
     return isfinite(sum) ? sum + padding : (float)((double)score + (double)mask + (double)padding);
 }
 
-/* Scores that may be beyond float32 are looked at one by one: what is excluded does not count. */
-static attn_status mask_carefully(attn_tile *tile) {
+/* The same for scores that may be beyond float32, which only matters where they are not excluded. */
+static attn_status mask_one_by_one(attn_tile *tile) {
     const attn_range keys = tile->keys;
     const attn_input *in = tile->pass->input;
-    const float *mask = mask_of(tile);
+    const float *mask = first_mask_row(tile);
     for (size_t j = keys.from; j < keys.to; j++)
         for (size_t n = 0; n < tile->width; n++) {
             float *score = tile->scores + (j - keys.from) * tile->width + n;
@@ -68,9 +63,9 @@ static attn_status mask_carefully(attn_tile *tile) {
             const float m = mask == NULL || extra || empty ? 0 : mask[n * in->S + j];
             const float p =
                 in->key_padding_mask == NULL || extra ? 0 : in->key_padding_mask[tile->b * in->S + j];
-            const bool hidden = !extra && ((int32_t)j < tile->from[n] || (int32_t)j >= tile->to[n]);
-            const float sum = masked(*score, m, p);
-            const bool excluded = empty || hidden || m == -INFINITY || p == -INFINITY;
+            const bool unseen = !extra && ((int32_t)j < tile->from[n] || (int32_t)j >= tile->to[n]);
+            const float sum = add_masks(*score, m, p);
+            const bool excluded = empty || unseen || m == -INFINITY || p == -INFINITY;
             if (!excluded && !(isfinite(*score) && sum < INFINITY))
                 return attn_pass_fail(
                     tile->pass, tile->at, ATTN_BAD_VALUE,
@@ -84,15 +79,15 @@ static attn_status mask_carefully(attn_tile *tile) {
 
 attn_status attn_tile_mask(attn_tile *tile) {
     const attn_range keys = tile->keys;
-    if (tile->careful || ((attn_visible_mask(tile) | attn_visible_padding(tile)) & MASK_LARGE) != 0)
-        return mask_carefully(tile);
+    if (tile->one_by_one || ((attn_visible_mask(tile) | attn_visible_padding(tile)) & MASK_LARGE) != 0)
+        return mask_one_by_one(tile);
     if (keys.from >= tile->pass->input->S)
         return ATTN_OK;
-    if ((attn_visible_mask(tile) & MASK_PLAIN) == 0)
-        attn_transpose(mask_of(tile) + keys.from, tile->pass->input->S, tile->rows, keys.to - keys.from,
-                       tile->scores, tile->width, true);
-    if ((attn_visible_padding(tile) & MASK_PLAIN) == 0)
+    if ((attn_visible_mask(tile) & MASK_ZERO) == 0)
+        attn_transpose(first_mask_row(tile) + keys.from, tile->pass->input->S, tile->rows,
+                       keys.to - keys.from, tile->scores, tile->width, true);
+    if ((attn_visible_padding(tile) & MASK_ZERO) == 0)
         add_padding(tile);
-    hide_by_position(tile);
+    exclude_by_position(tile);
     return ATTN_OK;
 }

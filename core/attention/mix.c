@@ -1,14 +1,12 @@
-/* mix.c: from the weights of a tile to what its queries get. */
+/* mix.c: the values of the keys, weighted, become the heads. */
 #include "core/attention/block.h"
 #include "core/attention/dropout.h"
-#include "core/attention/tile.h"
 #include "core/attention/visible.h"
 
 #include <math.h>
-#include <string.h>
 
-/* Blocks of keys whose mixed values are added up in float32. A sum of very many in float32 would be far off,
- * so each run of blocks is added to the runs before in double precision. */
+/* Keys of a run: so many blocks are summed in float32. A longer sum would lose accuracy, so the runs are
+ * added up in double precision. */
 #define RUN_KEYS (4 * TILE_KEYS)
 
 void attn_tile_drop(attn_tile *tile) {
@@ -24,23 +22,16 @@ void attn_tile_drop(attn_tile *tile) {
                                     (uint32_t)(tile->first + n), (uint32_t)j);
 }
 
-/* Adds the run to those before. */
-static void flush(attn_tile *tile) {
+/* Adds the current run to those before. */
+static void add_run(attn_tile *tile) {
     const attn_pass *pass = tile->pass;
-    if (!tile->holds_mixed)
-        return;
     const size_t numbers = tile->rows * pass->value_width;
-    tile->beyond = tile->beyond || !attn_all_finite(pass->kernels, tile->mixed, numbers);
-    pass->kernels->add_up(tile->mixed, numbers, tile->sums, tile->holds_sums);
-    tile->holds_mixed = false;
-    tile->holds_sums = true;
-}
-
-/* Where the maximum has grown, what came before becomes less. */
-static void rescale(attn_tile *tile) {
-    const attn_pass *pass = tile->pass;
-    pass->kernels->rescale(tile->rows, pass->value_width, tile->factor,
-                           tile->holds_mixed ? tile->mixed : NULL, tile->holds_sums ? tile->sums : NULL);
+    if (!tile->has_mixed)
+        return;
+    tile->overflowed = tile->overflowed || !attn_all_finite(pass->kernels, tile->mixed, numbers);
+    pass->kernels->add_up(tile->mixed, numbers, tile->sums, tile->has_sums);
+    tile->has_mixed = false;
+    tile->has_sums = true;
 }
 
 /* The values of the block's keys, [keys, value_width]. */
@@ -57,9 +48,11 @@ void attn_tile_mix(attn_tile *tile) {
     const attn_pass *pass = tile->pass;
     const size_t width = pass->value_width, run = keys.from / RUN_KEYS;
     if (keys.from >= pass->input->S || run != tile->mixed_run)
-        flush(tile);
-    rescale(tile);
+        add_run(tile);
     tile->mixed_run = run;
+    /* Where the maximum has grown, all weights before were too large. */
+    pass->kernels->rescale(tile->rows, width, tile->factor, tile->has_mixed ? tile->mixed : NULL,
+                           tile->has_sums ? tile->sums : NULL);
     const attn_product product = {.rows = tile->rows,
                                   .columns = width,
                                   .depth = keys.to - keys.from,
@@ -71,16 +64,18 @@ void attn_tile_mix(attn_tile *tile) {
                                   .b_panel = pass->kernels->panel,
                                   .y = tile->mixed,
                                   .y_row = width,
-                                  .add = tile->holds_mixed};
+                                  .add = tile->has_mixed};
     pass->kernels->product[ATTN_FLOAT32](&product);
-    tile->holds_mixed = true;
+    tile->has_mixed = true;
 }
 
-/* The values before the division by the sum of the weights may be beyond float32 where their mean is not.
- * Numbers of the heads for which that is so are mixed again, from the final weights, in double precision. The
- * others keep their bits, whatever happens beside them. */
+/* ---- Beyond float32 on the way ---- */
 
-/* tile->sums += again * the values of the block, mixed by the tile's numbers. */
+/* The sum of the values before the division by the sum of the weights may be beyond float32 where their mean
+ * is not. Such numbers of the heads are mixed again, from the final weights, in double precision. The others
+ * keep their bits, whatever is beside them. */
+
+/* tile->sums += again * the weighted values of the block. */
 static void mix_block_again(attn_tile *tile, const float *again) {
     const size_t width = tile->pass->value_width;
     const float *v = values_of(tile);
@@ -92,9 +87,9 @@ static void mix_block_again(attn_tile *tile, const float *again) {
         }
 }
 
-/* again [rows, value_width]: 1 for the numbers of tile->sums that are mixed again, else 0; all [rows]: the
- * sums of the weights, which are not quite 1, as they were rounded. */
-static attn_status mix_again(attn_tile *tile, float *again, double *all) {
+/* again [rows, value_width]: 1 for the numbers of tile->sums that are mixed again, else 0; totals [rows]: the
+ * sums of the final weights, which are not quite 1, as those were rounded. */
+static attn_status mix_again(attn_tile *tile, float *again, double *totals) {
     const attn_pass *pass = tile->pass;
     const float *sinks = pass->input->omit_extra ? NULL : pass->layer->sinks;
     attn_status status;
@@ -104,12 +99,12 @@ static attn_status mix_again(attn_tile *tile, float *again, double *all) {
         tile->sums[n] = again[n] != 0 ? 0 : tile->sums[n];
     }
     for (size_t n = 0; n < tile->rows; n++)
-        all[n] = sinks == NULL ? 0 : exp((double)sinks[tile->h] - (double)tile->max[n]) / tile->sum[n];
+        totals[n] = sinks == NULL ? 0 : exp((double)sinks[tile->h] - (double)tile->max[n]) / tile->sum[n];
     attn_visible_rewind(tile);
     while ((status = attn_tile_next_weights(tile, &more)) == ATTN_OK && more) {
         for (size_t j = 0; j < tile->keys.to - tile->keys.from; j++)
             for (size_t n = 0; n < tile->rows; n++)
-                all[n] += (double)tile->scores[j * tile->width + n];
+                totals[n] += (double)tile->scores[j * tile->width + n];
         attn_tile_drop(tile);
         mix_block_again(tile, again);
     }
@@ -122,21 +117,21 @@ attn_status attn_tile_finish(attn_tile *tile) {
     const size_t D = config->head_dim, width = pass->value_width, q_width = config->num_heads * D;
     float *heads = pass->heads + (tile->b * pass->input->L + tile->first) * q_width + tile->h * D;
     float *again = tile->mixed;
-    double all[TILE_QUERIES];
+    double totals[TILE_QUERIES];
     attn_status status = ATTN_OK;
-    if (tile->holds_mixed && !attn_all_finite(pass->kernels, tile->mixed, tile->rows * width))
-        tile->beyond = true;
-    if (tile->beyond) {
-        flush(tile);
-        status = mix_again(tile, again, all);
+    if (tile->has_mixed && !attn_all_finite(pass->kernels, tile->mixed, tile->rows * width))
+        tile->overflowed = true;
+    if (tile->overflowed) {
+        add_run(tile);
+        status = mix_again(tile, again, totals);
     }
     for (size_t n = 0; n < tile->rows; n++, heads += q_width) {
-        pass->kernels->share_out(D, tile->holds_mixed ? tile->mixed + n * width : NULL,
-                                 tile->holds_sums ? tile->sums + n * width : NULL,
+        pass->kernels->share_out(D, tile->has_mixed ? tile->mixed + n * width : NULL,
+                                 tile->has_sums ? tile->sums + n * width : NULL,
                                  tile->sum[n] > 0 ? 1 / tile->sum[n] : 0, heads);
-        for (size_t d = 0; tile->beyond && d < D; d++)
+        for (size_t d = 0; tile->overflowed && d < D; d++)
             if (again[n * width + d] != 0)
-                heads[d] = (float)(tile->sums[n * width + d] / all[n]);
+                heads[d] = (float)(tile->sums[n * width + d] / totals[n]);
     }
     return status;
 }

@@ -1,4 +1,4 @@
-/* pass.h: what the stages of a forward pass share. Only files of this folder include it.
+/* pass.h: what one pass holds; how it fails, stops and allocates. Only files of this folder include it.
  *
  * Several passes of one layer are computed side by side: each stage is done for all of them before the next,
  * so that they share one reading of the weights and one loop over the threads. */
@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Queries that are taken side by side, one in each lane of the vectors: a multiple of every set's lanes. */
+/* Queries of a tile, one in each lane of the vectors: a multiple of every set's lanes. */
 #define TILE_QUERIES ((size_t)32)
 
 /* Keys of a block. Blocks begin at multiples of it, whatever a query may see of them. */
@@ -26,40 +26,50 @@ typedef struct {
     const attn_output *output;
     const attn_control *control;
     attn_arena *work;
-    size_t mark;        /* all that is newer in `work` is the pass's */
+    size_t mark;        /* of `work`, before the pass's own arrays */
     size_t value_width; /* D rounded up to whole vectors */
     size_t extra;       /* extra keys: S+ - S */
     size_t blocks;      /* of S keys */
 
-    float *q;       /* [B, L, H*D] */
-    float *k;       /* [B, Hkv, S, D] */
-    float *v;       /* [B, Hkv, S, value_width]; what is beyond D is zero */
-    float *extra_k; /* [Hkv, extra, D] */
-    float *extra_v; /* [Hkv, extra, value_width] */
-    float *heads;   /* [B, L, H*D]: what the heads say, side by side. It is q, unless q is still wanted */
-    bool *spoiled;  /* [B, Hkv, S]: where a value is beyond float32, and was replaced by zeros; NULL:
-                     * nowhere */
-    float *biases;  /* [H, bias_row]: what the distance of query i and key j adds to their score, at
-                     * S - 1 + i - j; NULL: nothing */
-    size_t bias_row;
-    bool leaves_out;          /* may a part of them be left out that all scores of a query have? */
-    uint8_t *padding_glances; /* [B, blocks], or NULL: there is no such mask */
-    uint8_t *mask_glances;    /* [mask_B, mask_H, mask_tiles, blocks], each of TILE_QUERIES rows, or NULL */
-    size_t mask_tiles;
-    float *cosines[2], *sines[2]; /* [L or S, dims/2]: the angles of q and of k */
-    float *max;        /* [B, H, L]: the final maximum and sum of each row, if the weights are wanted, */
-    double *sum;       /*   or NULL */
-    size_t first_task; /* among those of all passes */
-    /* How the attention is cut into tasks: blocks of task_rows queries by runs of task_heads heads. */
-    size_t query_blocks, task_rows, task_heads;
+    /* project.c */
+    float *q;          /* [B, L, H*D] */
+    float *k;          /* [B, Hkv, S, D] */
+    float *v;          /* [B, Hkv, S, value_width], zero beyond D */
+    float *extra_k;    /* [Hkv, extra, D] */
+    float *extra_v;    /* [Hkv, extra, value_width] */
+    bool *nonfinite_v; /* [B, Hkv, S]: whose v is beyond float32, and was set to zero; NULL: none */
+    float *heads; /* [B, L, H*D]: the attention's result; the same array as q, if q is not needed after it */
+    atomic_bool overflowed; /* a number of v or of the output is beyond float32 */
 
-    /* How the pass failed, if it did: where in the order of its work, and why. Of several failures the first
-     * in that order counts, whichever thread came first. */
+    /* angles.c */
+    float *cosines[2], *sines[2]; /* [L or S, dims/2]: of the positions of q and of k */
+
+    /* bias.c */
+    float *biases; /* [H, bias_row]: what is added to the score of query i and key j, at S - 1 + i - j; NULL:
+                    * nothing */
+    size_t bias_row;
+    bool shifts_biases; /* may each query's biases be shifted by a number of its own? */
+
+    /* visible.c: what masks do to each block of keys, as MASK_ flags */
+    uint8_t *padding_flags; /* [B, blocks]; NULL: there is no such mask */
+    uint8_t
+        *mask_flags; /* [mask_B, mask_H, mask_tiles, blocks], for TILE_QUERIES rows each; NULL: likewise */
+    size_t mask_tiles;
+
+    /* attend.c */
+    float *max;  /* [B, H, L]: the final maximum of each row, and the sum; NULL if no weights are wanted */
+    double *sum; /* [B, H, L] */
+    size_t first_task; /* among the tasks of all passes */
+    size_t query_blocks, task_rows,
+        task_heads; /* a task: one of the blocks of task_rows queries, task_heads heads */
+
+    /* How the pass failed, if it did. Its work has an order: 0 is the pass as a whole, then come the tasks of
+     * the stage from 1 on. Of several failures the first in that order counts, whichever thread came first.
+     */
     pthread_mutex_t failing;
     atomic_size_t failed_at; /* SIZE_MAX: it did not */
     attn_status status;
     attn_error error;
-    atomic_bool beyond; /* found by a projection: a number beyond float32 */
 } attn_pass;
 
 typedef struct {
@@ -78,6 +88,7 @@ static inline int64_t attn_distance(const attn_input *input, size_t i) {
     return (int64_t)input->key_offset - (int64_t)(input->query_offset + i);
 }
 
+/* The head of keys and values that serves head h of the queries. */
 static inline size_t attn_kv_head(const attn_pass *pass, size_t h) {
     const attn_config *config = &pass->layer->config;
     return h / (config->num_heads / config->num_kv_heads);
@@ -86,21 +97,18 @@ static inline size_t attn_kv_head(const attn_pass *pass, size_t h) {
 /* A new array of [count, width] numbers in the working memory; NULL if there is no room. */
 float *attn_pass_array(attn_pass *pass, size_t count, size_t width);
 
-/* Records that the pass fails at place `at` of the order of its work (0: as a whole), unless it failed before
- * it. Returns `status`. */
+/* Records that the pass fails at `at` in the order of its work, unless it failed before that. Returns
+ * `status`. */
 attn_status attn_pass_fail(attn_pass *pass, size_t at, attn_status status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 attn_status attn_pass_no_memory(attn_pass *pass);
-
-/* The same because the control said stop. */
 attn_status attn_pass_cancel(attn_pass *pass);
 
 static inline bool attn_pass_failed(const attn_pass *pass) {
     return atomic_load_explicit(&pass->failed_at, memory_order_relaxed) != SIZE_MAX;
 }
 
-/* Is what stands at place `at` not needed any more, because the pass failed before it or the caller wants to
- * stop? */
+/* Is the work at `at` no longer needed, because the pass failed before it or the caller wants to stop? */
 bool attn_pass_ends(attn_pass *pass, size_t at);
 
 #endif

@@ -26,7 +26,7 @@
 
 typedef struct {
     attn_pass *pass;
-    attn_collector weights, scores;
+    attn_view_writer weights, scores;
     size_t keys;        /* S+ */
     size_t stride;      /* of the rows of a block: rows that are 4 KiB apart would compete for the L1 cache */
     size_t rows;        /* of a block */
@@ -100,18 +100,14 @@ static size_t choose_rows(const maps *m) {
 static size_t place(const maps *m, char *memory, workspace *w) {
     const size_t row = m->rows * m->stride * sizeof(float);
     const size_t pooled = has_maps(m->pass->output) ? m->weights.view->pooled_cols : 0;
-    const size_t sizes[] = {attn_tile_bytes(m->pass->layer),
-                            SCORE_BYTES,
-                            row,
-                            row,
-                            m->keys * sizeof(double),
-                            pooled * sizeof(double),
-                            pooled * sizeof(double)};
+    const size_t sizes[] = {
+        attn_tile_bytes(m->pass->layer), TILE_SCORE_BYTES,       row, row, m->keys * sizeof(double),
+        pooled * sizeof(double),         pooled * sizeof(double)};
     size_t at[sizeof sizes / sizeof sizes[0] + 1] = {0};
     for (size_t n = 0; n < sizeof sizes / sizeof sizes[0]; n++)
         at[n + 1] = attn_round_up(at[n] + sizes[n], ATTN_ALIGNMENT);
     if (memory != NULL) {
-        attn_tile_place(&w->tile, m->pass->layer, memory, memory + at[1]);
+        attn_tile_layout(&w->tile, m->pass->layer, memory, memory + at[1]);
         w->row_weights = (float *)(void *)(memory + at[2]);
         w->others = (float *)(void *)(memory + at[3]);
         w->received = (double *)(void *)(memory + at[4]);
@@ -184,7 +180,7 @@ static attn_status find_weights(const maps *m, workspace *w) {
 static attn_status find_scores(const maps *m, workspace *w) {
     const size_t S = m->pass->input->S;
     attn_range *keys = &w->tile.keys;
-    w->tile.complete = true;
+    w->tile.unshifted = true;
     for (*keys = (attn_range){0, 0}; keys->to < m->keys;) {
         const size_t from = keys->to, end = from < S ? S : m->keys;
         *keys = (attn_range){from, from < S && from + TILE_KEYS < end ? from + TILE_KEYS : end};
@@ -193,7 +189,7 @@ static attn_status find_scores(const maps *m, workspace *w) {
             return status;
         put_rows(m, &w->tile, w->others);
     }
-    w->tile.complete = false;
+    w->tile.unshifted = false;
     return ATTN_OK;
 }
 
@@ -223,7 +219,7 @@ static attn_status fail_row(const maps *m, const attn_tile *tile, bool are_weigh
                                         i, tile->b, tile->h);
 }
 
-static attn_status collect(const maps *m, workspace *w, const attn_collector *c, size_t head,
+static attn_status collect(const maps *m, workspace *w, const attn_view_writer *c, size_t head,
                            const float *rows, double *bins) {
     const attn_tile *tile = &w->tile;
     const attn_view *view = c->view;
@@ -232,8 +228,8 @@ static attn_status collect(const maps *m, workspace *w, const attn_collector *c,
         if (i < view->row_from || i >= view->row_to)
             continue;
         const attn_status status =
-            attn_collect_row(c, slot_of(m->batch_slot, tile->b), head, i - view->row_from,
-                             rows + n * m->stride + view->col_from, bins, &w->watch);
+            attn_view_write_row(c, slot_of(m->batch_slot, tile->b), head, i - view->row_from,
+                                rows + n * m->stride + view->col_from, bins, &w->watch);
         if (status != ATTN_OK)
             return status == ATTN_CANCELLED ? attn_pass_cancel(m->pass)
                                             : fail_row(m, tile, c->are_weights, i);
@@ -256,7 +252,7 @@ static attn_status take_rows(const maps *m, workspace *w, bool in_view) {
         (status = find_weights(m, w)) != ATTN_OK)
         return status;
     for (size_t n = 0; n < tile->rows && attn_wants_stats(out); n++)
-        if (!attn_collect_stats(m->pass->layer, m->pass->input, out, tile->b, tile->h, tile->first + n,
+        if (!attn_stats_add_row(m->pass->layer, m->pass->input, out, tile->b, tile->h, tile->first + n,
                                 w->row_weights + n * m->stride, w->received, &w->watch))
             return attn_pass_cancel(m->pass);
     if (!in_view || !whole || (status = drop(m, w)) != ATTN_OK)
@@ -377,11 +373,11 @@ static void take_all_means(maps *m, const attn_parallel *parallel) {
 
 /* ---- All of it ---- */
 
-void attn_maps(attn_batch *batch, attn_pass *pass) {
+void attn_recompute(attn_batch *batch, attn_pass *pass) {
     const attn_output *out = pass->output;
     maps m = {.pass = pass,
-              .weights = attn_collector_of(&out->weights, &out->view, true),
-              .scores = attn_collector_of(&out->scores, &out->view, false),
+              .weights = attn_view_writer_of(&out->weights, &out->view, true),
+              .scores = attn_view_writer_of(&out->scores, &out->view, false),
               .keys = pass->input->S + pass->extra};
     m.rows = choose_rows(&m);
     m.stride = attn_round_up(m.keys, ROW_STEP) + ROW_STEP;

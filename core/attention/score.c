@@ -1,17 +1,11 @@
-/* score.c: what a query says of each key: softcap(scale * q . k), plus what their distance adds. */
+/* score.c: the scores of a block: softcap(scale * q . k), plus the biases of distances. */
 #include "core/attention/bias.h"
 #include "core/attention/block.h"
-#include "core/attention/tile.h"
-#include "core/size.h"
-#include "core/watch.h"
 
 #include <math.h>
-#include <string.h>
 
-/* Multiplications between two looks at should_stop: less than a millisecond of work. */
-#define UNLOOKED ((size_t)1 << 22)
-
-/* ---- Products ---- */
+/* Multiplications before should_stop is polled again: less than a millisecond of work. */
+#define POLL_STEPS ((size_t)1 << 22)
 
 /* scores [count, width] of keys k [count, D]. */
 static void multiply(attn_tile *tile, const float *k, size_t count) {
@@ -40,9 +34,9 @@ static void multiply(attn_tile *tile, const float *k, size_t count) {
 
 /* ---- Large scores ---- */
 
-/* Scores below it, 1e30, are far from the end of float32, 3.4e38: neither a part of the sum nor a sum with
- * masks that are no larger than 1e38 can be beyond it. */
-#define LARGE_BITS ((uint32_t)0x7149f2ca)
+/* Scores below 1e30 are far from the end of float32, 3.4e38: no part of the sum was beyond it, nor is a sum
+ * with masks of at most 1e38. */
+#define LARGE_BITS ((uint32_t)0x7149f2ca) /* of 1e30 */
 
 static bool has_large(const attn_tile *tile, size_t count) {
     return tile->pass->kernels->largest(tile->scores, count * tile->width) >= LARGE_BITS;
@@ -68,9 +62,9 @@ static float exact_score(const attn_tile *tile, size_t n, const float *k, float 
     return (float)(score + (double)bias);
 }
 
-/* What is done with small scores, one by one; and those of which a part of the sum is beyond float32 are
- * summed again. */
-static void finish_carefully(attn_tile *tile, const float *k, size_t count) {
+/* Caps and biases one by one, with the same bits as for the whole block; what is not finite is computed
+ * again. */
+static void finish_one_by_one(attn_tile *tile, const float *k, size_t count) {
     const attn_pass *pass = tile->pass;
     const attn_config *config = &pass->layer->config;
     const bool has_bias = pass->biases != NULL && tile->keys.from < pass->input->S;
@@ -89,34 +83,41 @@ static void finish_carefully(attn_tile *tile, const float *k, size_t count) {
         }
 }
 
+/* ---- A block ---- */
+
+/* Caps and biases the whole block. False if a score is too large for that, before or after. */
+static bool finish_at_once(attn_tile *tile, size_t count) {
+    const attn_pass *pass = tile->pass;
+    const double cap = pass->layer->config.softcap;
+    if (has_large(tile, count))
+        return false;
+    if (cap > 0)
+        pass->kernels->soft_cap(tile->scores, count * tile->width, (float)cap);
+    if (pass->biases == NULL || tile->keys.from >= pass->input->S)
+        return true;
+    attn_bias_add(tile);
+    return !has_large(tile, count);
+}
+
 attn_status attn_tile_score(attn_tile *tile) {
     const attn_range keys = tile->keys;
     attn_pass *pass = tile->pass;
     const attn_config *config = &pass->layer->config;
     const size_t S = pass->input->S, D = config->head_dim, kv = attn_kv_head(pass, tile->h);
     const size_t count = keys.to - keys.from;
-    const bool extra = keys.from >= S;
-    tile->unlooked += count * tile->width * D;
-    if (tile->unlooked > UNLOOKED) {
-        tile->unlooked = 0;
+    tile->unpolled += count * tile->width * D;
+    if (tile->unpolled > POLL_STEPS) {
+        tile->unpolled = 0;
         if (attn_pass_ends(pass, tile->at))
             return ATTN_CANCELLED;
     }
-    const float *k = extra ? pass->extra_k + kv * pass->extra * D
-                           : pass->k + ((tile->b * config->num_kv_heads + kv) * S + keys.from) * D;
+    const float *k = keys.from >= S ? pass->extra_k + kv * pass->extra * D
+                                    : pass->k + ((tile->b * config->num_kv_heads + kv) * S + keys.from) * D;
     multiply(tile, k, count);
-    tile->careful = has_large(tile, count);
-    if (!tile->careful) {
-        if (config->softcap > 0)
-            pass->kernels->soft_cap(tile->scores, count * tile->width, (float)config->softcap);
-        if (pass->biases == NULL || extra)
-            return ATTN_OK;
-        attn_bias_add(tile);
-        if (!has_large(tile, count))
-            return ATTN_OK;
+    tile->one_by_one = !finish_at_once(tile, count);
+    if (tile->one_by_one) {
         multiply(tile, k, count);
-        tile->careful = true;
+        finish_one_by_one(tile, k, count);
     }
-    finish_carefully(tile, k, count);
     return ATTN_OK;
 }

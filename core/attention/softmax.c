@@ -1,14 +1,14 @@
-/* softmax.c: the softmax of a tile: the set's for queries side by side, and the same, to the bit, for a
+/* softmax.c: the softmax of a block: the kernels' for queries side by side, and the same, to the bit, for a
  * single query. */
 #include "core/attention/block.h"
-#include "core/attention/tile.h"
 #include "core/attention/visible.h"
 #include "core/kernels/four.h"
 
 #include <math.h>
-#include <string.h>
 
-#define LANES 16 /* so that the compiler takes several numbers at once */
+/* ---- A single query ---- */
+
+#define LANES 16 /* so that the compiler vectorises the maximum */
 
 static float largest(const float *scores, size_t count, float most) {
     float lanes[LANES];
@@ -45,7 +45,7 @@ static void exponentiate(attn_tile *tile, size_t keys, float max) {
     tile->pass->kernels->exponential(tile->scores, keys);
 }
 
-static void soften_one(attn_tile *tile, size_t keys) {
+static void softmax_of_one(attn_tile *tile, size_t keys) {
     const float max = largest(tile->scores, keys, tile->max[0]);
     tile->factor[0] = max > -INFINITY ? tile->max[0] - max : 0;
     tile->pass->kernels->exponential(tile->factor, 1);
@@ -54,12 +54,14 @@ static void soften_one(attn_tile *tile, size_t keys) {
     tile->sum[0] = tile->sum[0] * (double)tile->factor[0] + (double)total(tile->scores, keys);
 }
 
-static void weigh_one(attn_tile *tile, size_t keys) {
+static void weights_of_one(attn_tile *tile, size_t keys) {
     const float share = tile->sum[0] > 0 ? (float)(1 / tile->sum[0]) : 0;
     exponentiate(tile, keys, tile->max[0]);
     for (size_t n = 0; n < keys; n++)
         tile->scores[n] *= share;
 }
+
+/* ---- Any number of queries ---- */
 
 static attn_soft_tile soft_tile(attn_tile *tile) {
     return (attn_soft_tile){.tile = tile->scores,
@@ -70,27 +72,25 @@ static attn_soft_tile soft_tile(attn_tile *tile) {
                             .factor = tile->factor};
 }
 
-void attn_tile_soften(attn_tile *tile) {
+void attn_tile_softmax(attn_tile *tile) {
     const attn_soft_tile t = soft_tile(tile);
     if (tile->width == 1)
-        soften_one(tile, t.keys);
+        softmax_of_one(tile, t.keys);
     else
         tile->pass->kernels->soften(&t);
 }
 
-static void weigh(attn_tile *tile) {
-    const attn_soft_tile t = soft_tile(tile);
-    if (tile->width == 1)
-        weigh_one(tile, t.keys);
-    else
-        tile->pass->kernels->weigh(&t);
-}
-
 attn_status attn_tile_next_weights(attn_tile *tile, bool *more) {
     attn_status status;
-    if (!(*more = attn_visible_next(tile)))
+    *more = attn_visible_next(tile);
+    if (!*more)
         return ATTN_OK;
-    if ((status = attn_tile_score(tile)) == ATTN_OK && (status = attn_tile_mask(tile)) == ATTN_OK)
-        weigh(tile);
-    return status;
+    if ((status = attn_tile_score(tile)) != ATTN_OK || (status = attn_tile_mask(tile)) != ATTN_OK)
+        return status;
+    const attn_soft_tile t = soft_tile(tile);
+    if (tile->width == 1)
+        weights_of_one(tile, t.keys);
+    else
+        tile->pass->kernels->weigh(&t);
+    return ATTN_OK;
 }

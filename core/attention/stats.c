@@ -28,7 +28,7 @@ static float weight_at(const attn_input *input, int64_t position, const float *r
     return j >= 0 && j < (int64_t)input->S ? row[j] : 0;
 }
 
-bool attn_collect_stats(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
+bool attn_stats_add_row(const attn_layer *layer, const attn_input *input, const attn_output *output, size_t b,
                         size_t h, size_t i, const float *row, double *received, attn_watch *watch) {
     const attn_stats *stats = &output->stats;
     const size_t place = (b * layer->config.num_heads + h) * input->L + i;

@@ -6,9 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Memory ---- */
-
-/* Every array has a multiple of 64 bytes: TILE_QUERIES float32 numbers are 128. */
+/* Every array has a multiple of ATTN_ALIGNMENT bytes: TILE_QUERIES float32 numbers are 128. */
 size_t attn_tile_bytes(const attn_layer *layer) {
     const size_t D = layer->config.head_dim;
     size_t numbers, bytes;
@@ -20,24 +18,17 @@ size_t attn_tile_bytes(const attn_layer *layer) {
     return bytes;
 }
 
-static float *take(char **memory, size_t width) {
-    float *array = (float *)(void *)*memory;
-    *memory += width * TILE_QUERIES * sizeof *array;
-    return array;
-}
-
-void attn_tile_place(attn_tile *tile, const attn_layer *layer, char *memory, char *scores) {
+void attn_tile_layout(attn_tile *tile, const attn_layer *layer, char *memory, char *scores) {
     const size_t width = attn_round_up(layer->config.head_dim, layer->kernels->lanes);
-    tile->queries = take(&memory, width);
-    tile->max = take(&memory, 1);
-    tile->factor = take(&memory, 1);
-    tile->mixed = take(&memory, width);
-    tile->sum = (double *)(void *)take(&memory, 2);
-    tile->sums = (double *)(void *)take(&memory, 2 * width);
+    float *const numbers = (float *)(void *)memory;
     tile->scores = (float *)(void *)scores;
+    tile->queries = numbers;
+    tile->mixed = tile->queries + width * TILE_QUERIES;
+    tile->max = tile->mixed + width * TILE_QUERIES;
+    tile->factor = tile->max + TILE_QUERIES;
+    tile->sum = (double *)(void *)(tile->factor + TILE_QUERIES);
+    tile->sums = tile->sum + TILE_QUERIES;
 }
-
-/* ---- Begin ---- */
 
 float attn_tile_scale(const attn_tile *tile) {
     const attn_layer *layer = tile->pass->layer;
@@ -67,7 +58,7 @@ void attn_tile_begin(attn_tile *tile, attn_pass *pass, size_t at, size_t b, size
     tile->first = first;
     tile->rows = rows;
     tile->width = attn_round_up(rows, lanes);
-    tile->holds_mixed = tile->holds_sums = tile->beyond = tile->complete = false;
+    tile->has_mixed = tile->has_sums = tile->overflowed = tile->unshifted = false;
     tile->mixed_run = 0;
     pack_queries(tile);
     for (size_t n = 0; n < tile->width; n++) {

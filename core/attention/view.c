@@ -14,13 +14,13 @@ attn_view attn_view_all(const attn_config *config, const attn_input *input) {
     };
 }
 
-attn_collector attn_collector_of(const attn_map *map, const attn_view *view, bool are_weights) {
-    return (attn_collector){.map = map,
-                            .view = view,
-                            .are_weights = are_weights,
-                            .heads = are_weights && view->average ? 1 : view->head_count,
-                            .rows = view->row_to - view->row_from,
-                            .columns = view->col_to - view->col_from};
+attn_view_writer attn_view_writer_of(const attn_map *map, const attn_view *view, bool are_weights) {
+    return (attn_view_writer){.map = map,
+                              .view = view,
+                              .are_weights = are_weights,
+                              .heads = are_weights && view->average ? 1 : view->head_count,
+                              .rows = view->row_to - view->row_from,
+                              .columns = view->col_to - view->col_from};
 }
 
 /* ---- Pooling ---- */
@@ -40,7 +40,7 @@ static size_t bin_of(size_t n, size_t count, size_t bins) {
 
 /* Adds a row of the window to its bins, and writes them out if it is their last. ATTN_BAD_VALUE if the sum of
  * one is beyond float32, ATTN_CANCELLED if the watch says stop. */
-static attn_status pool_row(const attn_collector *c, size_t place, size_t i, const float *row, double *bins,
+static attn_status pool_row(const attn_view_writer *c, size_t place, size_t i, const float *row, double *bins,
                             attn_watch *watch) {
     const attn_view *view = c->view;
     const size_t bin = bin_of(i, c->rows, view->pooled_rows);
@@ -122,7 +122,7 @@ static bool select_largest(const float *row, size_t columns, size_t k, int32_t *
 
 /* A weight of zero is no key that was attended to; a score of zero is a score. False if the watch says stop.
  */
-static bool take_largest(const attn_collector *c, size_t place, const float *row, attn_watch *watch) {
+static bool take_largest(const attn_view_writer *c, size_t place, const float *row, attn_watch *watch) {
     const size_t k = c->view->top_k;
     int32_t *indices = c->map->indices + place * k;
     float *values = c->map->values + place * k;
@@ -142,8 +142,8 @@ static bool all_finite(const float *row, size_t count) {
     return finite;
 }
 
-attn_status attn_collect_row(const attn_collector *c, size_t batch, size_t head, size_t i, const float *row,
-                             double *bins, attn_watch *watch) {
+attn_status attn_view_write_row(const attn_view_writer *c, size_t batch, size_t head, size_t i,
+                                const float *row, double *bins, attn_watch *watch) {
     const size_t place = batch * c->heads + head;
     if (attn_watch_stops(watch, c->columns))
         return ATTN_CANCELLED;

@@ -14,10 +14,10 @@ typedef struct {
     bool are_weights;
     size_t heads;         /* of the result: 1 for a mean */
     size_t rows, columns; /* of the window */
-} attn_collector;
+} attn_view_writer;
 
 /* A mean over the heads is taken of weights only, and is made by the caller. */
-attn_collector attn_collector_of(const attn_map *map, const attn_view *view, bool are_weights);
+attn_view_writer attn_view_writer_of(const attn_map *map, const attn_view *view, bool are_weights);
 
 /* Where bin `n` of `bins` begins among `count` rows or columns. */
 size_t attn_bin_start(size_t n, size_t count, size_t bins);
@@ -26,7 +26,7 @@ size_t attn_bin_start(size_t n, size_t count, size_t bins);
  * `bins` [pooled_cols] holds the bins of the row of bins that is being filled: the rows of a head come in
  * ascending order, and the first one of a bin starts it anew. ATTN_BAD_VALUE if a number is not finite, or a
  * bin; ATTN_CANCELLED if the watch says stop. */
-attn_status attn_collect_row(const attn_collector *collector, size_t batch, size_t head, size_t i,
-                             const float *row, double *bins, attn_watch *watch);
+attn_status attn_view_write_row(const attn_view_writer *collector, size_t batch, size_t head, size_t i,
+                                const float *row, double *bins, attn_watch *watch);
 
 #endif

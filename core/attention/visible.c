@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+/* ---- Causality and the window ---- */
+
 static size_t clamp(int64_t index, size_t most) {
     return index < 0 ? 0 : (uint64_t)index > most ? most : (size_t)index;
 }
@@ -27,46 +29,49 @@ attn_range attn_visible_keys(const attn_config *config, const attn_input *input,
     return range;
 }
 
-/* ---- What masks do to whole blocks ---- */
+/* ---- Masks, scanned once ---- */
 
 /* Sums of two numbers below it and a score that is not large (score.c) are below the end of float32, 3.4e38.
  */
-#define SAFE 1e38
+#define LARGE_MASK 1e38f
 
-/* What `count` numbers of a mask do, as MASK_ flags. */
-static unsigned look(const float *mask, size_t count) {
-    const four excluding = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, zero = {0},
-               most = zero + (float)SAFE;
-    four_flags not_all = {0}, not_plain = {0}, large = {0};
+/* What two parts of a mask do together. */
+static unsigned join(unsigned a, unsigned b) {
+    return (a & b & (MASK_ALL | MASK_ZERO)) | ((a | b) & MASK_LARGE);
+}
+
+/* Of `count` numbers of a mask; of none: what joined with others changes nothing. */
+static unsigned scan_run(const float *mask, size_t count) {
+    const four excluding = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, zero = {0}, most = zero + LARGE_MASK;
+    four_flags not_all = {0}, not_zero = {0}, large = {0};
     size_t n = 0;
     for (; n + FOUR <= count; n += FOUR) {
         const four m = *(const four *)(const void *)(mask + n);
         not_all |= m != excluding;
-        not_plain |= m != zero;
+        not_zero |= m != zero;
         large |= m > most;
     }
     for (; n < count; n++) {
         not_all[0] |= mask[n] != -INFINITY;
-        not_plain[0] |= mask[n] != 0;
-        large[0] |= mask[n] > (float)SAFE;
+        not_zero[0] |= mask[n] != 0;
+        large[0] |= mask[n] > LARGE_MASK;
     }
-    unsigned glance = MASK_ALL | MASK_PLAIN;
+    unsigned flags = MASK_ALL | MASK_ZERO;
     for (size_t i = 0; i < FOUR; i++)
-        glance = attn_both_glances(glance, (not_all[i] ? 0 : MASK_ALL) | (not_plain[i] ? 0 : MASK_PLAIN) |
-                                               (large[i] ? MASK_LARGE : 0));
-    return glance;
+        flags = join(flags, (not_all[i] ? 0 : MASK_ALL) | (not_zero[i] ? 0 : MASK_ZERO) |
+                                (large[i] ? MASK_LARGE : 0));
+    return flags;
 }
 
-/* glances [blocks]: what the mask [rows, S] does to each block of keys. */
-static void look_through(attn_pass *pass, const float *mask, size_t rows, uint8_t *glances,
-                         attn_watch *watch) {
+/* flags [blocks]: what the mask [rows, S] does to each block of keys. */
+static void scan_blocks(attn_pass *pass, const float *mask, size_t rows, uint8_t *flags, attn_watch *watch) {
     const size_t S = pass->input->S;
     for (size_t block = 0; block < pass->blocks; block++) {
         const size_t from = block * TILE_KEYS, count = S - from < TILE_KEYS ? S - from : TILE_KEYS;
-        unsigned glance = MASK_ALL | MASK_PLAIN;
+        unsigned all = MASK_ALL | MASK_ZERO;
         for (size_t n = 0; n < rows; n++)
-            glance = attn_both_glances(glance, look(mask + n * S + from, count));
-        glances[block] = (uint8_t)glance;
+            all = join(all, scan_run(mask + n * S + from, count));
+        flags[block] = (uint8_t)all;
         if (attn_watch_stops(watch, rows * (ATTN_ROW_STEPS + count))) {
             attn_pass_cancel(pass);
             return;
@@ -74,17 +79,17 @@ static void look_through(attn_pass *pass, const float *mask, size_t rows, uint8_
     }
 }
 
-/* One block of rows of the mask. */
-static void look_task(void *loop, size_t round, size_t slot) {
+/* TILE_QUERIES rows of one of the masks. */
+static void scan_task(void *loop, size_t round, size_t slot) {
     attn_pass *pass = loop;
     const attn_input *in = pass->input;
-    const size_t first = round % pass->mask_tiles * TILE_QUERIES, map = round / pass->mask_tiles;
+    const size_t first = round % pass->mask_tiles * TILE_QUERIES, mask = round / pass->mask_tiles;
     attn_watch watch = {.control = pass->control};
     (void)slot; /* nothing of its own is needed */
     if (!attn_pass_ends(pass, 1))
-        look_through(pass, in->attn_mask + (map * in->L + first) * in->S,
-                     in->L - first < TILE_QUERIES ? in->L - first : TILE_QUERIES,
-                     pass->mask_glances + round * pass->blocks, &watch);
+        scan_blocks(pass, in->attn_mask + (mask * in->L + first) * in->S,
+                    in->L - first < TILE_QUERIES ? in->L - first : TILE_QUERIES,
+                    pass->mask_flags + round * pass->blocks, &watch);
 }
 
 attn_status attn_visible_prepare(attn_batch *batch, attn_pass *pass) {
@@ -93,19 +98,19 @@ attn_status attn_visible_prepare(attn_batch *batch, attn_pass *pass) {
     pass->mask_tiles = attn_divide_up(in->L, TILE_QUERIES);
     if (in->key_padding_mask != NULL) {
         if (!attn_multiply(in->B, pass->blocks, &bytes) ||
-            (pass->padding_glances = attn_arena_alloc(pass->work, bytes)) == NULL)
+            (pass->padding_flags = attn_arena_alloc(pass->work, bytes)) == NULL)
             return attn_pass_no_memory(pass);
         attn_watch watch = {.control = pass->control};
         for (size_t b = 0; b < in->B && pass->blocks > 0 && !attn_pass_failed(pass); b++)
-            look_through(pass, in->key_padding_mask + b * in->S, 1, pass->padding_glances + b * pass->blocks,
-                         &watch);
+            scan_blocks(pass, in->key_padding_mask + b * in->S, 1, pass->padding_flags + b * pass->blocks,
+                        &watch);
     }
     if (in->attn_mask != NULL) {
         if (!attn_multiply_all((size_t[]){in->mask_B, in->mask_H, pass->mask_tiles}, 3, &rounds) ||
             !attn_multiply(rounds, pass->blocks, &bytes) ||
-            (pass->mask_glances = attn_arena_alloc(pass->work, bytes)) == NULL)
+            (pass->mask_flags = attn_arena_alloc(pass->work, bytes)) == NULL)
             return attn_pass_no_memory(pass);
-        attn_parallel_run(batch->parallel, rounds, look_task, pass);
+        attn_parallel_run(batch->parallel, rounds, scan_task, pass);
     }
     return pass->status;
 }
@@ -118,23 +123,20 @@ size_t attn_mask_index(const attn_tile *tile) {
 
 unsigned attn_visible_padding(const attn_tile *tile) {
     const attn_pass *pass = tile->pass;
-    if (pass->padding_glances == NULL || tile->keys.from >= pass->input->S)
-        return MASK_PLAIN;
-    return pass->padding_glances[tile->b * pass->blocks + tile->keys.from / TILE_KEYS];
+    if (pass->padding_flags == NULL || tile->keys.from >= pass->input->S)
+        return MASK_ZERO;
+    return pass->padding_flags[tile->b * pass->blocks + tile->keys.from / TILE_KEYS];
 }
 
 unsigned attn_visible_mask(const attn_tile *tile) {
     const attn_pass *pass = tile->pass;
-    if (pass->mask_glances == NULL || tile->keys.from >= pass->input->S)
-        return MASK_PLAIN;
-    const uint8_t *glances = pass->mask_glances + attn_mask_index(tile) * pass->mask_tiles * pass->blocks +
-                             tile->keys.from / TILE_KEYS;
+    if (pass->mask_flags == NULL || tile->keys.from >= pass->input->S)
+        return MASK_ZERO;
+    const uint8_t *flags = pass->mask_flags + attn_mask_index(tile) * pass->mask_tiles * pass->blocks +
+                           tile->keys.from / TILE_KEYS;
+    /* The tile's rows may be in two of the runs that were scanned together. */
     const size_t first = tile->first / TILE_QUERIES, last = (tile->first + tile->rows - 1) / TILE_QUERIES;
-    return attn_both_glances(glances[first * pass->blocks], glances[last * pass->blocks]);
-}
-
-static bool skips(const attn_tile *tile) {
-    return ((attn_visible_padding(tile) | attn_visible_mask(tile)) & MASK_ALL) != 0;
+    return join(flags[first * pass->blocks], flags[last * pass->blocks]);
 }
 
 /* ---- The blocks of a tile ---- */
@@ -159,7 +161,7 @@ bool attn_visible_next(attn_tile *tile) {
     while (keys->to < end) {
         const size_t block_end = (keys->to / TILE_KEYS + 1) * TILE_KEYS;
         *keys = (attn_range){keys->to, block_end < end ? block_end : end};
-        if (!skips(tile))
+        if (((attn_visible_padding(tile) | attn_visible_mask(tile)) & MASK_ALL) == 0)
             return true;
     }
     if (keys->to > S || tile->pass->extra == 0)

@@ -107,7 +107,7 @@ static bool copy_maps(selection *s, float *values) {
 /* What the collector is given a row at a time: a row of a head, or the mean over the heads of the view, made
  * as the computation makes it. `averaged`: the mean is all there is. */
 typedef struct {
-    attn_collector collector;
+    attn_view_writer collector;
     bool averaged;
     float *mean;  /* [columns] */
     double *bins; /* [pooled_cols] */
@@ -140,7 +140,8 @@ static bool collect_rows(selection *s, const collecting *c) {
             const float *row =
                 view->average && !c->averaged ? mean_row(s, c, i) : map_of(s, head) + i * s->columns;
             /* What has been collected before is finite. */
-            if (row == NULL || attn_collect_row(&c->collector, 0, map, i, row, c->bins, &s->watch) != ATTN_OK)
+            if (row == NULL ||
+                attn_view_write_row(&c->collector, 0, map, i, row, c->bins, &s->watch) != ATTN_OK)
                 return false;
         }
     return true;
@@ -150,7 +151,7 @@ static bool collect_rows(selection *s, const collecting *c) {
 static bool collect(selection *s) {
     const attn_output *output = &s->to->output;
     const size_t bins = output->view.pooled_cols;
-    const collecting c = {.collector = attn_collector_of(&output->weights, &output->view, true),
+    const collecting c = {.collector = attn_view_writer_of(&output->weights, &output->view, true),
                           .averaged = s->from->output.view.average,
                           .mean = attn_arena_array(s->arena, s->columns, sizeof *c.mean),
                           .bins = attn_arena_array(s->arena, bins, sizeof *c.bins)};
