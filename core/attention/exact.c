@@ -2,8 +2,10 @@
 
 #include <math.h>
 
-#define ROWS_AT_ONCE ((size_t)8) /* at most, at once */
+/* Rows that are computed together, as reading the weights takes longest. */
+#define ROWS_AT_ONCE ((size_t)8)
 
+/* Sums of which each number is made: the CPU adds to several at a time. */
 enum { CHAINS = 4 };
 
 /* sums [CHAINS] += x * w [count], number n to chain n % CHAINS. */
@@ -47,22 +49,22 @@ typedef struct {
     const float *bias;
     const float *x[ROWS_AT_ONCE];
     size_t rows;
-    size_t first; /* column */
-    const float *norm;
+    size_t first;      /* column of the head */
+    const float *norm; /* [D]; NULL: it is not normed */
     double factors[ROWS_AT_ONCE];
 } head_of_rows;
 
-/* y [rows]: number d of the head, normed. */
-static void find(const head_of_rows *head, size_t d, double *y) {
+/* y [rows] = number d of the head, normed. */
+static void head_number(const head_of_rows *head, size_t d, double *y) {
     exact_numbers(head->weight, head->bias, head->x, head->rows, head->first + d, y);
     for (size_t n = 0; n < head->rows && head->norm != NULL; n++)
         y[n] *= head->factors[n] * (double)head->norm[d];
 }
 
-static void find_factors(head_of_rows *head, size_t D, double eps) {
+static void compute_norm_factors(head_of_rows *head, size_t D, double eps) {
     double y[ROWS_AT_ONCE], squares[ROWS_AT_ONCE] = {0};
     for (size_t d = 0; d < D; d++) {
-        find(head, d, y);
+        head_number(head, d, y);
         for (size_t n = 0; n < head->rows; n++)
             squares[n] += y[n] * y[n];
     }
@@ -70,7 +72,7 @@ static void find_factors(head_of_rows *head, size_t D, double eps) {
         head->factors[n] = 1 / sqrt(squares[n] / (double)D + eps);
 }
 
-/* heads[n]: the two numbers of a pair that is rotated. */
+/* The two numbers of a pair of heads[n], rotated. */
 static void rotate(const attn_pass *pass, attn_projected which, const head_of_rows *from, const size_t *rows,
                    size_t pair, float *const *heads) {
     const attn_rope *rope = &pass->layer->config.rope;
@@ -78,8 +80,8 @@ static void rotate(const attn_pass *pass, attn_projected which, const head_of_ro
     const size_t one = rope->style == ATTN_ROPE_HALF ? pair : 2 * pair;
     const size_t two = rope->style == ATTN_ROPE_HALF ? pair + pairs : 2 * pair + 1;
     double a[ROWS_AT_ONCE], b[ROWS_AT_ONCE];
-    find(from, one, a);
-    find(from, two, b);
+    head_number(from, one, a);
+    head_number(from, two, b);
     for (size_t n = 0; n < from->rows; n++) {
         const size_t at = rows[n] % length * pairs + pair;
         const double cosine = (double)pass->cosines[which][at], sine = (double)pass->sines[which][at];
@@ -88,7 +90,7 @@ static void rotate(const attn_pass *pass, attn_projected which, const head_of_ro
     }
 }
 
-/* heads[n] [D] = head h of row rows[n] of the input, normed and rotated, for `count` rows. */
+/* heads[n] [D] = head h of row rows[n] of q, k or v, normed and rotated; count <= ROWS_AT_ONCE. */
 static void exact_heads(const attn_pass *pass, attn_projected which, const size_t *rows, size_t count,
                         size_t h, float *const *heads) {
     const attn_layer *layer = pass->layer;
@@ -102,7 +104,7 @@ static void exact_heads(const attn_pass *pass, attn_projected which, const size_
     for (size_t n = 0; n < count; n++)
         from.x[n] = inputs[which] + rows[n] * weights[which]->depth;
     if (which != VALUE && c->qk_norm) {
-        find_factors(&from, c->head_dim, c->qk_norm_eps);
+        compute_norm_factors(&from, c->head_dim, c->qk_norm_eps);
         from.norm = which == QUERY ? layer->q_norm : layer->k_norm;
     }
     const size_t dims = which != VALUE && c->rope.style != ATTN_ROPE_NONE ? c->rope.dims : 0;
@@ -110,7 +112,7 @@ static void exact_heads(const attn_pass *pass, attn_projected which, const size_
         rotate(pass, which, &from, rows, pair, heads);
     for (size_t d = dims; d < c->head_dim; d++) {
         double y[ROWS_AT_ONCE];
-        find(&from, d, y);
+        head_number(&from, d, y);
         for (size_t n = 0; n < count; n++)
             heads[n][d] = (float)y[n];
     }
@@ -119,18 +121,18 @@ static void exact_heads(const attn_pass *pass, attn_projected which, const size_
 bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
                       size_t width) {
     const size_t D = pass->layer->config.head_dim;
-    size_t bad[ROWS_AT_ONCE], count = 0;
-    float *places[ROWS_AT_ONCE];
+    size_t overflowed_rows[ROWS_AT_ONCE], count = 0;
+    float *overflowed_heads[ROWS_AT_ONCE];
     bool finite = true;
     for (size_t n = 0; n < rows; n++) {
         if (!attn_all_finite(pass->kernels, heads + n * width, D)) {
-            places[count] = heads + n * width;
-            bad[count++] = row + n;
+            overflowed_heads[count] = heads + n * width;
+            overflowed_rows[count++] = row + n;
         }
         if (count > 0 && (count == ROWS_AT_ONCE || n + 1 == rows)) {
             if (attn_pass_ends(pass, SIZE_MAX))
                 return false;
-            exact_heads(pass, which, bad, count, h, places);
+            exact_heads(pass, which, overflowed_rows, count, h, overflowed_heads);
             count = 0;
         }
     }
@@ -139,25 +141,25 @@ bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t 
     return finite;
 }
 
-/* Number e of rows [row, row + rows) of the output, likewise. False if it stays beyond float32. */
-static bool mend_output(attn_pass *pass, size_t row, size_t rows, size_t e) {
+/* Column e of the output, of at most ROWS_AT_ONCE rows. False if a number stays beyond float32. */
+static bool compute_output(attn_pass *pass, size_t row, size_t rows, size_t e) {
     const attn_packed *weight = &pass->layer->o_weight;
     const size_t E = pass->layer->config.embed_dim;
     const float *heads[ROWS_AT_ONCE];
-    float *places[ROWS_AT_ONCE];
+    float *overflowed[ROWS_AT_ONCE];
     double numbers[ROWS_AT_ONCE];
     size_t count = 0;
     for (size_t n = row; n < row + rows; n++) {
         float *number = pass->output->output + n * E + e;
         if (!isfinite(*number)) {
             heads[count] = pass->heads + n * weight->depth;
-            places[count++] = number;
+            overflowed[count++] = number;
         }
     }
     if (count > 0)
         exact_numbers(weight, pass->layer->o_bias, heads, count, e, numbers);
     for (size_t n = 0; n < count; n++)
-        if (!isfinite(*places[n] = (float)numbers[n]))
+        if (!isfinite(*overflowed[n] = (float)numbers[n]))
             return false;
     return true;
 }
@@ -166,7 +168,7 @@ void attn_exact_outputs(attn_pass *pass, size_t row, size_t rows, size_t column,
     for (size_t n = 0, count; n < rows && !attn_pass_ends(pass, SIZE_MAX); n += count) {
         count = rows - n < ROWS_AT_ONCE ? rows - n : ROWS_AT_ONCE;
         for (size_t e = column; e < column + columns; e++)
-            if (!mend_output(pass, row + n, count, e)) {
+            if (!compute_output(pass, row + n, count, e)) {
                 atomic_store_explicit(&pass->overflowed, true, memory_order_relaxed);
                 return;
             }

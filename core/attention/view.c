@@ -40,16 +40,16 @@ static size_t bin_of(size_t n, size_t count, size_t bins) {
 
 /* Adds a row of the window to its bins, and writes them out if it is their last. ATTN_BAD_VALUE if the sum of
  * one is beyond float32, ATTN_CANCELLED if the watch says stop. */
-static attn_status pool_row(const attn_view_writer *c, size_t place, size_t i, const float *row, double *bins,
+static attn_status pool_row(const attn_view_writer *w, size_t index, size_t i, const float *row, double *bins,
                             attn_watch *watch) {
-    const attn_view *view = c->view;
-    const size_t bin = bin_of(i, c->rows, view->pooled_rows);
-    const size_t start = attn_bin_start(bin, c->rows, view->pooled_rows);
-    const size_t end = attn_bin_start(bin + 1, c->rows, view->pooled_rows);
-    float *out = c->map->values + (place * view->pooled_rows + bin) * view->pooled_cols;
+    const attn_view *view = w->view;
+    const size_t bin = bin_of(i, w->rows, view->pooled_rows);
+    const size_t start = attn_bin_start(bin, w->rows, view->pooled_rows);
+    const size_t end = attn_bin_start(bin + 1, w->rows, view->pooled_rows);
+    float *out = w->map->values + (index * view->pooled_rows + bin) * view->pooled_cols;
     for (size_t n = 0; n < view->pooled_cols; n++) {
-        const size_t from = attn_bin_start(n, c->columns, view->pooled_cols);
-        const size_t to = attn_bin_start(n + 1, c->columns, view->pooled_cols);
+        const size_t from = attn_bin_start(n, w->columns, view->pooled_cols);
+        const size_t to = attn_bin_start(n + 1, w->columns, view->pooled_cols);
         if (attn_watch_stops(watch, 1 + (to - from)))
             return ATTN_CANCELLED;
         if (i == start)
@@ -73,31 +73,31 @@ static bool comes_after(const float *row, int32_t a, int32_t b) {
     return row[a] < row[b] || (row[a] == row[b] && a > b);
 }
 
-/* Moves the root of a heap, whose root comes last, down to its place. */
+/* Sifts down the root of a heap, whose root comes last in the selection. */
 static void sift(const float *row, int32_t *heap, size_t count) {
     const int32_t moved = heap[0];
-    size_t place = 0;
-    for (size_t child; (child = 2 * place + 1) < count; place = child) {
+    size_t at = 0;
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
         if (child + 1 < count && comes_after(row, heap[child + 1], heap[child]))
             child++;
         if (!comes_after(row, heap[child], moved))
             break;
-        heap[place] = heap[child];
+        heap[at] = heap[child];
     }
-    heap[place] = moved;
+    heap[at] = moved;
 }
 
-#define SIFT_STEPS ((size_t)16) /* that a change of a large heap costs, more or less */
+#define SIFT_STEPS ((size_t)16) /* that a change of a large heap costs, roughly */
 
 /* The k first columns of the row by value, in order, into `heap` [k]; k >= 1. False if the watch says stop.
  */
 static bool select_largest(const float *row, size_t columns, size_t k, int32_t *heap, attn_watch *watch) {
     size_t count = 0;
     for (; count < k; count++) { /* upwards: a child must not come after its parent */
-        size_t place = count;
-        for (; place > 0 && comes_after(row, (int32_t)count, heap[(place - 1) / 2]); place = (place - 1) / 2)
-            heap[place] = heap[(place - 1) / 2];
-        heap[place] = (int32_t)count;
+        size_t at = count;
+        for (; at > 0 && comes_after(row, (int32_t)count, heap[(at - 1) / 2]); at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+        heap[at] = (int32_t)count;
         if (attn_watch_stops_after(watch, count, SIFT_STEPS))
             return false;
     }
@@ -120,17 +120,17 @@ static bool select_largest(const float *row, size_t columns, size_t k, int32_t *
     return true;
 }
 
-/* A weight of zero is no key that was attended to; a score of zero is a score. False if the watch says stop.
- */
-static bool take_largest(const attn_view_writer *c, size_t place, const float *row, attn_watch *watch) {
-    const size_t k = c->view->top_k;
-    int32_t *indices = c->map->indices + place * k;
-    float *values = c->map->values + place * k;
-    if (!select_largest(row, c->columns, k, indices, watch))
+/* A weight of zero has no index, for its key was not attended to; a score of zero has one. False if the watch
+ * says stop. */
+static bool write_largest(const attn_view_writer *w, size_t index, const float *row, attn_watch *watch) {
+    const size_t k = w->view->top_k;
+    int32_t *indices = w->map->indices + index * k;
+    float *values = w->map->values + index * k;
+    if (!select_largest(row, w->columns, k, indices, watch))
         return false;
     for (size_t n = 0; n < k; n++) {
         values[n] = row[indices[n]];
-        indices[n] = c->are_weights && values[n] == 0 ? -1 : indices[n] + (int32_t)c->view->col_from;
+        indices[n] = w->are_weights && values[n] == 0 ? -1 : indices[n] + (int32_t)w->view->col_from;
     }
     return true;
 }
@@ -142,17 +142,17 @@ static bool all_finite(const float *row, size_t count) {
     return finite;
 }
 
-attn_status attn_view_write_row(const attn_view_writer *c, size_t batch, size_t head, size_t i,
+attn_status attn_view_write_row(const attn_view_writer *w, size_t batch, size_t head, size_t i,
                                 const float *row, double *bins, attn_watch *watch) {
-    const size_t place = batch * c->heads + head;
-    if (attn_watch_stops(watch, c->columns))
+    const size_t index = batch * w->heads + head;
+    if (attn_watch_stops(watch, w->columns))
         return ATTN_CANCELLED;
-    if (!all_finite(row, c->columns))
+    if (!all_finite(row, w->columns))
         return ATTN_BAD_VALUE;
-    if (c->view->pooled_rows != 0)
-        return pool_row(c, place, i, row, bins, watch);
-    if (c->view->top_k != 0)
-        return take_largest(c, place * c->rows + i, row, watch) ? ATTN_OK : ATTN_CANCELLED;
-    memcpy(c->map->values + (place * c->rows + i) * c->columns, row, c->columns * sizeof *row);
+    if (w->view->pooled_rows != 0)
+        return pool_row(w, index, i, row, bins, watch);
+    if (w->view->top_k != 0)
+        return write_largest(w, index * w->rows + i, row, watch) ? ATTN_OK : ATTN_CANCELLED;
+    memcpy(w->map->values + (index * w->rows + i) * w->columns, row, w->columns * sizeof *row);
     return ATTN_OK;
 }
