@@ -72,7 +72,7 @@ typedef struct {
     bool alibi;            /* are there slopes? (Press et al., "Train Short, Test Long", 2022) */
     bool qk_norm;          /* RMS norm of each head of q and k, before rotation */
     double qk_norm_eps;
-    bool sinks; /* a learned score a head that takes part in the softmax, and has no value */
+    bool sinks; /* a learned score per head, which takes part in the softmax and has no value */
     attn_rope rope;
     attn_relative_bias relative_bias;
     attn_precision precision; /* how the weights of the projections are kept in memory */
@@ -116,7 +116,7 @@ typedef struct {
     bool training;                     /* apply the dropout */
     uint64_t seed;                     /* of the dropout */
     const float *head_output;          /* [B, H, L, D]; if given, only the output projection is applied to it,
-                                        * and nothing above but B and L is looked at */
+                                        * and of what stands above only B and L count */
 } attn_input;
 
 typedef enum { ATTN_POOL_MAX, ATTN_POOL_MEAN, ATTN_POOL_SUM } attn_pool;
@@ -167,7 +167,7 @@ typedef struct {
     attn_stats stats;
     attn_map weights; /* after dropout */
     attn_map scores;  /* before all masks */
-    attn_view view;   /* of weights and scores; looked at only if one of them is wanted */
+    attn_view view;   /* of weights and scores; need not be set if neither is wanted */
 } attn_output;
 
 /* Asked between blocks of work, about every millisecond, by any thread that computes. NULL: never stop. */
@@ -186,7 +186,7 @@ typedef struct {
     attn_error error;            /* out, if status is not ATTN_OK */
 } attn_job;
 
-/* S+: the keys of a request with the extra ones of the layer. */
+/* S+: the keys of a request and the extra ones of the layer. */
 size_t attn_keys_with_extra(const attn_config *config, size_t S, bool omit_extra);
 
 /* Keys [from, to), indices into S. */

@@ -5,8 +5,8 @@
 #include <immintrin.h>
 #endif
 
-/* Flushes results below the smallest normal number to zero, and takes such operands as zero, on this thread.
- * Returns what was before. Both, because 64-bit ARM knows no less. */
+/* From now on this thread flushes results below the smallest normal number to zero, and reads such operands
+ * as zero: both, as 64-bit ARM can only do both. Returns the mode before. */
 static uint64_t flush(void) {
 #if defined __SSE2__
     const unsigned before = _mm_getcsr();

@@ -4,13 +4,13 @@
 
 #include "core/attention.h"
 
-/* Steps between two looks at the control, each of some nanoseconds at most: less than a few milliseconds. */
+/* Steps before the control is asked again, each of some nanoseconds at most: less than a few milliseconds. */
 #define ATTN_WATCH_STEPS ((size_t)1 << 18)
 
-/* Of a row that is copied, beside those of its numbers. */
+/* Steps of copying a row, beside those of its numbers. */
 #define ATTN_ROW_STEPS ((size_t)8)
 
-/* Counts what has been done since the control was asked last. It begins with no steps. */
+/* Counts the steps since the control was asked last; begins with none. */
 typedef struct {
     const attn_control *control; /* NULL: never stop */
     size_t steps;
@@ -20,7 +20,7 @@ static inline bool attn_control_stops(const attn_control *control) {
     return control != NULL && control->should_stop(control->context);
 }
 
-/* So many steps more are done, or about to be: asks the control if they are enough. True: stop. */
+/* So many steps more are done, or about to be: asks the control if it is time. True: stop. */
 static inline bool attn_watch_stops(attn_watch *watch, size_t steps) {
     watch->steps += steps;
     if (watch->steps < ATTN_WATCH_STEPS)
@@ -29,14 +29,14 @@ static inline bool attn_watch_stops(attn_watch *watch, size_t steps) {
     return attn_control_stops(watch->control);
 }
 
-/* How many of `left` things, of so many steps each, to do before the next look; at least 1, if any is left.
- */
+/* How many of `left` items, of so many steps each, to do before the control is asked; at least 1, if any is
+ * left. */
 static inline size_t attn_watch_some(size_t left, size_t steps) {
     const size_t some = ATTN_WATCH_STEPS / (steps == 0 ? 1 : steps);
     return left < some ? left : some > 0 ? some : left > 0;
 }
 
-/* Columns between two looks at the control, in a row that is longer. */
+/* Columns of a long row before the control is asked again. */
 #define ATTN_WATCH_COLUMNS ((size_t)4096)
 
 /* Asks the control after every ATTN_WATCH_COLUMNS, of so many steps each. */

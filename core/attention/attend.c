@@ -128,7 +128,7 @@ static attn_status compute_rows(attn_tile *tiles, attn_pass *pass, size_t at, si
         if (pass->nonfinite_v != NULL && (status = refuse_nonfinite_v(&tiles[t])) != ATTN_OK)
             return status;
         keep_sums(&tiles[t]);
-        status = attn_tile_finish(&tiles[t]);
+        status = attn_tile_write_heads(&tiles[t]);
     }
     return status;
 }

@@ -1,7 +1,6 @@
 #include "core/attention/bias.h"
 
 #include "core/size.h"
-#include "core/watch.h"
 
 #include <math.h>
 

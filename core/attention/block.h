@@ -25,7 +25,8 @@ void attn_tile_drop(attn_tile *tile);
 /* mix.c: adds the block's values, weighted. */
 void attn_tile_mix(attn_tile *tile);
 
-/* mix.c: after the last block: pass->heads of the tile's queries. */
-attn_status attn_tile_finish(attn_tile *tile);
+/* mix.c: after the last block: divides by the sums of the weights, and writes pass->heads of the tile's
+ * queries. */
+attn_status attn_tile_write_heads(attn_tile *tile);
 
 #endif

@@ -7,7 +7,6 @@
 #include "core/attention/recompute.h"
 #include "core/attention/stats.h"
 #include "core/attention/visible.h"
-#include "core/watch.h"
 
 #include <string.h>
 
@@ -28,10 +27,8 @@ static void copy_given_heads(attn_pass *pass) {
             for (size_t i = 0; i < in->L; i++) {
                 memcpy(pass->heads + ((b * in->L + i) * H + h) * D,
                        in->head_output + ((b * H + h) * in->L + i) * D, D * sizeof(float));
-                if (attn_watch_stops(&watch, ATTN_ROW_STEPS + D)) {
-                    attn_pass_cancel(pass);
+                if (attn_pass_stops(pass, &watch, ATTN_ROW_STEPS + D))
                     return;
-                }
             }
 }
 

@@ -111,7 +111,7 @@ static attn_status mix_again(attn_tile *tile, float *again, double *totals) {
     return status;
 }
 
-attn_status attn_tile_finish(attn_tile *tile) {
+attn_status attn_tile_write_heads(attn_tile *tile) {
     const attn_pass *pass = tile->pass;
     const attn_config *config = &pass->layer->config;
     const size_t D = config->head_dim, width = pass->value_width, q_width = config->num_heads * D;

@@ -1,7 +1,5 @@
 #include "core/attention/pass.h"
 
-#include "core/watch.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -42,6 +40,13 @@ bool attn_pass_ends(attn_pass *pass, size_t at) {
     if (atomic_load_explicit(&pass->failed_at, memory_order_relaxed) < at)
         return true;
     if (!attn_control_stops(pass->control))
+        return false;
+    attn_pass_cancel(pass);
+    return true;
+}
+
+bool attn_pass_stops(attn_pass *pass, attn_watch *watch, size_t steps) {
+    if (!attn_watch_stops(watch, steps))
         return false;
     attn_pass_cancel(pass);
     return true;

@@ -9,6 +9,7 @@
 
 #include "core/kernels/linear.h"
 #include "core/size.h"
+#include "core/watch.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -110,5 +111,8 @@ static inline bool attn_pass_failed(const attn_pass *pass) {
 
 /* Is the work at `at` no longer needed, because the pass failed before it or the caller wants to stop? */
 bool attn_pass_ends(attn_pass *pass, size_t at);
+
+/* So many steps more are done, or about to be. Cancels the pass and returns true if the watch says stop. */
+bool attn_pass_stops(attn_pass *pass, attn_watch *watch, size_t steps);
 
 #endif

@@ -4,7 +4,6 @@
 #include "core/attention/angles.h"
 #include "core/attention/exact.h"
 #include "core/attention/rope.h"
-#include "core/watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,7 +44,7 @@ bool attn_project_allocate(attn_pass *pass) {
     return true;
 }
 
-/* ---- Rows as they are finished ---- */
+/* ---- Rows as linear.h delivers them ---- */
 
 /* x [D] becomes x / rms(x) * weight (Zhang, Sennrich, "Root Mean Square Layer Normalization", 2019). */
 static void norm_head(float *x, size_t D, const float *weight, double eps) {
@@ -200,10 +199,8 @@ static void zero_nonfinite_v(attn_pass *pass) {
         pass->nonfinite_v[n] = !attn_all_finite(pass->kernels, v, D);
         if (pass->nonfinite_v[n])
             memset(v, 0, D * sizeof *v);
-        if (attn_watch_stops(&watch, ATTN_ROW_STEPS + D)) {
-            attn_pass_cancel(pass);
+        if (attn_pass_stops(pass, &watch, ATTN_ROW_STEPS + D))
             return;
-        }
     }
 }
 

@@ -9,7 +9,6 @@
 #include "core/attention/view.h"
 #include "core/attention/visible.h"
 #include "core/kernels/transpose.h"
-#include "core/watch.h"
 
 #include <string.h>
 

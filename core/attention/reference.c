@@ -1,8 +1,7 @@
 /* reference.c: the forward pass in plain double-precision loops, straight from the formula. It shares no line
- * with the pass that serves, so that the two can be held against each other; only the definitions that the
- * frameworks give in float32 arithmetic, the rotation's frequencies and the buckets of distances, are taken
- * from where they are, and the weights as they are packed: a narrow precision is part of the model, not of
- * the pass. */
+ * with the pass that serves, so that each can check the other. Shared are only the definitions that
+ * frameworks give in float32 arithmetic, the rotation's frequencies and the buckets of distances, and the
+ * packed weights: a narrow precision is part of the model, not of the pass. */
 #include "core/attention.h"
 
 #include "core/attention/bias.h"
@@ -67,8 +66,8 @@ static void rotate(const attn_rope *rope, const float *frequencies, uint64_t pos
 }
 
 /* Norm and rotation of the heads of one query or key. */
-static void finish_heads(const reference *r, size_t heads, const float *weight, const float *frequencies,
-                         uint64_t position, double *x) {
+static void norm_and_rotate(const reference *r, size_t heads, const float *weight, const float *frequencies,
+                            uint64_t position, double *x) {
     const attn_config *c = &r->layer->config;
     for (size_t h = 0; h < heads; h++) {
         if (c->qk_norm)
@@ -89,7 +88,7 @@ static void project_all(const reference *r, float *frequencies) {
     for (size_t n = 0; n < in->B * in->L; n++) {
         double *q = r->q + n * r->H * r->D;
         project_row(in->query + n * r->E, r->E, r->weights[0], w->q_bias, r->H * r->D, q);
-        finish_heads(r, r->H, w->q_norm, frequencies, in->query_offset + n % in->L, q);
+        norm_and_rotate(r, r->H, w->q_norm, frequencies, in->query_offset + n % in->L, q);
     }
     for (size_t b = 0; b < in->B; b++) {
         for (size_t j = 0; j < r->keys; j++) {
@@ -98,7 +97,7 @@ static void project_all(const reference *r, float *frequencies) {
             if (j < in->S) {
                 project_row(in->key + n * c->kdim, c->kdim, r->weights[1], w->k_bias, kv, k);
                 project_row(in->value + n * c->vdim, c->vdim, r->weights[2], w->v_bias, kv, v);
-                finish_heads(r, r->Hkv, w->k_norm, frequencies, in->key_offset + j, k);
+                norm_and_rotate(r, r->Hkv, w->k_norm, frequencies, in->key_offset + j, k);
             }
             for (size_t d = 0; j == in->S && c->add_bias_kv && d < kv; d++) {
                 k[d] = (double)w->bias_k[d];
@@ -152,7 +151,7 @@ static double score(const reference *r, size_t b, size_t h, size_t i, size_t j) 
 }
 
 /* r->scores and r->w of one query; returns the log-sum-exp. */
-static double weigh(const reference *r, size_t b, size_t h, size_t i) {
+static double softmax(const reference *r, size_t b, size_t h, size_t i) {
     const double none = -(double)INFINITY;
     const bool has_sink = r->layer->config.sinks && !r->in->omit_extra;
     const double sink = has_sink ? (double)r->layer->sinks[h] : none;
@@ -174,17 +173,17 @@ static double weigh(const reference *r, size_t b, size_t h, size_t i) {
     return sum > 0 ? max + log(sum) : none;
 }
 
-static void copy(double *to, const double *from, size_t place, size_t count) {
+static void copy(double *to, const double *from, size_t row, size_t count) {
     if (to != NULL)
-        memcpy(to + place * count, from, count * sizeof *to);
+        memcpy(to + row * count, from, count * sizeof *to);
 }
 
 static void attend_query(const reference *r, size_t b, size_t i) {
     const attn_layer *w = r->layer;
     const size_t L = r->in->L, width = r->H * r->D;
     for (size_t h = 0; h < r->H; h++) {
-        const size_t place = (b * r->H + h) * L + i;
-        const double lse = weigh(r, b, h, i);
+        const size_t row = (b * r->H + h) * L + i;
+        const double lse = softmax(r, b, h, i);
         double *head = r->heads + h * r->D;
         memset(head, 0, r->D * sizeof *head);
         for (size_t j = 0; j < r->keys; j++) {
@@ -192,10 +191,10 @@ static void attend_query(const reference *r, size_t b, size_t i) {
             for (size_t d = 0; r->w[j] != 0 && d < r->D; d++)
                 head[d] += r->w[j] * v[d];
         }
-        copy(r->out->lse, &lse, place, 1);
-        copy(r->out->weights, r->w, place, r->keys);
-        copy(r->out->scores, r->scores, place, r->keys);
-        copy(r->out->head_output, head, place, r->D);
+        copy(r->out->lse, &lse, row, 1);
+        copy(r->out->weights, r->w, row, r->keys);
+        copy(r->out->scores, r->scores, row, r->keys);
+        copy(r->out->head_output, head, row, r->D);
     }
     for (size_t e = 0; r->out->output != NULL && e < r->E; e++) {
         double *o = r->out->output + (b * L + i) * r->E + e;

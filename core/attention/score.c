@@ -64,7 +64,7 @@ static float exact_score(const attn_tile *tile, size_t n, const float *k, float 
 
 /* Caps and biases one by one, with the same bits as for the whole block; what is not finite is computed
  * again. */
-static void finish_one_by_one(attn_tile *tile, const float *k, size_t count) {
+static void cap_and_bias_one_by_one(attn_tile *tile, const float *k, size_t count) {
     const attn_pass *pass = tile->pass;
     const attn_config *config = &pass->layer->config;
     const bool has_bias = pass->biases != NULL && tile->keys.from < pass->input->S;
@@ -85,8 +85,8 @@ static void finish_one_by_one(attn_tile *tile, const float *k, size_t count) {
 
 /* ---- A block ---- */
 
-/* Caps and biases the whole block. False if a score is too large for that, before or after. */
-static bool finish_at_once(attn_tile *tile, size_t count) {
+/* False if a score is too large to be treated with the others, before or after. */
+static bool cap_and_bias(attn_tile *tile, size_t count) {
     const attn_pass *pass = tile->pass;
     const double cap = pass->layer->config.softcap;
     if (has_large(tile, count))
@@ -114,10 +114,10 @@ attn_status attn_tile_score(attn_tile *tile) {
     const float *k = keys.from >= S ? pass->extra_k + kv * pass->extra * D
                                     : pass->k + ((tile->b * config->num_kv_heads + kv) * S + keys.from) * D;
     multiply(tile, k, count);
-    tile->one_by_one = !finish_at_once(tile, count);
+    tile->one_by_one = !cap_and_bias(tile, count);
     if (tile->one_by_one) {
         multiply(tile, k, count);
-        finish_one_by_one(tile, k, count);
+        cap_and_bias_one_by_one(tile, k, count);
     }
     return ATTN_OK;
 }

@@ -23,10 +23,11 @@ void attn_tile_layout(attn_tile *tile, const attn_layer *layer, char *memory, ch
     float *const numbers = (float *)(void *)memory;
     tile->scores = (float *)(void *)scores;
     tile->queries = numbers;
-    tile->mixed = tile->queries + width * TILE_QUERIES;
-    tile->max = tile->mixed + width * TILE_QUERIES;
+    tile->max = tile->queries + width * TILE_QUERIES;
     tile->factor = tile->max + TILE_QUERIES;
-    tile->sum = (double *)(void *)(tile->factor + TILE_QUERIES);
+    tile->mixed =
+        tile->factor + TILE_QUERIES; /* not 4 KiB from the queries, or they compete for the L1 cache */
+    tile->sum = (double *)(void *)(tile->mixed + width * TILE_QUERIES);
     tile->sums = tile->sum + TILE_QUERIES;
 }
 

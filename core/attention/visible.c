@@ -1,7 +1,6 @@
 #include "core/attention/visible.h"
 
 #include "core/kernels/four.h"
-#include "core/watch.h"
 
 #include <math.h>
 
@@ -72,10 +71,8 @@ static void scan_blocks(attn_pass *pass, const float *mask, size_t rows, uint8_t
         for (size_t n = 0; n < rows; n++)
             all = join(all, scan_run(mask + n * S + from, count));
         flags[block] = (uint8_t)all;
-        if (attn_watch_stops(watch, rows * (ATTN_ROW_STEPS + count))) {
-            attn_pass_cancel(pass);
+        if (attn_pass_stops(pass, watch, rows * (ATTN_ROW_STEPS + count)))
             return;
-        }
     }
 }
 
