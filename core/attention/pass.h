@@ -39,7 +39,7 @@ typedef struct {
     float *extra_k;    /* [Hkv, extra, D] */
     float *extra_v;    /* [Hkv, extra, value_width] */
     bool *nonfinite_v; /* [B, Hkv, S]: whose v is beyond float32, and was set to zero; NULL: none */
-    float *heads; /* [B, L, H*D]: the attention's result; the same array as q, if q is not needed after it */
+    float *heads;      /* [B, L, H*D]: the attention's result; the array q, if that is not needed any more */
     atomic_bool overflowed; /* a number of v or of the output is beyond float32 */
 
     /* angles.c */
@@ -51,18 +51,17 @@ typedef struct {
     size_t bias_row;
     bool shifts_biases; /* may each query's biases be shifted by a number of its own? */
 
-    /* visible.c: what masks do to each block of keys, as MASK_ flags */
-    uint8_t *padding_flags; /* [B, blocks]; NULL: there is no such mask */
-    uint8_t
-        *mask_flags; /* [mask_B, mask_H, mask_tiles, blocks], for TILE_QUERIES rows each; NULL: likewise */
+    /* visible.c: what masks do to each block of keys, as MASK_ flags; NULL: there is no such mask */
+    uint8_t *padding_flags; /* [B, blocks] */
+    uint8_t *mask_flags;    /* [mask_B, mask_H, mask_tiles, blocks], for TILE_QUERIES rows each */
     size_t mask_tiles;
 
     /* attend.c */
-    float *max;  /* [B, H, L]: the final maximum of each row, and the sum; NULL if no weights are wanted */
-    double *sum; /* [B, H, L] */
+    float *max;        /* [B, H, L]: the final maximum of each row; NULL if no weights are wanted */
+    double *sum;       /* [B, H, L]: and its sum */
     size_t first_task; /* among the tasks of all passes */
-    size_t query_blocks, task_rows,
-        task_heads; /* a task: one of the blocks of task_rows queries, task_heads heads */
+    size_t task_rows, task_heads; /* queries and heads of a task */
+    size_t query_blocks;          /* of task_rows queries */
 
     /* How the pass failed, if it did. Its work has an order: 0 is the pass as a whole, then come the tasks of
      * the stage from 1 on. Of several failures the first in that order counts, whichever thread came first.

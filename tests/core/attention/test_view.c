@@ -135,7 +135,7 @@ static void check_map(const setup *s, const attn_view *v, bool are_weights, cons
     }
 }
 
-TEST_OF_KERNELS(collect, a_view_is_the_part_of_the_whole_that_was_asked_for) {
+TEST_OF_KERNELS(view, a_view_is_the_part_of_the_whole_that_was_asked_for) {
     uint64_t seed = test_seed("a_view_is_the_part_of_the_whole_that_was_asked_for");
     for (int n = 0; n < 1500; n++) {
         setup s = make_any_setup(&seed);
@@ -162,7 +162,7 @@ TEST_OF_KERNELS(collect, a_view_is_the_part_of_the_whole_that_was_asked_for) {
 }
 
 /* Bins and means across the blocks in which the rows are computed. */
-TEST_OF_KERNELS(collect, a_view_does_not_notice_blocks) {
+TEST_OF_KERNELS(view, a_view_does_not_notice_blocks) {
     uint64_t seed = test_seed("a_view_does_not_notice_blocks");
     for (int n = 0; n < 30; n++) {
         setup s = make_setup(6, 3, 1 + random_below(&seed, 2), 150 + random_below(&seed, 100),
@@ -186,7 +186,7 @@ TEST_OF_KERNELS(collect, a_view_does_not_notice_blocks) {
 
 /* Rows of a view whose tile is in two blocks of rows of the mask, of which one sees nothing of a block of
  * keys. */
-TEST_OF_KERNELS(collect, a_view_sees_what_its_rows_may_see) {
+TEST_OF_KERNELS(view, a_view_sees_what_its_rows_may_see) {
     uint64_t seed = test_seed("a_view_sees_what_its_rows_may_see");
     const size_t L = 64, S = 512;
     for (size_t hidden = 0; hidden < 4; hidden++) { /* block of rows and block of keys */
@@ -211,7 +211,7 @@ TEST_OF_KERNELS(collect, a_view_sees_what_its_rows_may_see) {
 }
 
 /* Two rows of a map of 16,384 x 16,384, whose whole would take a gigabyte. */
-TEST_OF_KERNELS(collect, two_rows_of_a_large_map_do_not_cost_the_map) {
+TEST_OF_KERNELS(view, two_rows_of_a_large_map_do_not_cost_the_map) {
     uint64_t seed = test_seed("two_rows_of_a_large_map_do_not_cost_the_map");
     const size_t L = 16384;
     setup s = make_setup(2, 1, 1, L, L, &seed);
@@ -262,7 +262,7 @@ static void check_row(const setup *s, const attn_output *o, size_t b, size_t h, 
     cr_assert_float_eq((double)o->entropy[place], entropy, 1e-6);
 }
 
-TEST_OF_KERNELS(collect, statistics_are_those_of_the_weights) {
+TEST_OF_KERNELS(view, statistics_are_those_of_the_weights) {
     uint64_t seed = test_seed("statistics_are_those_of_the_weights");
     for (int n = 0; n < 500; n++) {
         setup s = make_any_setup(&seed);
@@ -283,7 +283,7 @@ TEST_OF_KERNELS(collect, statistics_are_those_of_the_weights) {
 }
 
 /* Each of the statistics by itself is the one among all. */
-TEST_OF_KERNELS(collect, each_statistic_can_be_asked_for_alone) {
+TEST_OF_KERNELS(view, each_statistic_can_be_asked_for_alone) {
     uint64_t seed = test_seed("each_statistic_can_be_asked_for_alone");
     for (int n = 0; n < 140; n++) {
         setup s = make_any_setup(&seed);
@@ -316,7 +316,7 @@ TEST_OF_KERNELS(collect, each_statistic_can_be_asked_for_alone) {
 
 /* q . k with the layer's scale is the score, when nothing else is added; and the weights mix the v that is
  * returned. So what is returned is what enters the product: normed, rotated, with the extra keys. */
-TEST_OF_KERNELS(collect, q_k_and_v_are_what_enters_the_product) {
+TEST_OF_KERNELS(view, q_k_and_v_are_what_enters_the_product) {
     uint64_t seed = test_seed("q_k_and_v_are_what_enters_the_product");
     for (int n = 0; n < 300; n++) {
         setup s = make_any_setup(&seed);
@@ -353,7 +353,7 @@ TEST_OF_KERNELS(collect, q_k_and_v_are_what_enters_the_product) {
 
 /* ---- What must hold to the bit ---- */
 
-TEST_OF_KERNELS(collect, asking_for_more_changes_nothing) {
+TEST_OF_KERNELS(view, asking_for_more_changes_nothing) {
     uint64_t seed = test_seed("asking_for_more_changes_nothing");
     for (int n = 0; n < 500; n++) {
         setup s = make_any_setup(&seed);
@@ -380,7 +380,7 @@ TEST_OF_KERNELS(collect, asking_for_more_changes_nothing) {
 }
 
 /* The heads of a pass, brought back, give its output. */
-TEST_OF_KERNELS(collect, head_output_can_be_sent_back) {
+TEST_OF_KERNELS(view, head_output_can_be_sent_back) {
     uint64_t seed = test_seed("head_output_can_be_sent_back");
     for (int n = 0; n < 200; n++) {
         setup s = make_any_setup(&seed);
@@ -402,7 +402,7 @@ TEST_OF_KERNELS(collect, head_output_can_be_sent_back) {
 
 /* Two halves of the keys, merged by their log-sum-exps, are the whole (Dao et al., "FlashAttention", 2022,
  * section 3.1, the same merge): one of the halves leaves out the extra keys and the sinks. */
-TEST_OF_KERNELS(collect, halves_of_the_keys_merge_into_the_whole) {
+TEST_OF_KERNELS(view, halves_of_the_keys_merge_into_the_whole) {
     uint64_t seed = test_seed("halves_of_the_keys_merge_into_the_whole");
     for (int n = 0; n < 300; n++) {
         setup s = make_any_setup(&seed);
