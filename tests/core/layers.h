@@ -53,8 +53,8 @@ static inline float *numbers(setup *s, size_t count, float scale, uint64_t *seed
 }
 
 /* Packs random numbers as a weight [width, depth] of the layer, in the place of what may be there. */
-static inline void weigh(setup *s, attn_packed *packed, size_t width, size_t depth, float scale,
-                         uint64_t *seed) {
+static inline void pack_random(setup *s, attn_packed *packed, size_t width, size_t depth, float scale,
+                               uint64_t *seed) {
     attn_layer *w = &s->layer;
     if (w->kernels == NULL)
         w->kernels = kernels_under_test != NULL ? kernels_under_test : attn_kernels_named("auto");
@@ -81,10 +81,10 @@ static inline void fill_setup(setup *s, uint64_t *seed) {
     const attn_config *c = &w->config;
     const size_t E = c->embed_dim, q = c->num_heads * c->head_dim, kv = c->num_kv_heads * c->head_dim;
     const float a = (float)sqrt(3.0 / (double)E);
-    weigh(s, &w->q_weight, q, E, a, seed);
-    weigh(s, &w->k_weight, kv, c->kdim, a, seed);
-    weigh(s, &w->v_weight, kv, c->vdim, a, seed);
-    weigh(s, &w->o_weight, E, q, a, seed);
+    pack_random(s, &w->q_weight, q, E, a, seed);
+    pack_random(s, &w->k_weight, kv, c->kdim, a, seed);
+    pack_random(s, &w->v_weight, kv, c->vdim, a, seed);
+    pack_random(s, &w->o_weight, E, q, a, seed);
     if (c->bias) {
         w->q_bias = numbers(s, q, 0.5f, seed);
         w->k_bias = numbers(s, kv, 0.5f, seed);

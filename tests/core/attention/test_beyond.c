@@ -53,7 +53,7 @@ static attn_status status_of(const setup *s) {
 }
 
 /* The pass succeeds and is near the reference: how near, other tests ask. */
-static void hold(const char *what, const setup *s) {
+static void check_near(const char *what, const setup *s) {
     const size_t count = s->input.B * s->input.L * s->layer.config.embed_dim;
     attn_output out = {.output = nothing_yet(count)};
     double *exact = malloc((count + 1) * sizeof *exact), largest = 0, worst = 0, value = 0;
@@ -87,7 +87,7 @@ TEST_OF_KERNELS(beyond, the_mean_of_large_values_is_no_larger) {
                     setup s = make_plain(8, 2, L, keys[n], precision);
                     /* int8 stands for 1 by a little more. */
                     fill(s.input.value, keys[n] * 8, precision == ATTN_INT8 ? values[v] * 0.99f : values[v]);
-                    hold("equal values", &s);
+                    check_near("equal values", &s);
                     free_setup(&s);
                 }
 }
@@ -103,7 +103,7 @@ TEST_OF_KERNELS(beyond, large_values_are_mixed_as_small_ones_are) {
         const size_t values = s.input.B * s.input.S * s.layer.config.vdim;
         for (size_t i = 0; i < values; i++)
             writable(s.input.value)[i] *= size;
-        hold("large values", &s);
+        check_near("large values", &s);
         free_setup(&s);
     }
 }
@@ -117,7 +117,7 @@ TEST_OF_KERNELS(beyond, large_values_share_with_sinks) {
         s.layer.config.sinks = true;
         s.layer.sinks = sinks;
         fill(s.input.value, keys * 8, 3e38f);
-        hold("sinks", &s);
+        check_near("sinks", &s);
         free_setup(&s);
     }
 }
@@ -180,7 +180,7 @@ TEST_OF_KERNELS(beyond, a_part_of_a_projection_may_be_too_large) {
         pack_numbers(&s, weights[which], E, E, NULL, 1);
         *biases[which] = numbers(&s, E, 1, &seed);
         cancel(inputs[which], which == 0 ? s.input.L : s.input.S);
-        hold("a projection", &s);
+        check_near("a projection", &s);
         free_setup(&s);
     }
 }
@@ -223,7 +223,7 @@ TEST_OF_KERNELS(beyond, what_is_normed_may_be_too_large_before) {
                  size *= 6) { /* the last is beyond, those before are not */
                 pack_numbers(&s, weight, E, E, NULL, 1);
                 fill(which == 0 ? s.input.query : s.input.key, (which == 0 ? 3 : 20) * E, size);
-                hold("a norm", &s);
+                check_near("a norm", &s);
             }
             free_setup(&s);
         }
@@ -232,7 +232,7 @@ TEST_OF_KERNELS(beyond, what_is_normed_may_be_too_large_before) {
 /* ---- Scores ---- */
 
 /* A query (a, b) and keys (c, d) of one head; `scores` that those are. */
-static void hold_score(const char *what, float a, float b, float c, float d, float scale, double cap) {
+static void check_score(const char *what, float a, float b, float c, float d, float scale, double cap) {
     for (size_t L = 1; L <= 2; L++) {
         setup s = make_plain(2, 1, L, 5, ATTN_FLOAT32);
         s.layer.config.softcap = cap;
@@ -245,18 +245,18 @@ static void hold_score(const char *what, float a, float b, float c, float d, flo
             writable(s.input.key)[2 * j] = c;
             writable(s.input.key)[2 * j + 1] = j % 2 == 0 ? d : d * 0.9f;
         }
-        hold(what, &s);
+        check_near(what, &s);
         free_setup(&s);
     }
 }
 
 TEST_OF_KERNELS(beyond, a_part_of_a_score_may_be_too_large) {
-    hold_score("parts of either sign", 1e20f, 1e20f, 4e18f, -4e18f, 1e-37f, 0);
-    hold_score("parts of either sign, unscaled", 1e20f, 1e20f, 4e18f, -4e18f, 0x1p-120f, 0);
-    hold_score("a query that overflows by the scale", 1e20f, -1e20f, 1e-37f, 2e-37f, 1e19f, 0);
-    hold_score("a capped score of 1e39", 1e20f, 1e19f, 1e19f, 1e19f, 1, 30);
-    hold_score("a capped score of -1e39", -1e20f, 1e19f, 1e19f, 1e19f, 1, 30);
-    hold_score("a capped sum of which a part has another sign", 1e20f, 1e20f, 4e18f, -1e19f, 1, 30);
+    check_score("parts of either sign", 1e20f, 1e20f, 4e18f, -4e18f, 1e-37f, 0);
+    check_score("parts of either sign, unscaled", 1e20f, 1e20f, 4e18f, -4e18f, 0x1p-120f, 0);
+    check_score("a query that overflows by the scale", 1e20f, -1e20f, 1e-37f, 2e-37f, 1e19f, 0);
+    check_score("a capped score of 1e39", 1e20f, 1e19f, 1e19f, 1e19f, 1, 30);
+    check_score("a capped score of -1e39", -1e20f, 1e19f, 1e19f, 1e19f, 1, 30);
+    check_score("a capped sum of which a part has another sign", 1e20f, 1e20f, 4e18f, -1e19f, 1, 30);
 }
 
 /* Scores are small until their distances are added: beyond float32 they are refused, unless no query sees
@@ -270,11 +270,11 @@ TEST_OF_KERNELS(beyond, a_bias_may_be_too_large) {
         s.layer.alibi_slopes = slopes;
         s.input.query_offset = 1;
         slopes[1] = 1e37f;
-        hold("a large bias", &s);
+        check_near("a large bias", &s);
         slopes[1] = 1e38f; /* four keys on it is beyond */
         cr_assert_eq(status_of(&s), ATTN_BAD_VALUE);
         s.input.is_causal = true;
-        hold("a bias of keys that are not seen", &s);
+        check_near("a bias of keys that are not seen", &s);
         free_setup(&s);
     }
 }
@@ -305,7 +305,7 @@ TEST_OF_KERNELS(beyond, a_part_of_a_sum_with_masks_may_be_too_large) {
             s.input.attn_mask = mask;
             s.input.key_padding_mask = padding;
             if (sums[n].status == ATTN_OK)
-                hold("masks", &s);
+                check_near("masks", &s);
             cr_assert_eq(status_of(&s), sums[n].status, "%g and %g", (double)sums[n].mask,
                          (double)sums[n].padding);
             free_setup(&s);
@@ -326,7 +326,7 @@ TEST_OF_KERNELS(beyond, two_masks_may_exclude_what_one_does_not) {
         padding[j] = -FLT_MAX;
         mask[j] = -FLT_MAX; /* of the first query only */
     }
-    hold("all keys are excluded from one query", &s);
+    check_near("all keys are excluded from one query", &s);
     cr_assert_eq(forward(&s, &out), ATTN_OK);
     cr_assert(lse[0] == -INFINITY && lse[1] == -FLT_MAX);
     cr_assert(output[0] == 0 && output[4] != 0);

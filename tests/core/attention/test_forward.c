@@ -1,4 +1,4 @@
-/* The forward pass in float32, held against the double-precision reference and against what must hold
+/* The forward pass in float32, compared with the double-precision reference and against what must hold
  * exactly. */
 #include "tests/core/layers.h"
 
@@ -84,7 +84,7 @@ static double lse_error(const both *b) {
     return worst;
 }
 
-static void hold_against_reference(const setup *s) {
+static void check_against_reference(const setup *s) {
     const attn_input *in = &s->input;
     both b = make_both(s);
     cr_assert_eq(forward(s, &b.found), ATTN_OK);
@@ -109,7 +109,7 @@ TEST_OF_KERNELS(attention, agrees_with_the_reference_whatever_the_options) {
     uint64_t seed = test_seed("agrees_with_the_reference_whatever_the_options");
     for (int n = 0; n < 1000; n++) {
         setup s = make_any_setup(&seed);
-        hold_against_reference(&s);
+        check_against_reference(&s);
         free_setup(&s);
     }
 }
@@ -119,7 +119,7 @@ TEST_OF_KERNELS(attention, agrees_with_the_reference_in_large_shapes) {
     uint64_t seed = test_seed("agrees_with_the_reference_in_large_shapes");
     for (int n = 0; n < 40; n++) {
         setup s = make_setup_within(n % 4 == 0 ? 512 : 70, n % 2 == 0 ? 150 : 700, &seed);
-        hold_against_reference(&s);
+        check_against_reference(&s);
         free_setup(&s);
     }
 }
@@ -131,7 +131,7 @@ TEST_OF_KERNELS(attention, agrees_with_the_double_precision_reference) {
         setup s = make_setup(H * D, H, random_below(&seed, 4), random_below(&seed, 20),
                              random_below(&seed, 20), &seed);
         add_random_masks(&s, &seed);
-        hold_against_reference(&s);
+        check_against_reference(&s);
         free_setup(&s);
     }
 }
@@ -149,7 +149,7 @@ TEST_OF_KERNELS(attention, agrees_over_several_blocks_of_rows_and_keys) {
             value[i] += 1;
         s.input.value = value;
         add_random_masks(&s, &seed);
-        hold_against_reference(&s);
+        check_against_reference(&s);
         free_setup(&s);
     }
 }
@@ -232,8 +232,8 @@ TEST_OF_KERNELS(attention, does_not_leak_what_is_masked_out) {
         setup s = make_setup(16, 2, 2, L, S, &seed);
         s.layer.config.kdim = s.layer.config.vdim = 16;
         s.layer.config.softcap = random_below(&seed, 2) == 0 ? 0 : 2;
-        weigh(&s, &s.layer.k_weight, 16, 16, 1, &seed);
-        weigh(&s, &s.layer.v_weight, 16, 16, 1, &seed);
+        pack_random(&s, &s.layer.k_weight, 16, 16, 1, &seed);
+        pack_random(&s, &s.layer.v_weight, 16, 16, 1, &seed);
         float *key = numbers(&s, 2 * S * 16, 1, &seed), *value = numbers(&s, 2 * S * 16, 1, &seed);
         float *tame, *wild, *weights;
         bool *excluded = malloc(2 * S);
@@ -390,7 +390,7 @@ TEST_OF_KERNELS(attention, two_masks_exclude_together_as_in_the_reference) {
             padding[j] = n % 2 == 0 || random_below(&seed, 2) == 0 ? -FLT_MAX : 0;
         s.input.attn_mask = mask;
         s.input.key_padding_mask = padding;
-        hold_against_reference(&s);
+        check_against_reference(&s);
         free_setup(&s);
     }
 }

@@ -92,7 +92,7 @@ static void same_rows(const setup *s, piece p, const results *whole, const resul
     }
 }
 
-static void hold_piece(const setup *s, piece p, const results *whole) {
+static void check_piece(const setup *s, piece p, const results *whole) {
     setup one = piece_of(s, p);
     results part = room_for(&one);
     cr_assert_eq(forward(&one, &part.out), ATTN_OK);
@@ -120,7 +120,7 @@ static size_t keys_needed(const setup *s, size_t to) {
 }
 
 /* Single rows, pieces of any length, and each of them with no more keys than it may see. */
-static void hold_rows(const setup *s, uint64_t *seed) {
+static void check_rows(const setup *s, uint64_t *seed) {
     const attn_input *in = &s->input;
     results whole = room_for(s);
     cr_assert_eq(forward(s, &whole.out), ATTN_OK);
@@ -128,8 +128,8 @@ static void hold_rows(const setup *s, uint64_t *seed) {
         for (size_t from = 0, rows; from < in->L; from += rows) {
             rows = random_below(seed, 2) == 0 ? 1 : 1 + random_below(seed, in->L - from);
             const piece p = {b, from, from + rows, in->S};
-            hold_piece(s, p, &whole);
-            hold_piece(s, (piece){b, from, from + rows, keys_needed(s, from + rows)}, &whole);
+            check_piece(s, p, &whole);
+            check_piece(s, (piece){b, from, from + rows, keys_needed(s, from + rows)}, &whole);
         }
     free_output(&whole.out);
 }
@@ -167,12 +167,12 @@ static void enlarge_values(setup *s, uint64_t *seed) {
             ((float *)(uintptr_t)in->value)[n] *= 2e36f;
 }
 
-static void hold_and_free(setup *s, uint64_t *seed) {
+static void check_and_free(setup *s, uint64_t *seed) {
     if (depends_on_length(s))
         s->layer.config.rope.scaling = ATTN_ROPE_LINEAR;
     exclude_blocks(s, seed);
     enlarge_values(s, seed);
-    hold_rows(s, seed);
+    check_rows(s, seed);
     free_setup(s);
 }
 
@@ -183,7 +183,7 @@ TEST_OF_KERNELS(rows, have_the_same_bits_alone_in_pieces_and_in_the_whole) {
         const size_t D = widths[random_below(&seed, n % 4 == 0 ? 11 : 7)];
         const size_t L = 1 + random_below(&seed, 70), S = random_below(&seed, n % 3 == 0 ? 40 : 600);
         setup s = make_setup_of(D, L, S, 10 + S, &seed);
-        hold_and_free(&s, &seed);
+        check_and_free(&s, &seed);
     }
 }
 
@@ -213,6 +213,6 @@ TEST_OF_KERNELS(rows, have_the_same_bits_at_every_border) {
         s.input.is_causal = borders[n].is_causal;
         s.input.query_offset = borders[n].query_offset;
         s.input.key_offset = borders[n].key_offset;
-        hold_and_free(&s, &seed);
+        check_and_free(&s, &seed);
     }
 }
