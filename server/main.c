@@ -1,6 +1,7 @@
 /* main.c: start and stop, nothing else. */
 #include "core/kernels/openblas.h"
 #include "core/model/describe.h"
+#include "core/model/load.h"
 #include "core/self_check.h"
 #include "server/clock.h"
 #include "server/http/http.h"
@@ -34,8 +35,8 @@ static void print_version(const attn_kernels *kernels) {
 static void print_models(const attn_registry *registry) {
     for (size_t i = 0; i < registry->count; i++) {
         char line[512];
-        attn_model_describe(&registry->models[i], line, sizeof line);
-        printf("%s%s: %s\n", registry->models[i].name, i == 0 ? " (default)" : "", line);
+        attn_model_describe(registry->models[i], line, sizeof line);
+        printf("%s%s: %s\n", registry->models[i]->name, i == 0 ? " (default)" : "", line);
     }
 }
 
@@ -54,7 +55,7 @@ static bool load_models(service *s, attn_error *error) {
 static bool check_kernels(const service *s, attn_error *error) {
     bool in_use[ATTN_PRECISIONS] = {false};
     for (size_t i = 0; i < s->registry.count; i++)
-        in_use[s->registry.models[i].layer.config.precision] = true;
+        in_use[s->registry.models[i]->layer.config.precision] = true;
     return !s->options.self_check || attn_self_check(s->options.kernels, in_use, error) == ATTN_OK;
 }
 

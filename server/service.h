@@ -3,7 +3,7 @@
 #define SERVER_SERVICE_H
 
 #include "core/arena.h"
-#include "core/model/model.h"
+#include "core/model/registry.h"
 #include "server/options.h"
 #include "server/scheduler.h"
 #include "server/store/results.h"

@@ -1,289 +1,57 @@
-#include "core/model/builtin/init.h"
-#include "core/model/builtin/patterns.h"
-#include "core/model/checkpoint/huggingface.h"
-#include "core/model/config.h"
-#include "core/model/files/file.h"
-#include "core/model/files/json_python.h"
-#include "core/model/files/json_value.h"
-#include "core/model/files/tensors.h"
-#include "core/model/files/unsupported.h"
-#include "core/model/model.h"
-#include "core/model/spec.h"
-#include "core/model/torch.h"
-#include "core/printable.h"
+#include "core/model/registry.h"
+
 #include "core/size.h"
 
-#include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define CONFIG_NAME "config.json"
-
-/* Room for one model, named; the caller fills it in and then counts it. */
-static attn_status room_for_one(const char *name, attn_registry *loaded, attn_error *error) {
-    loaded->models = calloc(1, sizeof *loaded->models);
-    if (loaded->models == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "no memory for model \"%s\"", name);
-    loaded->models[0].layer.kernels = loaded->kernels;
-    loaded->models[0].layer.config.precision = loaded->precision;
-    snprintf(loaded->models[0].name, sizeof loaded->models[0].name, "%s", name);
-    return ATTN_OK;
-}
-
-static attn_status load_init(const char *name, const char *text, attn_registry *loaded, attn_error *error) {
-    attn_status status = room_for_one(name, loaded, error);
-    if (status == ATTN_OK)
-        status = attn_init_make(text, &loaded->models[0], error);
-    loaded->count = status == ATTN_OK;
-    return status;
-}
-
-static attn_status make_demo(attn_model *model, attn_error *error) {
-    return attn_init_make("", model, error);
-}
-
-/* Models that come with the program. */
-static const struct {
-    const char *name;
-    attn_status (*make)(attn_model *model, attn_error *error);
-} builtins[] = {
-    {"demo", make_demo},
-    {"patterns", attn_patterns_make},
-};
-#define BUILTINS (sizeof builtins / sizeof builtins[0])
-
-static attn_status load_builtin(const attn_spec *spec, attn_registry *loaded, attn_error *error) {
-    char known[128] = "";
-    for (size_t i = 0; i < BUILTINS; i++) {
-        attn_list(known, sizeof known, builtins[i].name);
-        if (strcmp(builtins[i].name, spec->rest) != 0)
-            continue;
-        attn_status status = room_for_one(spec->name, loaded, error);
-        if (status == ATTN_OK)
-            status = builtins[i].make(&loaded->models[0], error);
-        loaded->count = status == ATTN_OK;
-        return status;
-    }
-    attn_shown shown;
-    return attn_fail(error, ATTN_BAD_MODEL, "builtin:%s: unknown, the built-in models are: %s",
-                     attn_show(&shown, spec->rest), known);
-}
-
-/* One layer, whose configuration is `json`; `prefix` NULL: wherever it is. */
-static attn_status load_torch(const attn_tensors *tensors, const char *prefix, const char *where,
-                              const json_t *json, const char *name, attn_registry *loaded,
-                              attn_error *error) {
-    attn_status status = room_for_one(name, loaded, error);
-    if (status == ATTN_OK)
-        status = attn_torch_load(tensors, prefix, where, json, &loaded->models[0], error);
-    loaded->count = status == ATTN_OK;
-    return status;
-}
-
-/* The configuration that a file itself carries. The caller frees *json with json_decref. */
-static attn_status carried_config(const attn_tensors *tensors, const char *where, json_t **json,
-                                  attn_error *error) {
-    const char *text = attn_tensors_metadata(tensors, "attend");
-    if (text == NULL)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s is missing, expected the text of a config.json", where);
-    return attn_json_parse(where, text, strlen(text), json, error);
-}
-
-static attn_status load_file(const char *path, const char *name, attn_registry *loaded, attn_error *error) {
-    attn_shown shown;
-    attn_show(&shown, path);
-    if (!attn_has_suffix(path, ".safetensors"))
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a .safetensors file",
-                         shown.text);
-    attn_tensors *tensors;
-    attn_status status = attn_tensors_open_file(path, &tensors, error);
-    if (status != ATTN_OK)
-        return status;
-    char where[sizeof shown.text + 32];
-    snprintf(where, sizeof where, "%s: __metadata__ \"attend\"", shown.text);
-    json_t *json = NULL;
-    status = carried_config(tensors, where, &json, error);
-    if (status == ATTN_OK)
-        status = load_torch(tensors, NULL, where, json, name, loaded, error);
-    json_decref(json);
-    attn_tensors_close(tensors);
-    return status;
-}
-
-/* A path, and what was asked for of it with #: a layer of a checkpoint, as in "3" or "encoder.3", the tensors
- * of a state_dict that begin so, as in "encoder.layers.0.self_attn.", or NULL for all. */
-typedef struct {
-    const char *path, *part;
-} place;
-
-/* A directory whose config.json has been read. */
-static attn_status load_directory_with(const place *at, const char *where, const json_t *json,
-                                       const char *name, attn_registry *loaded, attn_error *error) {
-    attn_tensors *tensors;
-    attn_status status = attn_tensors_open_directory(at->path, &tensors, error);
-    if (status != ATTN_OK)
-        return status;
-    if (attn_huggingface_is(json))
-        status =
-            attn_huggingface_load(&(attn_checkpoint){where, json, tensors}, name, at->part, loaded, error);
-    else
-        status = load_torch(tensors, at->part, where, json, name, loaded, error);
-    attn_tensors_close(tensors);
-    return status;
-}
-
-/* A checkpoint's is read as Python reads it; one of our own, of which every key counts, strictly. */
-static attn_status parse_config(const char *path, const char *where, json_t **json, attn_error *error) {
-    char *text;
-    size_t length;
-    attn_status status = attn_file_read_all(path, ATTN_CONFIG_TEXT_MAX, &text, &length, error);
-    if (status != ATTN_OK)
-        return status;
-    status = attn_json_parse_python(where, text, length, json, error);
-    if (status == ATTN_OK && !attn_huggingface_is(*json)) {
-        json_decref(*json);
-        status = attn_json_parse(where, text, length, json, error);
-    }
-    free(text);
-    return status;
-}
-
-static attn_status read_config(const char *directory, attn_shown *where, json_t **json, attn_error *error) {
-    char *path, advice[400];
-    attn_shown shown;
-    /* What other programs take often comes without a configuration: better said than "no config.json". */
-    if (!attn_file_is_in(directory, CONFIG_NAME) && attn_foreign_find(directory, advice, sizeof advice))
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected " CONFIG_NAME " and model.safetensors, %s",
-                         attn_show(&shown, directory), advice);
-    attn_status status = attn_file_path_in(directory, CONFIG_NAME, &path, error);
-    if (status != ATTN_OK)
-        return status;
-    attn_show(where, path);
-    status = parse_config(path, where->text, json, error);
-    free(path);
-    return status;
-}
-
-static attn_status load_directory(const place *at, const char *name, attn_registry *loaded,
-                                  attn_error *error) {
-    attn_shown where;
-    json_t *json;
-    attn_status status = read_config(at->path, &where, &json, error);
-    if (status != ATTN_OK)
-        return status;
-    status = load_directory_with(at, where.text, json, name, loaded, error);
-    json_decref(json);
-    return status;
-}
-
-/* Cuts off what follows the last # of the path's last part, and returns it; NULL: there is none. */
-static const char *split_part(char *path) {
-    char *mark = strrchr(path, '#');
-    if (mark == NULL || mark[1] == '\0' || strchr(mark, '/') != NULL)
-        return NULL;
-    *mark = '\0';
-    return mark + 1;
-}
-
-static attn_status load_place(attn_spec *spec, const place *at, const struct stat *state,
-                              attn_registry *loaded, attn_error *error) {
-    attn_shown shown, part;
-    attn_show(&shown, at->path);
-    if (!S_ISDIR(state->st_mode) && !S_ISREG(state->st_mode))
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a regular file", shown.text);
-    if (!S_ISDIR(state->st_mode) && at->part != NULL)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory before #%s, found a file",
-                         shown.text, attn_show(&part, at->part));
-    if (spec->name[0] == '\0') {
-        const attn_status status = attn_spec_name_path(spec, at->path, error);
-        if (status != ATTN_OK)
-            return status;
-    }
-    return S_ISDIR(state->st_mode) ? load_directory(at, spec->name, loaded, error)
-                                   : load_file(at->path, spec->name, loaded, error);
-}
-
-static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error *error) {
-    attn_shown shown;
-    attn_show(&shown, spec->rest);
-    char *path = strdup(spec->rest);
-    if (path == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", shown.text);
-    place at = {.path = path};
-    struct stat state;
-    /* A directory that is really called so comes before a part of another one. */
-    int failed = stat(path, &state);
-    if (failed && errno == ENOENT && (at.part = split_part(path)) != NULL)
-        failed = stat(path, &state);
-    attn_status status;
-    if (failed)
-        status = attn_fail(error, ATTN_BAD_MODEL, "%s: %s", shown.text, strerror(errno));
-    else
-        status = load_place(spec, &at, &state, loaded, error);
-    free(path);
-    return status;
-}
-
-static attn_status load(const char *named_spec, attn_registry *loaded, attn_error *error) {
-    attn_spec spec;
-    const attn_status status = attn_spec_parse(named_spec, &spec, error);
-    if (status != ATTN_OK)
-        return status;
-    switch (spec.kind) {
-    case ATTN_SPEC_INIT:
-        return load_init(spec.name, spec.rest, loaded, error);
-    case ATTN_SPEC_BUILTIN:
-        return load_builtin(&spec, loaded, error);
-    default:
-        return load_path(&spec, loaded, error);
-    }
-}
-
-/* Moves the models of `loaded` to the end of the registry. */
-static attn_status append(attn_registry *registry, attn_registry *loaded, attn_error *error) {
-    for (size_t i = 0; i < loaded->count; i++)
-        if (attn_registry_find(registry, loaded->models[i].name) != NULL)
-            return attn_fail(error, ATTN_BAD_MODEL,
-                             "model name \"%s\" is taken by an earlier model: give another with NAME=SPEC",
-                             loaded->models[i].name);
+/* Makes room for `more` models at the end; false: no memory. */
+static bool grow(attn_registry *registry, size_t more) {
     size_t count, bytes;
-    attn_model *models = NULL;
-    if (attn_add(registry->count, loaded->count, &count) && attn_multiply(count, sizeof *models, &bytes))
+    attn_model **models = NULL;
+    if (attn_add(registry->count, more, &count) && attn_multiply(count, sizeof(attn_model *), &bytes))
         models = realloc(registry->models, bytes);
     if (models == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "no memory for a list of more models");
-    memcpy(models + registry->count, loaded->models, loaded->count * sizeof *models);
+        return false;
     registry->models = models;
-    registry->count = count;
-    loaded->count = 0;
-    attn_warnings_move(&registry->warnings, &loaded->warnings);
+    return true;
+}
+
+attn_status attn_registry_add(attn_registry *registry, const char *name, attn_model **model,
+                              attn_error *error) {
+    if (!grow(registry, 1) || (*model = attn_model_new(name)) == NULL)
+        return attn_fail(error, ATTN_NO_MEMORY, "no memory for model \"%s\"", name);
+    (*model)->layer.kernels = registry->kernels;
+    (*model)->layer.config.precision = registry->precision;
+    registry->models[registry->count++] = *model;
     return ATTN_OK;
 }
 
-attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error) {
-    attn_registry loaded = {.kernels = registry->kernels, .precision = registry->precision};
-    if (loaded.kernels == NULL)
-        loaded.kernels = attn_kernels_named("auto");
-    attn_status status = load(named_spec, &loaded, error);
-    if (status == ATTN_OK)
-        status = append(registry, &loaded, error);
-    attn_registry_free(&loaded);
-    return status;
+attn_status attn_registry_move(attn_registry *registry, attn_registry *from, attn_error *error) {
+    for (size_t i = 0; i < from->count; i++)
+        if (attn_registry_find(registry, from->models[i]->name) != NULL)
+            return attn_fail(error, ATTN_BAD_MODEL,
+                             "model name \"%s\" is taken by an earlier model: give another with NAME=SPEC",
+                             from->models[i]->name);
+    if (!grow(registry, from->count))
+        return attn_fail(error, ATTN_NO_MEMORY, "no memory for a list of more models");
+    memcpy(registry->models + registry->count, from->models, from->count * sizeof *from->models);
+    registry->count += from->count;
+    from->count = 0;
+    attn_warnings_move(&registry->warnings, &from->warnings);
+    return ATTN_OK;
 }
 
 const attn_model *attn_registry_find(const attn_registry *registry, const char *name) {
     for (size_t i = 0; i < registry->count; i++)
-        if (strcmp(registry->models[i].name, name) == 0)
-            return &registry->models[i];
+        if (strcmp(registry->models[i]->name, name) == 0)
+            return registry->models[i];
     return NULL;
 }
 
 void attn_registry_free(attn_registry *registry) {
     for (size_t i = 0; i < registry->count; i++)
-        attn_weights_free(&registry->models[i]);
+        attn_model_release(registry->models[i]);
     free(registry->models);
     attn_warnings_free(&registry->warnings);
     *registry = (attn_registry){.kernels = registry->kernels, .precision = registry->precision};

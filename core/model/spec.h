@@ -3,6 +3,7 @@
 #define ATTN_SPEC_H
 
 #include "core/model/model.h"
+#include "core/status.h"
 
 #include <stdbool.h>
 

@@ -4,6 +4,7 @@
 
 #include "core/model/files/tensors.h"
 #include "core/model/model.h"
+#include "core/status.h"
 
 #include <jansson.h>
 
@@ -20,7 +21,7 @@
  *
  * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it packs
  * the weights, in layer.config.precision if the configuration does not say; the caller frees with
- * attn_weights_free. */
+ * attn_model_clear. */
 attn_status attn_torch_load(const attn_tensors *tensors, const char *prefix, const char *where,
                             const json_t *config_json, attn_model *model, attn_error *error);
 

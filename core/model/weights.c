@@ -200,11 +200,5 @@ attn_status attn_weights_pack(const char *where, float *arrays[ATTN_SLOTS], attn
 void attn_weights_discard(float *arrays[ATTN_SLOTS], attn_model *model) {
     for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
         free(arrays[slot]);
-    attn_weights_free(model);
-}
-
-void attn_weights_free(attn_model *model) {
-    free_packed(&model->layer);
-    free(model->storage);
-    model->storage = NULL;
+    attn_model_clear(model);
 }

@@ -31,7 +31,7 @@ bool compute_fail(computation *c, const problem *p) {
 
 const attn_model *compute_model(computation *c, const char *name, const char *path) {
     const attn_registry *registry = &c->x->service->registry;
-    const attn_model *model = name == NULL ? &registry->models[0] : attn_registry_find(registry, name);
+    const attn_model *model = name == NULL ? registry->models[0] : attn_registry_find(registry, name);
     if (model == NULL)
         answer_no_model(c->x, name, path);
     return model;

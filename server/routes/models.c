@@ -150,12 +150,12 @@ void answer_document(http_exchange *x, json_t *object) {
 static json_t *describe_models(const attn_registry *registry) {
     json_t *list = json_array();
     for (size_t i = 0; i < registry->count; i++)
-        if (json_array_append_new(list, describe(&registry->models[i])) != 0) {
+        if (json_array_append_new(list, describe(registry->models[i])) != 0) {
             json_decref(list);
             list = NULL;
             break;
         }
-    return json_pack("{s:s, s:o}", "default", registry->models[0].name, "models", list);
+    return json_pack("{s:s, s:o}", "default", registry->models[0]->name, "models", list);
 }
 
 void documents_free(service *s) {
@@ -208,7 +208,7 @@ static size_t list_models(const attn_registry *registry, const char *name, char 
     bool full = false;
     list[0] = '\0';
     for (size_t i = 0; i < registry->count; i++) {
-        const attn_model *model = &registry->models[i];
+        const attn_model *model = registry->models[i];
         if (name != NULL && !is_layer_of(model, name))
             continue;
         full = full || n + strlen(model->name) + sizeof ", , ..." > room;

@@ -175,7 +175,7 @@ static json_t *describe_all(builder *b, const attn_model *model) {
 
 json_t *describe_api(const attn_registry *registry) {
     builder b = {.complete = true};
-    json_t *root = describe_all(&b, &registry->models[0]);
+    json_t *root = describe_all(&b, registry->models[0]);
     if (b.complete)
         return root;
     json_decref(root);

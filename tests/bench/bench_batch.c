@@ -1,6 +1,6 @@
 /* What it is worth to compute 32 requests of one token together: one call of the core's for all of them
  * against one call for each, in turns; medians, and the same bits. */
-#include "core/model/model.h"
+#include "core/model/load.h"
 #include "server/machine.h"
 #include "server/scheduler.h"
 #include "tests/random.h"
@@ -124,7 +124,7 @@ static void bench_layer(const char *spec, scheduler *pool, size_t threads, uint6
         fprintf(stderr, "%s\n", error.text);
         exit(EXIT_FAILURE);
     }
-    bench *b = new_bench(&registry.models[0].layer, seed);
+    bench *b = new_bench(&registry.models[0]->layer, seed);
     b->job = (sched_job){.parts = &parts, .deadline = UINT64_MAX};
     b->parallel = threads == 1 ? NULL : sched_parallel(pool);
     pthread_barrier_init(&b->done, NULL, 2);

@@ -1,6 +1,6 @@
 /* The options of a request over real HTTP, on layers with all kinds of options of their own: what comes back
  * is what the double-precision reference says, and what is wrong gets one clear sentence. */
-#include "core/model/model.h"
+#include "core/model/load.h"
 #include "tests/service/layers.h"
 
 #include <math.h>
@@ -87,7 +87,7 @@ static void expect(size_t model, const json_t *request, attn_input in, expectati
     in.value = floats(request, "value", value);
     in.attn_mask = floats(request, "attn_mask", mask);
     const attn_reference_output out = {e->output, e->weights, e->scores, e->lse, e->head_output};
-    cr_assert_eq(attn_reference(&registry.models[model].layer, &in, &out), ATTN_OK);
+    cr_assert_eq(attn_reference(&registry.models[model]->layer, &in, &out), ATTN_OK);
 }
 
 /* Holds a nested array against `count` numbers, of which the largest sets the scale of the error. */

@@ -1,5 +1,5 @@
 /* Good requests get the right numbers, bad ones get one clear sentence, over real HTTP. */
-#include "core/model/model.h"
+#include "core/model/load.h"
 #include "tests/random.h"
 #include "tests/service/harness.h"
 
@@ -98,7 +98,7 @@ Test(requests, answers_are_the_reference_s_numbers) {
             numbers[i] = (float)query[i];
         const attn_input input = {
             .B = B, .L = L, .S = L, .query = numbers, .key = numbers, .value = numbers, .is_causal = causal};
-        cr_assert_eq(attn_reference(&registry.models[0].layer, &input,
+        cr_assert_eq(attn_reference(&registry.models[0]->layer, &input,
                                     &(attn_reference_output){.output = output, .weights = weights}),
                      ATTN_OK);
         answer a = http_request(&s, n % 3 == 0 ? "/attend/small" : "/attend", body, NULL);

@@ -3,6 +3,7 @@
 #define ATTN_INIT_H
 
 #include "core/model/model.h"
+#include "core/status.h"
 
 /* Makes the layer that `text` describes: what follows "init:", as in
  * "embed_dim=512,num_heads=8,bias=true,dropout=0.0,seed=0" (the defaults); also kdim, vdim, add_bias_kv,
@@ -17,7 +18,7 @@
  *
  * Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it
  * packs the weights, in layer.config.precision if the text does not say; the caller frees with
- * attn_weights_free. */
+ * attn_model_clear. */
 attn_status attn_init_make(const char *text, attn_model *model, attn_error *error);
 
 #endif

@@ -32,11 +32,12 @@
 #define ATTN_PATTERNS_H
 
 #include "core/model/model.h"
+#include "core/status.h"
 
 #include <jansson.h>
 
 /* Makes the layer. Fails with ATTN_NO_MEMORY. Sets all but the name and layer.kernels, for which it
- * packs the weights, in layer.config.precision; the caller frees with attn_weights_free. */
+ * packs the weights, in layer.config.precision; the caller frees with attn_model_clear. */
 attn_status attn_patterns_make(attn_model *model, attn_error *error);
 
 /* What a client needs to make vectors for the layer, and what its heads show: {"vocabulary", "rule",

@@ -200,20 +200,16 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
  * many. */
 static attn_status add_layer(const loading *l, const present *p, size_t layer, const char *name, bool is_one,
                              attn_registry *loaded, attn_error *error) {
-    attn_model *model = &loaded->models[loaded->count];
-    model->layer.kernels = loaded->kernels;
-    model->layer.config.precision = loaded->precision;
-    const attn_status status = load_layer(l, p, layer, model, error);
-    if (status != ATTN_OK)
-        return status;
-    loaded->count++;
+    char full[sizeof((attn_model *)0)->name];
+    attn_model *model;
     if (is_one)
-        snprintf(model->name, sizeof model->name, "%s", name);
+        snprintf(full, sizeof full, "%s", name);
     else if (p->part->name == NULL)
-        snprintf(model->name, sizeof model->name, "%s.%zu", name, layer);
+        snprintf(full, sizeof full, "%s.%zu", name, layer);
     else
-        snprintf(model->name, sizeof model->name, "%s.%s.%zu", name, p->part->name, layer);
-    return ATTN_OK;
+        snprintf(full, sizeof full, "%s.%s.%zu", name, p->part->name, layer);
+    const attn_status status = attn_registry_add(loaded, full, &model, error);
+    return status == ATTN_OK ? load_layer(l, p, layer, model, error) : status;
 }
 
 /* Finds the layer called `text`. */
@@ -241,28 +237,16 @@ static attn_status find_layer(const loading *l, const char *text, const present 
                      l->checkpoint->where, attn_show(&shown, text), known);
 }
 
-static attn_status reserve(const loading *l, size_t count, attn_registry *loaded, attn_error *error) {
-    loaded->models = calloc(count, sizeof *loaded->models);
-    if (loaded->models == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for %zu layers", l->checkpoint->where, count);
-    return ATTN_OK;
-}
-
 static attn_status load_one(const loading *l, const char *name, const char *text, attn_registry *loaded,
                             attn_error *error) {
     const present *part = NULL;
     size_t layer = 0;
-    attn_status status = find_layer(l, text, &part, &layer, error);
-    if (status == ATTN_OK)
-        status = reserve(l, 1, loaded, error);
+    const attn_status status = find_layer(l, text, &part, &layer, error);
     return status == ATTN_OK ? add_layer(l, part, layer, name, true, loaded, error) : status;
 }
 
 static attn_status load_all(const loading *l, const char *name, attn_registry *loaded, attn_error *error) {
-    size_t count = 0;
-    for (size_t i = 0; i < l->count; i++)
-        count += l->parts[i].layers;
-    attn_status status = reserve(l, count, loaded, error);
+    attn_status status = ATTN_OK;
     for (size_t i = 0; i < l->count; i++)
         for (size_t layer = 0; layer < l->parts[i].layers && status == ATTN_OK; layer++)
             status = add_layer(l, &l->parts[i], layer, name, false, loaded, error);

@@ -3,7 +3,7 @@
 #define ATTN_HUGGINGFACE_H
 
 #include "core/model/files/tensors.h"
-#include "core/model/model.h"
+#include "core/model/registry.h"
 
 #include <jansson.h>
 

@@ -3,7 +3,7 @@
 #ifndef TEST_SPECS_H
 #define TEST_SPECS_H
 
-#include "core/model/model.h"
+#include "core/model/load.h"
 
 #include "tests/core/model/model_files.h"
 

@@ -179,10 +179,10 @@ Test(bert, every_layer_with_and_without_prefix) {
     cr_assert_eq(registry.count, 6);
     for (size_t n = 0; n < 6; n++) {
         static const char *const names[] = {"hf.0", "hf.1", "hf.2", "p.0", "p.1", "p.2"};
-        cr_expect_str_eq(registry.models[n].name, names[n]);
+        cr_expect_str_eq(registry.models[n]->name, names[n]);
         check_bert_layer(names[n], n % 3);
         /* 0.1 is what BertConfig has where the file says nothing. */
-        cr_expect_eq(registry.models[n].layer.config.dropout, n < 3 ? 0.25 : 0.1);
+        cr_expect_eq(registry.models[n]->layer.config.dropout, n < 3 ? 0.25 : 0.1);
     }
     cr_expect_null(attn_registry_find(&registry, "hf"));
 }
@@ -294,7 +294,7 @@ Test(names, where_they_come_from) {
     static const char *const names[] = {"plain", "v1.5", "n", "deep", "link"};
     cr_assert_eq(registry.count, 5);
     for (size_t i = 0; i < 5; i++)
-        cr_expect_str_eq(registry.models[i].name, names[i]);
+        cr_expect_str_eq(registry.models[i]->name, names[i]);
     cr_assert_eq(chdir(in_folder(folder, "plain")), 0);
     REFUSED(".", "model name \"plain\" is taken");
     REFUSED("a:b=" SMALL, "a:b=init:embed_dim=2,num_heads=1: No such file"); /* a path: the : comes first */
@@ -327,7 +327,7 @@ Test(names, a_duplicate_is_refused_and_nothing_is_added) {
     REFUSED("hf.2=" SMALL, "model name \"hf.2\" is taken");
     loaded("other=%s/hf");
     cr_expect_eq(registry.count, 4);
-    cr_expect_str_eq(registry.models[0].name, "hf.2");
+    cr_expect_str_eq(registry.models[0]->name, "hf.2");
 }
 
 Test(names, paths_that_are_no_models) {
@@ -340,4 +340,18 @@ Test(names, paths_that_are_no_models) {
     REFUSED("%s/two words", "two words: gives no model name", "NAME=SPEC");
     REFUSED("ok=%s/two words", "two words/config.json: cannot be opened");
     REFUSED("/dev/null", "/dev/null: expected a directory or a regular file");
+}
+
+Test(names, a_model_stays_where_it_is_until_nobody_holds_it) {
+    loaded("first=" SMALL);
+    const attn_model *first = attn_model_hold(find("first"));
+    const float weight = attn_packed_at(&first->layer.q_weight, 0, 0);
+    loaded("second=" SMALL);
+    cr_expect_eq(find("first"), first);
+    attn_registry_free(&registry);
+    cr_expect_eq(registry.count, 0);
+    cr_expect_eq(attn_packed_at(&first->layer.q_weight, 0, 0), weight);
+    cr_expect_str_eq(first->name, "first");
+    attn_model_release(first);
+    attn_model_release(NULL);
 }

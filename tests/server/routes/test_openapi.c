@@ -1,4 +1,5 @@
 /* The description is complete, or there is none: each allocation that it takes fails once. */
+#include "core/model/load.h"
 #include "server/routes/routes.h"
 
 #include <criterion/criterion.h>

@@ -27,7 +27,7 @@ static void set_up(patterns *p) {
 
 static void tear_down(patterns *p) {
     json_decref(p->description);
-    attn_weights_free(&p->model);
+    attn_model_clear(&p->model);
 }
 
 /* The rule, read from the description. */

@@ -252,7 +252,7 @@ Test(families, encoder_decoder) {
     static const char *const names[] = {"t.encoder.0", "t.encoder.1", "t.decoder.0", "t.cross.0"};
     cr_assert_eq(registry.count, 4);
     for (size_t i = 0; i < 4; i++)
-        cr_expect_str_eq(registry.models[i].name, names[i]);
+        cr_expect_str_eq(registry.models[i]->name, names[i]);
     const attn_layer *second = &find("t.encoder.1")->layer, *decoder = &find("t.decoder.0")->layer,
                      *cross = &find("t.cross.0")->layer;
     weighs(&second->q_weight, 96, 24);
