@@ -1,4 +1,5 @@
 /* main.c: start and stop, nothing else. */
+#include "core/kernels/choose.h"
 #include "core/kernels/openblas.h"
 #include "core/model/describe.h"
 #include "core/model/load.h"

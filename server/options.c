@@ -1,5 +1,6 @@
 #include "server/options.h"
 
+#include "core/kernels/choose.h"
 #include "core/kernels/openblas.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* avx512.c: the set for x86-64 with AVX-512 (F, BW, DQ and VL): 32 registers of 16 numbers. */
-#include "core/kernels/kernels.h"
+#include "core/kernels/sets.h"
 
 #ifdef __AVX512F__
 
@@ -75,15 +75,12 @@ static inline vec v_load_int8(const int8_t *p) {
 
 #include "core/kernels/template/set.h"
 
-const attn_kernels *attn_kernels_avx512(void) {
-    static const attn_kernels set = {SET_FIELDS("avx512")};
-    return &set;
-}
+DEFINE_SET(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                       __builtin_cpu_supports("fma"))
 
 #else
 
-const attn_kernels *attn_kernels_avx512(void) {
-    return NULL;
-}
+ATTN_NO_SET(avx512)
 
 #endif

@@ -1,6 +1,6 @@
 /* generic.c: the set for every CPU: vectors of 16 bytes as gcc and clang write them for any target. Products
  * and sums are rounded apart, since not every CPU can fuse them. */
-#include "core/kernels/kernels.h"
+#include "core/kernels/sets.h"
 
 #include <string.h>
 
@@ -84,7 +84,4 @@ static inline vec v_load_int8(const int8_t *p) {
 
 #include "core/kernels/template/set.h"
 
-const attn_kernels *attn_kernels_generic(void) {
-    static const attn_kernels set = {SET_FIELDS("generic")};
-    return &set;
-}
+DEFINE_SET(generic, true)

@@ -7,6 +7,8 @@
 #ifndef ATTN_KERNELS_H
 #define ATTN_KERNELS_H
 
+#include "core/kernels/bits.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,9 +22,6 @@ typedef enum { ATTN_FLOAT32, ATTN_BFLOAT16, ATTN_INT8, ATTN_PRECISIONS } attn_pr
 
 /* The chains in which a softmax sums the exponentials of a tile. */
 #define ATTN_SOFT_CHAINS 4
-
-/* The bits of infinity; those of NaN, without the sign, are above it. */
-#define ATTN_INFINITE ((uint32_t)0x7f800000)
 
 /* y [rows, columns] = a [rows, depth] b [depth, columns], or y += it. Every array is of float32 but for b,
  * whose numbers have the precision of the function. `columns` is a multiple of the set's `lanes`, and of its
@@ -52,8 +51,8 @@ typedef struct {
     size_t keys, width;
     float *max;  /* [width]: the largest score of each query so far; -infinity at the beginning */
     double *sum; /* [width]: the sum of exp(score - max) so far; 0 at the beginning */
-    float
-        *factor; /* [width], out: exp(old max - max), by which earlier sums and mixed values are multiplied */
+    /* [width], out: exp(old max - max), by which earlier sums and mixed values are multiplied */
+    float *factor;
 } attn_soft_tile;
 
 typedef struct attn_kernels {
@@ -100,25 +99,5 @@ typedef struct attn_kernels {
 static inline bool attn_all_finite(const attn_kernels *kernels, const float *x, size_t count) {
     return kernels->largest(x, count) < ATTN_INFINITE;
 }
-
-/* The sets, each NULL where the compiler's target cannot have it. That this CPU can run them is not looked
- * at. */
-const attn_kernels *attn_kernels_avx512(void);
-const attn_kernels *attn_kernels_avx2(void);
-const attn_kernels *attn_kernels_neon(void);
-const attn_kernels *attn_kernels_avx(void);
-const attn_kernels *attn_kernels_generic(void);
-
-/* Loads OpenBLAS; NULL if that fails, for which attn_openblas_library has the sentence. */
-const attn_kernels *attn_kernels_openblas(void);
-
-/* The set called `name`; "auto": the fastest of this CPU's sets with the common bits, avx512, avx2 or neon,
- * or, where there is none, the first of avx, openblas and generic; "fastest": the same, while no set with
- * bits of its own is faster. NULL if there is none of that name or this CPU lacks what it needs. */
-const attn_kernels *attn_kernels_named(const char *name);
-
-/* The names of the sets that this CPU can run, like "generic, openblas, avx, avx2": the best last. Loads
- * OpenBLAS, to see whether it can be. The string is static. */
-const char *attn_kernels_names(void);
 
 #endif

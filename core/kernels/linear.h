@@ -28,9 +28,9 @@ typedef struct {
     size_t part_count;
     size_t unit; /* columns come in multiples of this (a head's width), so that a head is delivered whole */
     attn_linear_deliver *deliver;
-    bool (*stopped)(void *context,
-                    size_t part); /* is this part not wanted any more? Asked about every millisecond;
-                                   * the rows of such a part are left out. NULL: never */
+    /* Is this part not wanted any more? Asked about every millisecond; the rows of such a part are left
+     * out. NULL: every part is wanted. */
+    bool (*stopped)(void *context, size_t part);
     void *context;
 } attn_linear;
 

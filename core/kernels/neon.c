@@ -1,5 +1,5 @@
 /* neon.c: the set for 64-bit ARM, all of which have NEON: 32 registers of 4 numbers. */
-#include "core/kernels/kernels.h"
+#include "core/kernels/sets.h"
 
 #ifdef __aarch64__
 
@@ -20,17 +20,7 @@ static inline void v_store(float *p, vec v) {
     vst1q_f32(p, v);
 }
 
-static inline vec v_load_part(const float *p, size_t n) {
-    float all[LANES] = {0};
-    memcpy(all, p, n * sizeof *p);
-    return v_load(all);
-}
-
-static inline void v_store_part(float *p, vec v, size_t n) {
-    float all[LANES];
-    v_store(all, v);
-    memcpy(p, all, n * sizeof *p);
-}
+#include "core/kernels/template/partial.h"
 
 static inline vec v_all(float x) {
     return vdupq_n_f32(x);
@@ -83,15 +73,10 @@ static inline vec v_load_int8(const int8_t *p) {
 
 #include "core/kernels/template/set.h"
 
-const attn_kernels *attn_kernels_neon(void) {
-    static const attn_kernels set = {SET_FIELDS("neon")};
-    return &set;
-}
+DEFINE_SET(neon, true)
 
 #else
 
-const attn_kernels *attn_kernels_neon(void) {
-    return NULL;
-}
+ATTN_NO_SET(neon)
 
 #endif

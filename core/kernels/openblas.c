@@ -1,6 +1,6 @@
 #include "core/kernels/openblas.h"
 
-#include "core/kernels/kernels.h"
+#include "core/kernels/sets.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -20,16 +20,8 @@ static size_t size_of(attn_precision precision) {
 /* To nearest, ties to even. The weight is finite, and so is the result unless it is above bfloat16's largest.
  */
 static uint16_t bfloat16_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    const uint32_t bits = attn_bits_of(x);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float of_bfloat16(uint16_t narrow) {
-    const uint32_t bits = (uint32_t)narrow << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 /* Where the number of weight[row][column] stands. */
@@ -126,7 +118,7 @@ float attn_packed_at(const attn_packed *packed, size_t row, size_t column) {
     if (packed->precision == ATTN_FLOAT32)
         return ((const float *)packed->numbers)[at];
     if (packed->precision == ATTN_BFLOAT16)
-        return of_bfloat16(((const uint16_t *)packed->numbers)[at]);
+        return attn_float_of((uint32_t)((const uint16_t *)packed->numbers)[at] << 16);
     return (float)((const int8_t *)packed->numbers)[at] * *scale_of(packed, row, column);
 }
 

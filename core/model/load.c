@@ -1,5 +1,6 @@
 #include "core/model/load.h"
 
+#include "core/kernels/choose.h"
 #include "core/model/builtin/init.h"
 #include "core/model/builtin/patterns.h"
 #include "core/model/checkpoint/huggingface.h"

@@ -1,5 +1,6 @@
 /* What it is worth to compute 32 requests of one token together: one call of the core's for all of them
  * against one call for each, in turns; medians, and the same bits. */
+#include "core/kernels/choose.h"
 #include "core/model/load.h"
 #include "server/machine.h"
 #include "server/scheduler.h"

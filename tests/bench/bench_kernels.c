@@ -4,6 +4,7 @@
  *     bench_kernels [SET [PRECISION [ROWS...]]]
  *     bench_kernels --limits BYTES...     only what the machine can do, a name and a number a line
  *     bench_kernels --precisions [SET]    one row with weights of each precision */
+#include "core/kernels/choose.h"
 #include "core/kernels/linear.h"
 
 #include <cblas.h>

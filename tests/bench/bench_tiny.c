@@ -3,6 +3,7 @@
  *
  *     bench_tiny [SET...]      sets of kernels; none: all that this CPU has */
 #include "core/attention.h"
+#include "core/kernels/choose.h"
 
 #include <stdio.h>
 #include <stdlib.h>

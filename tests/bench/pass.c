@@ -1,6 +1,7 @@
 /* pass.c: the whole pass for `make bench`, as a library that Python loads: so the service's own code and its
  * peers are timed in one process, in turns, on the same numbers. */
 #include "core/attention.h"
+#include "core/kernels/choose.h"
 #include "core/kernels/openblas.h"
 #include "server/scheduler.h"
 

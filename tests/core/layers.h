@@ -3,6 +3,7 @@
 #define TESTS_LAYERS_H
 
 #include "core/attention.h"
+#include "core/kernels/choose.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>

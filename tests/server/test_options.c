@@ -1,5 +1,6 @@
 #include "server/options.h"
 
+#include "core/kernels/choose.h"
 #include "core/kernels/packed.h"
 
 #include <criterion/criterion.h>

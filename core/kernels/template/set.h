@@ -53,9 +53,27 @@ _Static_assert(TILE_ROWS <= 12, "tile_of in template/product.h has a case for ea
 #include "core/kernels/template/rows.h"
 #include "core/kernels/template/softmax.h"
 
-#define SET_FIELDS(NAME)                                                                                     \
-    .name = (NAME), .lanes = LANES, .panel = PANEL,                                                          \
-    .product = {product_float32, product_bfloat16, product_int8}, .weight_panel = PANEL,                     \
-    .weight_product = NULL, .widen = {NULL, widen_bfloat16, widen_int8}, .soften = soften, .weigh = weigh,   \
-    .dots = dots, .exponential = exponential, .soft_cap = soft_cap, .largest = largest, .copy = copy,        \
-    .scale = scale, .add_up = add_up, .rescale = rescale, .share_out = share_out
+/* attn_kernels_NAME() of sets.h, for a CPU that fulfils the condition. */
+#define DEFINE_SET(NAME, CONDITION)                                                                          \
+    const attn_kernels *attn_kernels_##NAME(void) {                                                          \
+        static const attn_kernels set = {                                                                    \
+            .name = #NAME,                                                                                   \
+            .lanes = LANES,                                                                                  \
+            .panel = PANEL,                                                                                  \
+            .weight_panel = PANEL,                                                                           \
+            .product = {product_float32, product_bfloat16, product_int8},                                    \
+            .widen = {NULL, widen_bfloat16, widen_int8},                                                     \
+            .soften = soften,                                                                                \
+            .weigh = weigh,                                                                                  \
+            .dots = dots,                                                                                    \
+            .largest = largest,                                                                              \
+            .copy = copy,                                                                                    \
+            .scale = scale,                                                                                  \
+            .add_up = add_up,                                                                                \
+            .rescale = rescale,                                                                              \
+            .share_out = share_out,                                                                          \
+            .exponential = exponential,                                                                      \
+            .soft_cap = soft_cap,                                                                            \
+        };                                                                                                   \
+        return (CONDITION) ? &set : NULL;                                                                    \
+    }

@@ -5,6 +5,8 @@
  * is checked */
 #include "tests/core/kernels/checks.h"
 
+#include "core/kernels/choose.h"
+#include "core/kernels/sets.h"
 #include "tests/random.h"
 
 #include <string.h>
@@ -25,7 +27,8 @@ static bool check(const attn_kernels *kernels, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const names[] = {"generic", "openblas", "avx", "neon", "avx2", "avx512"};
+#define NAME(SET) #SET,
+    static const char *const names[] = {ATTN_SETS(NAME)};
     const uint64_t seed = test_seed("run_checks");
     bool good = true;
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {

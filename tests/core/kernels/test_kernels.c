@@ -1,12 +1,15 @@
 /* Every set of kernels that this CPU can run; others are run by `make test-cpus`. */
 #include "tests/core/kernels/checks.h"
 
+#include "core/kernels/choose.h"
+#include "core/kernels/sets.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const char *const SETS[] = {"generic", "openblas", "avx", "avx2", "avx512", "neon"};
+#define NAME(SET) #SET,
+static const char *const SETS[] = {ATTN_SETS(NAME)};
 enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
 static void all_pass(bool (*check)(const attn_kernels *, uint64_t), uint64_t seed) {
