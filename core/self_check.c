@@ -1,7 +1,7 @@
 #include "core/self_check.h"
 
 #include "core/attention.h"
-#include "core/self_check/hold.h"
+#include "core/kernels/checking.h"
 
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@ typedef struct {
     attn_layer layer;
 } sample;
 
-static bool make_layer(const attn_checking *c, attn_precision precision, sample *s) {
+static bool make_layer(const attn_kernels *kernels, attn_precision precision, sample *s) {
     attn_layer *layer = &s->layer;
     *layer = (attn_layer){
         .config = {.embed_dim = E,
@@ -31,15 +31,15 @@ static bool make_layer(const attn_checking *c, attn_precision precision, sample 
                    .sinks = true,
                    .rope = {.style = ATTN_ROPE_HALF, .dims = D, .theta = 10000, .magnitude = 1},
                    .precision = precision},
-        .kernels = c->kernels,
+        .kernels = kernels,
         .q_norm = s->norm,
         .k_norm = s->norm,
         .sinks = s->sinks,
     };
-    return attn_pack(&layer->q_weight, c->kernels, precision, H * D, E, s->weights[0]) &&
-           attn_pack(&layer->k_weight, c->kernels, precision, HKV * D, E, s->weights[1]) &&
-           attn_pack(&layer->v_weight, c->kernels, precision, HKV * D, E, s->weights[2]) &&
-           attn_pack(&layer->o_weight, c->kernels, precision, E, H * D, s->weights[3]);
+    return attn_pack(&layer->q_weight, kernels, precision, H * D, E, s->weights[0]) &&
+           attn_pack(&layer->k_weight, kernels, precision, HKV * D, E, s->weights[1]) &&
+           attn_pack(&layer->v_weight, kernels, precision, HKV * D, E, s->weights[2]) &&
+           attn_pack(&layer->o_weight, kernels, precision, E, H * D, s->weights[3]);
 }
 
 static void free_layer(attn_layer *layer) {
@@ -50,7 +50,7 @@ static void free_layer(attn_layer *layer) {
 }
 
 /* The last L of the positions; a single one goes another way through the pass than many. */
-static attn_status run_pass(const attn_checking *c, sample *s, size_t L) {
+static bool pass_is_right(attn_checking *c, sample *s, size_t L) {
     const attn_input input = {.B = B,
                               .L = L,
                               .S = S,
@@ -60,51 +60,47 @@ static attn_status run_pass(const attn_checking *c, sample *s, size_t L) {
                               .is_causal = true,
                               .query_offset = S - L};
     attn_arena *work = attn_arena_new(NULL);
-    attn_status status = attn_reference(&s->layer, &input, &(attn_reference_output){.output = s->expected});
-    if (work == NULL || status != ATTN_OK)
-        status = attn_check_no_memory(c);
-    else
-        status = attn_forward(&s->layer, &input, &(attn_output){.output = s->output}, work, NULL, c->error);
+    if (work == NULL ||
+        attn_reference(&s->layer, &input, &(attn_reference_output){.output = s->expected}) != ATTN_OK) {
+        attn_arena_free(work);
+        return attn_check_no_memory(c);
+    }
+    c->status = attn_forward(&s->layer, &input, &(attn_output){.output = s->output}, work, NULL, c->error);
     attn_arena_free(work);
-    for (size_t i = 0; i < B * L * E && status == ATTN_OK; i++)
-        status = attn_check_hold(c, "the attention pass",
-                                 L == 1 ? "a layer of 4 heads, one query" : "a layer of 4 heads",
-                                 (double)s->output[i], s->expected[i], 1e-4);
-    return status;
+    ATTN_SHAPE(c, "a layer of %d heads%s", H, L == 1 ? ", one query" : "");
+    for (size_t i = 0; i < B * L * E && c->status == ATTN_OK; i++)
+        attn_check_close(c, "the attention pass", (double)s->output[i], s->expected[i], 1e-4);
+    return c->status == ATTN_OK;
 }
 
-static attn_status check_pass(attn_checking *c, attn_precision precision) {
-    attn_status status = ATTN_OK;
+static attn_status check_pass(const attn_kernels *kernels, attn_precision precision, attn_error *error) {
+    attn_checking c = {.kernels = kernels, .state = 1, .error = error};
     sample *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        return attn_check_no_memory(c);
+    if (s == NULL) {
+        attn_check_no_memory(&c);
+        return c.status;
+    }
     float *const arrays[] = {s->weights[0], s->norm, s->sinks, s->query, s->keys};
     const size_t counts[] = {4 * H * D * E, D, H, B * LONGEST * E, B * S * E};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
-        attn_check_fill(c, arrays[i], counts[i], 1);
-    if (!make_layer(c, precision, s))
-        status = attn_check_no_memory(c);
-    if (status == ATTN_OK)
-        status = run_pass(c, s, LONGEST);
-    if (status == ATTN_OK)
-        status = run_pass(c, s, 1);
+        for (size_t n = 0; n < counts[i]; n++)
+            arrays[i][n] = attn_check_number(&c);
+    if (!make_layer(kernels, precision, s))
+        attn_check_no_memory(&c);
+    else if (pass_is_right(&c, s, LONGEST))
+        pass_is_right(&c, s, 1);
     free_layer(&s->layer);
     free(s);
-    return status;
+    return c.status;
 }
 
 attn_status attn_self_check(const attn_kernels *kernels, const bool in_use[ATTN_PRECISIONS],
                             attn_error *error) {
-    attn_checking c = {.kernels = kernels, .state = 1, .error = error};
-    attn_status status = attn_check_product(&c);
-    if (status == ATTN_OK)
-        status = attn_check_rows(&c);
-    for (int precision = 0; precision < ATTN_PRECISIONS && status == ATTN_OK; precision++) {
-        if (!in_use[precision])
-            continue;
-        status = attn_check_weights(&c, (attn_precision)precision);
-        if (status == ATTN_OK)
-            status = check_pass(&c, (attn_precision)precision);
-    }
+    attn_check_effort effort = {.seed = 1, .step = 1 << 22};
+    memcpy(effort.in_use, in_use, sizeof effort.in_use);
+    attn_status status = attn_check_kernels(kernels, &effort, NULL, error);
+    for (int precision = 0; precision < ATTN_PRECISIONS && status == ATTN_OK; precision++)
+        if (in_use[precision])
+            status = check_pass(kernels, (attn_precision)precision, error);
     return status;
 }

@@ -11,22 +11,14 @@ TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -DATTEND_SERVER='"$(SERVED)"
               $(call cflags_of,criterion libcurl)
 
 UNIT_TESTS     := $(patsubst %.c,$(BUILD)/%,$(call files_of,tests/core tests/server,test_*.c))
-PLAIN_TESTS     = $(filter-out $(BUILD)/tests/core/kernels/test_kernels,$(UNIT_TESTS))
 SERVICE_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/service/test_*.c))
 
 # ---- Building ----------------------------------------------------------------------------------------------------
 
-$(PLAIN_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
+$(UNIT_TESTS): $(BUILD)/%: %.c $(BUILD)/server.a $(BUILD)/core.a | packages-test
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/server.a $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
-
-# The checks of the kernels are shared with a program for other CPUs.
-CHECKS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/core/kernels/checks*.c))
-$(BUILD)/tests/core/kernels/test_kernels: tests/core/kernels/test_kernels.c $(CHECKS) $(BUILD)/core.a | packages-test
-	@mkdir -p $(@D)
-	@echo "  CC  $<"
-	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -o $@ $< $(CHECKS) $(BUILD)/core.a $(call libs_of,criterion) $(LIBS_ALL)
 
 FAULTS          := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/faults/*.c))
 SERVICE_HARNESS := $(BUILD)/tests/service/harness.o $(BUILD)/tests/service/clients.o
@@ -85,15 +77,15 @@ test-cores: $(CORES_TESTS)
 test-cpus: test-neon test-no-avx test-avx
 
 NEON_CC      := aarch64-linux-gnu-gcc
-NEON_SOURCES := core/parallel.c $(filter-out tests/core/kernels/test_%,$(wildcard tests/core/kernels/*.c)) $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
-$(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h core/kernels/*/*.h tests/core/kernels/*.h) | packages-cpus
+NEON_SOURCES := core/parallel.c core/status.c tests/core/kernels/run_checks.c tests/core/kernels/no_openblas.c $(filter-out core/kernels/openblas.c,$(wildcard core/kernels/*.c))
+$(BUILD)/neon/run_checks: $(NEON_SOURCES) $(wildcard core/kernels/*.h core/kernels/*/*.h core/*.h tests/core/*.h) | packages-cpus
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
 	$(Q)$(NEON_CC) -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -static -I. $(WARNINGS) $(WERROR) \
 	    -o $@ $(NEON_SOURCES) -lm
 
 # The passes of tests/core/attention/test_common_bits.c, without Criterion: what they print must be the same for both CPUs.
-NEON_PASS := core/arena.c core/blocks.c core/status.c $(wildcard core/attention/*.c) tests/core/kernels/no_openblas.c $(filter core/%,$(NEON_SOURCES))
+NEON_PASS := core/arena.c core/blocks.c $(wildcard core/attention/*.c) tests/core/kernels/no_openblas.c $(filter core/%,$(NEON_SOURCES))
 $(BUILD)/neon/common_bits: tests/core/attention/test_common_bits.c $(NEON_PASS) $(wildcard core/*.h core/*/*.h core/*/*/*.h tests/core/layers.h) | packages-cpus
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
@@ -112,7 +104,7 @@ test-neon: $(BUILD)/neon/run_checks $(BUILD)/neon/common_bits $(BUILD)/x86/commo
 	$(if $(filter 0,$(HAS_AVX2)),qemu-x86_64 -cpu Haswell) $(BUILD)/x86/common_bits 2>&1 | tee $(BUILD)/x86/bits
 	cmp $(BUILD)/neon/bits $(BUILD)/x86/bits
 
-$(BUILD)/tests/core/kernels/run_checks: $(BUILD)/tests/core/kernels/run_checks.o $(CHECKS) $(BUILD)/core.a
+$(BUILD)/tests/core/kernels/run_checks: $(BUILD)/tests/core/kernels/run_checks.o $(BUILD)/core.a
 	@echo "  LD  $@"
 	$(Q)$(CC) -o $@ $^ $(LIBS_ALL)
 

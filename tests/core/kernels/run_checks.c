@@ -3,26 +3,21 @@
  *
  *     run_checks SETS [SET]    which sets there must be, as attn_kernels_names lists them; SET: only this one
  * is checked */
-#include "tests/core/kernels/checks.h"
-
+#include "core/kernels/check.h"
 #include "core/kernels/choose.h"
 #include "core/kernels/sets.h"
+#include "tests/core/threads.h"
 #include "tests/random.h"
 
 #include <string.h>
 
-enum { STEP = 65521 };
-
 static bool check(const attn_kernels *kernels, uint64_t seed) {
-    bool (*const checks[])(const attn_kernels *, uint64_t) = {
-        check_product,     check_product_bits, check_dots,    check_softmax,   check_largest, check_copy,
-        check_scale,       check_add_up,       check_rescale, check_share_out, check_packing, check_linear,
-        check_linear_bits, check_linears,      check_stopped, check_tiny,
-    };
-    bool good = check_exponential(kernels, STEP) && check_soft_cap(kernels, STEP);
-    for (size_t n = 0; n < sizeof checks / sizeof *checks; n++)
-        good = checks[n](kernels, seed) && good;
-    printf("%s: %s\n", kernels->name, good ? "passed" : "FAILED");
+    const attn_parallel threads = {3, run_on_threads};
+    const attn_check_effort effort = {
+        .seed = seed, .in_use = {true, true, true}, .rounds = 1, .step = 65521, .parallel = &threads};
+    attn_error error = {""};
+    const bool good = attn_check_kernels(kernels, &effort, NULL, &error) == ATTN_OK;
+    printf("%s: %s%s\n", kernels->name, good ? "passed" : "FAILED: ", error.text);
     return good;
 }
 

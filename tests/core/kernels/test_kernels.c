@@ -1,8 +1,8 @@
 /* Every set of kernels that this CPU can run; others are run by `make test-cpus`. */
-#include "tests/core/kernels/checks.h"
-
+#include "core/kernels/check.h"
 #include "core/kernels/choose.h"
 #include "core/kernels/sets.h"
+#include "tests/core/threads.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
@@ -12,50 +12,29 @@
 static const char *const SETS[] = {ATTN_SETS(NAME)};
 enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
-static void all_pass(bool (*check)(const attn_kernels *, uint64_t), uint64_t seed) {
-    for (size_t n = 0; n < SET_COUNT; n++)
-        if (attn_kernels_named(SETS[n]) != NULL)
-            cr_expect(check(attn_kernels_named(SETS[n]), seed), "%s", SETS[n]);
-}
+static const attn_parallel THREADS = {3, run_on_threads};
 
-#define CHECK(NAME)                                                                                          \
-    Test(kernels, NAME) {                                                                                    \
-        all_pass(check_##NAME, test_seed(#NAME));                                                            \
-    }
-
-CHECK(product)
-CHECK(product_bits)
-CHECK(dots)
-CHECK(softmax)
-CHECK(largest)
-CHECK(copy)
-CHECK(scale)
-CHECK(add_up)
-CHECK(rescale)
-CHECK(share_out)
-CHECK(packing)
-CHECK(linear)
-CHECK(linear_bits)
-CHECK(linears)
-CHECK(stopped)
-CHECK(tiny)
-
-/* Of the best set every number, of the others some. */
-static void all_numbers(bool (*check)(const attn_kernels *, uint32_t)) {
+/* Of exp and tanh, the best set computes every number, the others some. */
+static void all_pass(const char *check) {
+    attn_check_effort effort = {
+        .seed = test_seed(check), .in_use = {true, true, true}, .rounds = 1, .parallel = &THREADS};
     for (size_t n = 0; n < SET_COUNT; n++) {
         const attn_kernels *set = attn_kernels_named(SETS[n]);
-        if (set != NULL)
-            cr_expect(check(set, set == attn_kernels_named("auto") ? 1 : 61), "%s", SETS[n]);
+        attn_error error = {""};
+        if (set == NULL)
+            continue;
+        effort.step = set == attn_kernels_named("auto") ? 1 : 61;
+        cr_expect_eq(attn_check_kernels(set, &effort, check, &error), ATTN_OK, "%s", error.text);
     }
 }
 
-Test(kernels, exponential) {
-    all_numbers(check_exponential);
-}
+#define TEST_OF_CHECK(NAME)                                                                                  \
+    Test(kernels, NAME) {                                                                                    \
+        all_pass(#NAME);                                                                                     \
+    }
 
-Test(kernels, soft_cap) {
-    all_numbers(check_soft_cap);
-}
+ATTN_FIXED_CHECKS(TEST_OF_CHECK)
+ATTN_RANDOM_CHECKS(TEST_OF_CHECK)
 
 Test(kernels, names) {
     const attn_kernels *best = attn_kernels_named("auto");

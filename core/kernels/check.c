@@ -1,0 +1,28 @@
+#include "core/kernels/check.h"
+
+#include "core/kernels/checking.h"
+
+#include <string.h>
+
+attn_status attn_check_kernels(const attn_kernels *kernels, const attn_check_effort *effort, const char *only,
+                               attn_error *error) {
+    static const struct {
+        const char *name;
+        bool (*check)(attn_checking *c);
+        bool is_random;
+    } checks[] = {
+#define FIXED(NAME)  {#NAME, attn_check_##NAME, false},
+#define RANDOM(NAME) {#NAME, attn_check_##NAME, true},
+        ATTN_FIXED_CHECKS(FIXED) ATTN_RANDOM_CHECKS(RANDOM)
+#undef FIXED
+#undef RANDOM
+    };
+    attn_checking c = {.kernels = kernels, .effort = effort, .state = effort->seed, .error = error};
+    for (size_t n = 0; n < sizeof checks / sizeof checks[0] && c.status == ATTN_OK; n++) {
+        if (only == NULL ? effort->rounds == 0 && checks[n].is_random : strcmp(only, checks[n].name) != 0)
+            continue;
+        checks[n].check(&c);
+        attn_check_free(&c);
+    }
+    return c.status;
+}
