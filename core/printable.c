@@ -60,7 +60,7 @@ static unit next_unit(const char *text) {
     return result;
 }
 
-static size_t shown_length(const char *text) {
+static size_t printable_length(const char *text) {
     size_t length = 0;
     while (*text != '\0') {
         const unit u = next_unit(text);
@@ -87,7 +87,7 @@ static size_t write_units(const char **text, char *out, size_t room) {
 
 /* Where the end of `text` begins that takes at most `room` bytes when it is shown. */
 static const char *last_units(const char *text, size_t room) {
-    for (size_t left = shown_length(text); left > room;) {
+    for (size_t left = printable_length(text); left > room;) {
         const unit u = next_unit(text);
         left -= u.length;
         text += u.bytes;
@@ -95,22 +95,22 @@ static const char *last_units(const char *text, size_t room) {
     return text;
 }
 
-const char *attn_show(attn_shown *shown, const char *text) {
+const char *attn_make_printable(attn_printable *printable, const char *text) {
     static const char dots[] = "...";
-    const size_t half = (ATTN_SHOWN_MAX - strlen(dots)) / 2;
+    const size_t half = (ATTN_PRINTABLE_MAX - strlen(dots)) / 2;
     size_t length = 0;
-    if (shown_length(text) > ATTN_SHOWN_MAX) {
-        length = write_units(&text, shown->text, half);
-        memcpy(shown->text + length, dots, strlen(dots));
+    if (printable_length(text) > ATTN_PRINTABLE_MAX) {
+        length = write_units(&text, printable->text, half);
+        memcpy(printable->text + length, dots, strlen(dots));
         length += strlen(dots);
         text = last_units(text, half);
     }
-    length += write_units(&text, shown->text + length, ATTN_SHOWN_MAX - length);
-    shown->text[length] = '\0';
-    return shown->text;
+    length += write_units(&text, printable->text + length, ATTN_PRINTABLE_MAX - length);
+    printable->text[length] = '\0';
+    return printable->text;
 }
 
-void attn_list(char *list, size_t size, const char *item) {
+void attn_list_add(char *list, size_t size, const char *item) {
     const size_t length = strlen(list);
     snprintf(list + length, size - length, "%s%s", length == 0 ? "" : ", ", item);
 }

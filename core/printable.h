@@ -4,18 +4,18 @@
 
 #include <stddef.h>
 
-#define ATTN_SHOWN_MAX 120 /* bytes of text that attn_show writes at most */
+#define ATTN_PRINTABLE_MAX 120 /* bytes of text that attn_make_printable writes at most */
 
 typedef struct {
-    char text[ATTN_SHOWN_MAX + 8]; /* room for a pair of quotation marks besides */
-} attn_shown;
+    char text[ATTN_PRINTABLE_MAX + 8]; /* room for a pair of quotation marks besides */
+} attn_printable;
 
 /* Copies `text` so that it can be shown: what a terminal or a log would act on (control characters, marks
  * that turn the direction of writing, bytes that are not UTF-8) becomes \xNN, and of a long text the middle
  * is replaced by "...". Returns shown->text. */
-const char *attn_show(attn_shown *shown, const char *text);
+const char *attn_make_printable(attn_printable *printable, const char *text);
 
 /* Appends `item` to a list "a, b, c" in an array of `size` bytes; cut if it does not fit. */
-void attn_list(char *list, size_t size, const char *item);
+void attn_list_add(char *list, size_t size, const char *item);
 
 #endif

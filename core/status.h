@@ -23,4 +23,12 @@ typedef struct {
 attn_status attn_fail(attn_error *error, attn_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Returns from the function if the call fails. */
+#define ATTN_TRY(call)                                                                                       \
+    do {                                                                                                     \
+        const attn_status status_of_call = (call);                                                           \
+        if (status_of_call != ATTN_OK)                                                                       \
+            return status_of_call;                                                                           \
+    } while (0)
+
 #endif

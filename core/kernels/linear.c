@@ -66,7 +66,7 @@ static size_t task_columns(const attn_linear *linear, size_t rows) {
     return step >= most ? step : most / step * step;
 }
 
-static size_t place(size_t *bytes, size_t size) {
+static size_t reserve(size_t *bytes, size_t size) {
     const size_t at = *bytes;
     *bytes += ceiling(size, ALIGNMENT) * ALIGNMENT;
     return at;
@@ -94,11 +94,11 @@ static plan plan_of(const attn_linear *linear) {
         p.depth = ATTN_DEPTH; /* each block of the sum has its scales */
     p.x_row = ceiling(p.depth, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
     p.y_row = ceiling(p.columns + 2 * panel, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
-    p.pieces_at = place(&p.bytes, p.block_rows * sizeof(piece));
-    p.x_at = place(&p.bytes, p.block_rows * p.x_row * sizeof(float));
-    p.y_at = place(&p.bytes, p.block_rows * p.y_row * sizeof(float));
-    p.panel_at = place(&p.bytes, panel * p.depth * sizeof(float));
-    p.bias_at = place(&p.bytes, p.y_row * sizeof(float));
+    p.pieces_at = reserve(&p.bytes, p.block_rows * sizeof(piece));
+    p.x_at = reserve(&p.bytes, p.block_rows * p.x_row * sizeof(float));
+    p.y_at = reserve(&p.bytes, p.block_rows * p.y_row * sizeof(float));
+    p.panel_at = reserve(&p.bytes, panel * p.depth * sizeof(float));
+    p.bias_at = reserve(&p.bytes, p.y_row * sizeof(float));
     return p;
 }
 

@@ -24,8 +24,8 @@ static uint16_t bfloat16_of(float x) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* Where the number of weight[row][column] stands. */
-static size_t place(const attn_packed *packed, size_t row, size_t column) {
+/* The index of weight[row][column] among the numbers. */
+static size_t index_of(const attn_packed *packed, size_t row, size_t column) {
     const size_t panel = packed->kernels->weight_panel;
     return (row / panel * packed->depth + column) * panel + row % panel;
 }
@@ -42,7 +42,7 @@ static void pack_int8(attn_packed *packed, size_t row, size_t k, size_t count, c
     scale /= INT8_MAX_VALUE;
     *scale_of(packed, row, k) = scale;
     for (size_t n = 0; n < count && scale > 0; n++)
-        ((int8_t *)packed->numbers)[place(packed, row, k + n)] =
+        ((int8_t *)packed->numbers)[index_of(packed, row, k + n)] =
             (int8_t)fmaxf(-INT8_MAX_VALUE, fminf(INT8_MAX_VALUE, rintf(weight[n] / scale)));
 }
 
@@ -52,9 +52,9 @@ static void pack_row(attn_packed *packed, size_t row, const float *weight) {
         pack_int8(packed, row, k, rest < ATTN_DEPTH ? rest : ATTN_DEPTH, weight + k);
     }
     for (size_t k = 0; k < packed->depth && packed->precision == ATTN_FLOAT32; k++)
-        ((float *)packed->numbers)[place(packed, row, k)] = weight[k];
+        ((float *)packed->numbers)[index_of(packed, row, k)] = weight[k];
     for (size_t k = 0; k < packed->depth && packed->precision == ATTN_BFLOAT16; k++)
-        ((uint16_t *)packed->numbers)[place(packed, row, k)] = bfloat16_of(weight[k]);
+        ((uint16_t *)packed->numbers)[index_of(packed, row, k)] = bfloat16_of(weight[k]);
 }
 
 /* Zeros. Large blocks lie in huge pages, if the system has some to give: reading them is what takes the time
@@ -114,7 +114,7 @@ void attn_packed_free(attn_packed *packed) {
 }
 
 float attn_packed_at(const attn_packed *packed, size_t row, size_t column) {
-    const size_t at = place(packed, row, column);
+    const size_t at = index_of(packed, row, column);
     if (packed->precision == ATTN_FLOAT32)
         return ((const float *)packed->numbers)[at];
     if (packed->precision == ATTN_BFLOAT16)

@@ -91,43 +91,41 @@ typedef struct {
 static attn_status open_inner(const char *where, const json_t *object, const char *key, inner *result,
                               attn_error *error) {
     const json_t *value = json_object_get(object, key);
-    attn_shown found;
+    attn_printable found;
     result->object = NULL;
     snprintf(result->where, sizeof result->where, "%.256s: %s", where, key);
-    if (value == NULL || json_is_null(value))
+    if (!attn_json_is_given(value))
         return ATTN_OK;
     if (!json_is_object(value))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected an object, found %s", where, key,
-                         attn_json_show(&found, value));
+                         attn_json_printable(&found, value));
     result->object = value;
     return ATTN_OK;
 }
 
-static attn_status take_qk_norm(const char *where, const json_t *object, attn_config *config,
+static attn_status read_qk_norm(const char *where, const json_t *object, attn_config *config,
                                 attn_error *error) {
     inner norm;
-    const attn_status status = open_inner(where, object, "qk_norm", &norm, error);
-    if (status != ATTN_OK || norm.object == NULL)
-        return status;
+    ATTN_TRY(open_inner(where, object, "qk_norm", &norm, error));
+    if (norm.object == NULL)
+        return ATTN_OK;
     config->qk_norm = true;
     config->qk_norm_eps = 1e-6;
-    return attn_json_take(norm.where, norm.object, qk_norm_keys, sizeof qk_norm_keys / sizeof qk_norm_keys[0],
+    return attn_json_read(norm.where, norm.object, qk_norm_keys, sizeof qk_norm_keys / sizeof qk_norm_keys[0],
                           config, error);
 }
 
 /* T5's formula (transformers, modeling_t5.py, _relative_position_bucket): half of the buckets of a direction
  * are for one distance each, the other half are on a logarithmic scale up to max_distance. */
-static attn_status take_relative_bias(const char *where, const json_t *object, attn_config *config,
+static attn_status read_relative_bias(const char *where, const json_t *object, attn_config *config,
                                       attn_error *error) {
     inner bias;
     attn_relative_bias result = {.bidirectional = !config->causal};
-    attn_status status = open_inner(where, object, "relative_bias", &bias, error);
-    if (status != ATTN_OK || bias.object == NULL)
-        return status;
-    status = attn_json_take(bias.where, bias.object, relative_bias_keys,
-                            sizeof relative_bias_keys / sizeof relative_bias_keys[0], &result, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(open_inner(where, object, "relative_bias", &bias, error));
+    if (bias.object == NULL)
+        return ATTN_OK;
+    ATTN_TRY(attn_json_read(bias.where, bias.object, relative_bias_keys,
+                            sizeof relative_bias_keys / sizeof relative_bias_keys[0], &result, error));
     if (result.bidirectional && (result.buckets < 4 || result.buckets % 2 != 0))
         return attn_fail(
             error, ATTN_BAD_MODEL,
@@ -143,13 +141,13 @@ static attn_status take_relative_bias(const char *where, const json_t *object, a
     return ATTN_OK;
 }
 
-static attn_status take_style(const inner *rope, attn_rope_style *style, attn_error *error) {
+static attn_status read_style(const inner *rope, attn_rope_style *style, attn_error *error) {
     static const char *const names[] = {"half", "interleaved"};
     static const attn_rope_style styles[] = {ATTN_ROPE_HALF, ATTN_ROPE_INTERLEAVED};
     const json_t *value = json_object_get(rope->object, "style");
     size_t number = 0;
     attn_status status = ATTN_OK;
-    if (value != NULL && !json_is_null(value))
+    if (attn_json_is_given(value))
         status = attn_json_choice(rope->where, "style", value, names, 2, &number, error);
     *style = styles[number];
     return status;
@@ -157,16 +155,13 @@ static attn_status take_style(const inner *rope, attn_rope_style *style, attn_er
 
 /* Theta and dims can be given here, and again in the scaling, as transformers has it: then they must agree.
  */
-static attn_status take_base(const inner *rope, const inner *scaling, size_t head_dim, attn_rope *result,
+static attn_status read_base(const inner *rope, const inner *scaling, size_t head_dim, attn_rope *result,
                              attn_error *error) {
     rope_fields here = {.theta = 0}, there = {.theta = 0};
-    attn_status status = attn_json_take(rope->where, rope->object, rope_keys,
-                                        sizeof rope_keys / sizeof rope_keys[0], &here, error);
-    if (status == ATTN_OK)
-        status = attn_rope_base_from_json(scaling->where, scaling->object, head_dim, &there.theta,
-                                          &there.dims, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_json_read(rope->where, rope->object, rope_keys, sizeof rope_keys / sizeof rope_keys[0],
+                            &here, error));
+    ATTN_TRY(attn_rope_base_from_json(scaling->where, scaling->object, head_dim, &there.theta, &there.dims,
+                                      error));
     if (here.theta != 0 && there.theta != 0 && here.theta != there.theta)
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: expected one theta, found \"theta\" %g and \"rope_theta\" %g", rope->where,
@@ -182,27 +177,23 @@ static attn_status take_base(const inner *rope, const inner *scaling, size_t hea
     return attn_rope_complete(rope->where, head_dim, result, error);
 }
 
-static attn_status take_rope(const char *where, const json_t *object, attn_config *config,
+static attn_status read_rope(const char *where, const json_t *object, attn_config *config,
                              attn_error *error) {
     inner rope, scaling;
     attn_rope result = {.style = ATTN_ROPE_NONE};
-    attn_status status = open_inner(where, object, "rope", &rope, error);
-    if (status != ATTN_OK || rope.object == NULL)
-        return status;
-    status = open_inner(rope.where, rope.object, "scaling", &scaling, error);
-    if (status == ATTN_OK)
-        status = take_base(&rope, &scaling, config->head_dim, &result, error);
-    if (status == ATTN_OK)
-        status = take_style(&rope, &result.style, error);
-    if (status == ATTN_OK)
-        status = attn_rope_scaling_from_json(scaling.where, scaling.object, 0, &result, NULL, error);
-    if (status == ATTN_OK)
-        config->rope = result;
-    return status;
+    ATTN_TRY(open_inner(where, object, "rope", &rope, error));
+    if (rope.object == NULL)
+        return ATTN_OK;
+    ATTN_TRY(open_inner(rope.where, rope.object, "scaling", &scaling, error));
+    ATTN_TRY(read_base(&rope, &scaling, config->head_dim, &result, error));
+    ATTN_TRY(read_style(&rope, &result.style, error));
+    ATTN_TRY(attn_rope_scaling_from_json(scaling.where, scaling.object, 0, &result, NULL, error));
+    config->rope = result;
+    return ATTN_OK;
 }
 
 /* A number for all heads, or one for each; `values` [H] can be NULL. */
-static attn_status take_scale(const char *where, const json_t *object, size_t num_heads, float *values,
+static attn_status read_scale(const char *where, const json_t *object, size_t num_heads, float *values,
                               attn_error *error) {
     const json_t *value = json_object_get(object, "scale");
     double number;
@@ -214,40 +205,35 @@ static attn_status take_scale(const char *where, const json_t *object, size_t nu
     return status;
 }
 
-static attn_status take_slopes(const char *where, const json_t *object, size_t num_heads, float *values,
+static attn_status read_slopes(const char *where, const json_t *object, size_t num_heads, float *values,
                                attn_error *error) {
     return attn_json_numbers(where, "alibi_slopes", json_object_get(object, "alibi_slopes"), num_heads, false,
                              values, error);
 }
 
-static bool is_given(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return value != NULL && !json_is_null(value);
-}
-
 /* Checks what attn_config_fill will write. */
 static attn_status check_arrays(const char *where, const json_t *object, attn_config *config,
                                 attn_error *error) {
-    config->scale_given = is_given(object, "scale");
-    config->alibi = is_given(object, "alibi_slopes");
-    attn_status status = ATTN_OK;
+    config->scale_given = attn_json_is_given(json_object_get(object, "scale"));
+    config->alibi = attn_json_is_given(json_object_get(object, "alibi_slopes"));
     if (config->scale_given)
-        status = take_scale(where, object, config->num_heads, NULL, error);
-    if (status == ATTN_OK && config->alibi)
-        status = take_slopes(where, object, config->num_heads, NULL, error);
-    return status;
+        ATTN_TRY(read_scale(where, object, config->num_heads, NULL, error));
+    if (config->alibi)
+        ATTN_TRY(read_slopes(where, object, config->num_heads, NULL, error));
+    return ATTN_OK;
 }
 
-static attn_status take_precision(const char *where, const json_t *object, attn_config *config,
+static attn_status read_precision(const char *where, const json_t *object, attn_config *config,
                                   attn_error *error) {
+    const json_t *value = json_object_get(object, "precision");
     const char *names[ATTN_PRECISIONS];
     size_t number = ATTN_FLOAT32;
-    if (!is_given(object, "precision"))
+    if (!attn_json_is_given(value))
         return ATTN_OK;
     for (int i = 0; i < ATTN_PRECISIONS; i++)
         names[i] = attn_precision_name((attn_precision)i);
-    const attn_status status = attn_json_choice(where, "precision", json_object_get(object, "precision"),
-                                                names, ATTN_PRECISIONS, &number, error);
+    const attn_status status =
+        attn_json_choice(where, "precision", value, names, ATTN_PRECISIONS, &number, error);
     config->precision = (attn_precision)number;
     return status;
 }
@@ -255,36 +241,28 @@ static attn_status take_precision(const char *where, const json_t *object, attn_
 attn_status attn_config_from_json(const char *where, const json_t *object, attn_precision precision,
                                   attn_config *config, attn_error *error) {
     attn_config result = {.bias = true, .precision = precision};
-    attn_status status = attn_json_take(where, object, keys, KEYS, &result, error);
-    if (status == ATTN_OK)
-        status = take_precision(where, object, &result, error);
-    if (status == ATTN_OK)
-        status = attn_config_complete(where, &result, error);
-    if (status == ATTN_OK)
-        status = check_arrays(where, object, &result, error);
-    if (status == ATTN_OK)
-        status = take_qk_norm(where, object, &result, error);
-    if (status == ATTN_OK)
-        status = take_relative_bias(where, object, &result, error);
-    if (status == ATTN_OK)
-        status = take_rope(where, object, &result, error);
-    if (status == ATTN_OK)
-        *config = result;
-    return status;
+    ATTN_TRY(attn_json_read(where, object, keys, KEYS, &result, error));
+    ATTN_TRY(read_precision(where, object, &result, error));
+    ATTN_TRY(attn_config_complete(where, &result, error));
+    ATTN_TRY(check_arrays(where, object, &result, error));
+    ATTN_TRY(read_qk_norm(where, object, &result, error));
+    ATTN_TRY(read_relative_bias(where, object, &result, error));
+    ATTN_TRY(read_rope(where, object, &result, error));
+    *config = result;
+    return ATTN_OK;
 }
 
 attn_status attn_config_fill(const char *where, const json_t *object, const attn_config *config,
                              float *const arrays[ATTN_SLOTS], attn_error *error) {
-    attn_status status = ATTN_OK;
     if (config->scale_given)
-        status = take_scale(where, object, config->num_heads, arrays[ATTN_SCALE], error);
-    if (status == ATTN_OK && config->alibi)
-        status = take_slopes(where, object, config->num_heads, arrays[ATTN_ALIBI_SLOPES], error);
-    if (status == ATTN_OK && config->rope.scaling == ATTN_ROPE_LONGROPE)
-        status = attn_rope_factors_from_json(
+        ATTN_TRY(read_scale(where, object, config->num_heads, arrays[ATTN_SCALE], error));
+    if (config->alibi)
+        ATTN_TRY(read_slopes(where, object, config->num_heads, arrays[ATTN_ALIBI_SLOPES], error));
+    if (config->rope.scaling == ATTN_ROPE_LONGROPE)
+        ATTN_TRY(attn_rope_factors_from_json(
             where, json_object_get(json_object_get(object, "rope"), "scaling"), &config->rope,
-            arrays[ATTN_ROPE_SHORT], arrays[ATTN_ROPE_LONG], error);
-    return status;
+            arrays[ATTN_ROPE_SHORT], arrays[ATTN_ROPE_LONG], error));
+    return ATTN_OK;
 }
 
 static attn_status check_divides(const char *where, const char *key, size_t part, const char *whole_key,
@@ -296,7 +274,6 @@ static attn_status check_divides(const char *where, const char *key, size_t part
 }
 
 attn_status attn_config_complete(const char *where, attn_config *config, attn_error *error) {
-    attn_status status = ATTN_OK;
     if (config->num_kv_heads == 0)
         config->num_kv_heads = config->num_heads;
     if (config->kdim == 0)
@@ -304,17 +281,14 @@ attn_status attn_config_complete(const char *where, attn_config *config, attn_er
     if (config->vdim == 0)
         config->vdim = config->embed_dim;
     if (config->head_dim == 0) {
-        status = check_divides(where, "num_heads", config->num_heads, "embed_dim", config->embed_dim, error);
+        ATTN_TRY(check_divides(where, "num_heads", config->num_heads, "embed_dim", config->embed_dim, error));
         config->head_dim = config->embed_dim / config->num_heads;
     }
-    if (status == ATTN_OK)
-        status =
-            check_divides(where, "num_kv_heads", config->num_kv_heads, "num_heads", config->num_heads, error);
+    ATTN_TRY(
+        check_divides(where, "num_kv_heads", config->num_kv_heads, "num_heads", config->num_heads, error));
     size_t width;
-    if (status == ATTN_OK &&
-        (!attn_multiply(config->num_heads, config->head_dim, &width) || width > ATTN_DIMENSION_MAX))
-        status =
-            attn_fail(error, ATTN_BAD_MODEL, "%s: num_heads %zu times head_dim %zu: expected at most %zu",
-                      where, config->num_heads, config->head_dim, ATTN_DIMENSION_MAX);
-    return status;
+    if (!attn_multiply(config->num_heads, config->head_dim, &width) || width > ATTN_DIMENSION_MAX)
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: num_heads %zu times head_dim %zu: expected at most %zu",
+                         where, config->num_heads, config->head_dim, ATTN_DIMENSION_MAX);
+    return ATTN_OK;
 }

@@ -35,22 +35,22 @@ static attn_status check_source(const attn_tensors *tensors, const attn_source *
                                 const attn_config *config, attn_error *error) {
     const shape expected = expected_shape(source, config);
     char wanted[96], found[192];
-    attn_shown name;
+    attn_printable name;
     attn_tensor_place at;
-    attn_shape_show(expected.sizes, expected.rank, wanted, sizeof wanted);
+    attn_shape_print(expected.sizes, expected.rank, wanted, sizeof wanted);
     if (!attn_tensors_find(tensors, source->name, &at))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: tensor \"%s\": missing, expected with shape %s",
-                         attn_tensors_shown(tensors), attn_show(&name, source->name), wanted);
+                         attn_tensors_path(tensors), attn_make_printable(&name, source->name), wanted);
     if (at.other != NULL)
         return attn_tensor_fail(at.file, source->name, error, "stands in another shard too, %s",
-                                attn_safetensors_shown(at.other));
+                                attn_safetensors_path(at.other));
     const attn_tensor *tensor = at.tensor;
     if (tensor->dtype->to_float == NULL)
         return attn_tensor_fail(at.file, source->name, error,
                                 "dtype: expected " ATTN_WEIGHT_DTYPES ", found %s", tensor->dtype->name);
     if (tensor->rank != expected.rank ||
         memcmp(tensor->shape, expected.sizes, expected.rank * sizeof expected.sizes[0]) != 0) {
-        attn_shape_show(tensor->shape, tensor->rank, found, sizeof found);
+        attn_shape_print(tensor->shape, tensor->rank, found, sizeof found);
         return attn_tensor_fail(at.file, source->name, error, "expected shape %s, found %s", wanted, found);
     }
     return ATTN_OK;
@@ -67,10 +67,8 @@ static attn_status read_rows(const attn_tensor_place *at, const attn_source *sou
         for (size_t i = 0; i < source->slots; i++) {
             const attn_slot slot = (attn_slot)(source->first + i);
             const size_t count = attn_slot_rows(config, slot) / parts * columns;
-            const attn_status status =
-                attn_safetensors_read(at->file, at->tensor, first, count, arrays[slot] + part * count, error);
-            if (status != ATTN_OK)
-                return status;
+            ATTN_TRY(attn_safetensors_read(at->file, at->tensor, first, count, arrays[slot] + part * count,
+                                           error));
             first += count;
         }
     }
@@ -85,10 +83,7 @@ static attn_status read_column(const attn_tensor_place *at, size_t first, size_t
     const size_t rows = attn_slot_rows(config, slot), columns = attn_slot_columns(config, slot);
     for (size_t row = 0; row < rows;) {
         const size_t now = rows - row < most ? rows - row : most;
-        const attn_status status =
-            attn_safetensors_read(at->file, at->tensor, first + row, now, piece, error);
-        if (status != ATTN_OK)
-            return status;
+        ATTN_TRY(attn_safetensors_read(at->file, at->tensor, first + row, now, piece, error));
         for (size_t i = 0; i < now; i++)
             array[(row + i) * columns + column] = piece[i];
         row += now;
@@ -104,9 +99,7 @@ static attn_status read_transposed(const attn_tensor_place *at, const attn_sourc
     for (size_t column = 0; column < columns; column++) {
         for (size_t i = 0; i < source->slots; i++) {
             const attn_slot slot = (attn_slot)(source->first + i);
-            const attn_status status = read_column(at, first, column, slot, config, arrays[slot], error);
-            if (status != ATTN_OK)
-                return status;
+            ATTN_TRY(read_column(at, first, column, slot, config, arrays[slot], error));
             first += attn_slot_rows(config, slot);
         }
     }
@@ -166,7 +159,7 @@ attn_status attn_sources_load(const attn_tensors *tensors, const attn_source *so
         return status;
     attn_model loaded = *model;
     choose_slots(config, filled, wanted);
-    status = attn_weights_allocate(attn_tensors_shown(tensors), config, wanted, &loaded, arrays, error);
+    status = attn_weights_allocate(attn_tensors_path(tensors), config, wanted, &loaded, arrays, error);
     if (status != ATTN_OK)
         return status;
     for (int slot = 0; slot < ATTN_SLOTS; slot++)

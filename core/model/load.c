@@ -25,8 +25,8 @@
 
 static attn_status load_init(const char *name, const char *text, attn_registry *loaded, attn_error *error) {
     attn_model *model;
-    const attn_status status = attn_registry_add(loaded, name, &model, error);
-    return status != ATTN_OK ? status : attn_init_make(text, model, error);
+    ATTN_TRY(attn_registry_add(loaded, name, &model, error));
+    return attn_init_make(text, model, error);
 }
 
 static attn_status make_demo(attn_model *model, attn_error *error) {
@@ -46,16 +46,16 @@ static const struct {
 static attn_status load_builtin(const attn_spec *spec, attn_registry *loaded, attn_error *error) {
     char known[128] = "";
     for (size_t i = 0; i < BUILTINS; i++) {
-        attn_list(known, sizeof known, builtins[i].name);
+        attn_list_add(known, sizeof known, builtins[i].name);
         if (strcmp(builtins[i].name, spec->rest) != 0)
             continue;
         attn_model *model;
-        const attn_status status = attn_registry_add(loaded, spec->name, &model, error);
-        return status != ATTN_OK ? status : builtins[i].make(model, error);
+        ATTN_TRY(attn_registry_add(loaded, spec->name, &model, error));
+        return builtins[i].make(model, error);
     }
-    attn_shown shown;
+    attn_printable printable;
     return attn_fail(error, ATTN_BAD_MODEL, "builtin:%s: unknown, the built-in models are: %s",
-                     attn_show(&shown, spec->rest), known);
+                     attn_make_printable(&printable, spec->rest), known);
 }
 
 /* One layer, whose configuration is `json`; `prefix` NULL: wherever it is. */
@@ -63,8 +63,8 @@ static attn_status load_torch(const attn_tensors *tensors, const char *prefix, c
                               const json_t *json, const char *name, attn_registry *loaded,
                               attn_error *error) {
     attn_model *model;
-    const attn_status status = attn_registry_add(loaded, name, &model, error);
-    return status != ATTN_OK ? status : attn_torch_load(tensors, prefix, where, json, model, error);
+    ATTN_TRY(attn_registry_add(loaded, name, &model, error));
+    return attn_torch_load(tensors, prefix, where, json, model, error);
 }
 
 /* The configuration that a file itself carries. The caller frees *json with json_decref. */
@@ -77,17 +77,17 @@ static attn_status carried_config(const attn_tensors *tensors, const char *where
 }
 
 static attn_status load_file(const char *path, const char *name, attn_registry *loaded, attn_error *error) {
-    attn_shown shown;
-    attn_show(&shown, path);
+    attn_printable printable;
+    attn_make_printable(&printable, path);
     if (!attn_has_suffix(path, ".safetensors"))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a .safetensors file",
-                         shown.text);
+                         printable.text);
     attn_tensors *tensors;
     attn_status status = attn_tensors_open_file(path, &tensors, error);
     if (status != ATTN_OK)
         return status;
-    char where[sizeof shown.text + 32];
-    snprintf(where, sizeof where, "%s: __metadata__ \"attend\"", shown.text);
+    char where[sizeof printable.text + 32];
+    snprintf(where, sizeof where, "%s: __metadata__ \"attend\"", printable.text);
     json_t *json = NULL;
     status = carried_config(tensors, where, &json, error);
     if (status == ATTN_OK)
@@ -101,10 +101,10 @@ static attn_status load_file(const char *path, const char *name, attn_registry *
  * of a state_dict that begin so, as in "encoder.layers.0.self_attn.", or NULL for all. */
 typedef struct {
     const char *path, *part;
-} place;
+} location;
 
 /* A directory whose config.json has been read. */
-static attn_status load_directory_with(const place *at, const char *where, const json_t *json,
+static attn_status load_directory_with(const location *at, const char *where, const json_t *json,
                                        const char *name, attn_registry *loaded, attn_error *error) {
     attn_tensors *tensors;
     attn_status status = attn_tensors_open_directory(at->path, &tensors, error);
@@ -135,25 +135,26 @@ static attn_status parse_config(const char *path, const char *where, json_t **js
     return status;
 }
 
-static attn_status read_config(const char *directory, attn_shown *where, json_t **json, attn_error *error) {
+static attn_status read_config(const char *directory, attn_printable *where, json_t **json,
+                               attn_error *error) {
     char *path, advice[400];
-    attn_shown shown;
+    attn_printable printable;
     /* What other programs take often comes without a configuration: better said than "no config.json". */
-    if (!attn_file_is_in(directory, CONFIG_NAME) && attn_foreign_find(directory, advice, sizeof advice))
+    if (!attn_file_is_in(directory, CONFIG_NAME) && attn_unsupported_find(directory, advice, sizeof advice))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected " CONFIG_NAME " and model.safetensors, %s",
-                         attn_show(&shown, directory), advice);
+                         attn_make_printable(&printable, directory), advice);
     attn_status status = attn_file_path_in(directory, CONFIG_NAME, &path, error);
     if (status != ATTN_OK)
         return status;
-    attn_show(where, path);
+    attn_make_printable(where, path);
     status = parse_config(path, where->text, json, error);
     free(path);
     return status;
 }
 
-static attn_status load_directory(const place *at, const char *name, attn_registry *loaded,
+static attn_status load_directory(const location *at, const char *name, attn_registry *loaded,
                                   attn_error *error) {
-    attn_shown where;
+    attn_printable where;
     json_t *json;
     attn_status status = read_config(at->path, &where, &json, error);
     if (status != ATTN_OK)
@@ -172,31 +173,29 @@ static const char *split_part(char *path) {
     return mark + 1;
 }
 
-static attn_status load_place(attn_spec *spec, const place *at, const struct stat *state,
-                              attn_registry *loaded, attn_error *error) {
-    attn_shown shown, part;
-    attn_show(&shown, at->path);
+static attn_status load_location(attn_spec *spec, const location *at, const struct stat *state,
+                                 attn_registry *loaded, attn_error *error) {
+    attn_printable printable, part;
+    attn_make_printable(&printable, at->path);
     if (!S_ISDIR(state->st_mode) && !S_ISREG(state->st_mode))
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a regular file", shown.text);
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory or a regular file", printable.text);
     if (!S_ISDIR(state->st_mode) && at->part != NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a directory before #%s, found a file",
-                         shown.text, attn_show(&part, at->part));
+                         printable.text, attn_make_printable(&part, at->part));
     if (spec->name[0] == '\0') {
-        const attn_status status = attn_spec_name_path(spec, at->path, error);
-        if (status != ATTN_OK)
-            return status;
+        ATTN_TRY(attn_spec_name_path(spec, at->path, error));
     }
     return S_ISDIR(state->st_mode) ? load_directory(at, spec->name, loaded, error)
                                    : load_file(at->path, spec->name, loaded, error);
 }
 
 static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error *error) {
-    attn_shown shown;
-    attn_show(&shown, spec->rest);
+    attn_printable printable;
+    attn_make_printable(&printable, spec->rest);
     char *path = strdup(spec->rest);
     if (path == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", shown.text);
-    place at = {.path = path};
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", printable.text);
+    location at = {.path = path};
     struct stat state;
     /* A directory that is really called so comes before a part of another one. */
     int failed = stat(path, &state);
@@ -204,18 +203,16 @@ static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error 
         failed = stat(path, &state);
     attn_status status;
     if (failed)
-        status = attn_fail(error, ATTN_BAD_MODEL, "%s: %s", shown.text, strerror(errno));
+        status = attn_fail(error, ATTN_BAD_MODEL, "%s: %s", printable.text, strerror(errno));
     else
-        status = load_place(spec, &at, &state, loaded, error);
+        status = load_location(spec, &at, &state, loaded, error);
     free(path);
     return status;
 }
 
 static attn_status load(const char *named_spec, attn_registry *loaded, attn_error *error) {
     attn_spec spec;
-    const attn_status status = attn_spec_parse(named_spec, &spec, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_spec_parse(named_spec, &spec, error));
     switch (spec.kind) {
     case ATTN_SPEC_INIT:
         return load_init(spec.name, spec.rest, loaded, error);

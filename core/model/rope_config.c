@@ -60,18 +60,18 @@ static const struct {
 #define KEYS (sizeof keys / sizeof keys[0])
 
 static attn_status check_object(const char *where, const json_t *scaling, attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     if (scaling == NULL || json_is_null(scaling) || json_is_object(scaling))
         return ATTN_OK;
     return attn_fail(error, ATTN_BAD_MODEL, "%s: expected an object, found %s", where,
-                     attn_json_show(&found, scaling));
+                     attn_json_printable(&found, scaling));
 }
 
 /* Takes a number above 0 that can be missing. */
-static attn_status take_optional(const char *where, const char *key, const json_t *object, double *result,
+static attn_status read_optional(const char *where, const char *key, const json_t *object, double *result,
                                  attn_error *error) {
     const json_t *value = json_object_get(object, key);
-    if (value == NULL || json_is_null(value))
+    if (!attn_json_is_given(value))
         return ATTN_OK;
     return attn_json_positive(where, key, value, result, error);
 }
@@ -79,13 +79,11 @@ static attn_status take_optional(const char *where, const char *key, const json_
 attn_status attn_rope_base_from_json(const char *where, const json_t *scaling, size_t head_dim, double *theta,
                                      size_t *dims, attn_error *error) {
     double part = 0;
-    attn_status status = check_object(where, scaling, error);
-    if (status == ATTN_OK)
-        status = take_optional(where, "rope_theta", scaling, theta, error);
-    if (status == ATTN_OK)
-        status = take_optional(where, "partial_rotary_factor", scaling, &part, error);
-    if (status != ATTN_OK || part == 0)
-        return status;
+    ATTN_TRY(check_object(where, scaling, error));
+    ATTN_TRY(read_optional(where, "rope_theta", scaling, theta, error));
+    ATTN_TRY(read_optional(where, "partial_rotary_factor", scaling, &part, error));
+    if (part == 0)
+        return ATTN_OK;
     const double rotated = trunc((double)head_dim * part); /* as int() does */
     if (part > 1 || rotated < 2)
         return attn_fail(
@@ -118,7 +116,7 @@ attn_status attn_rope_round_up(const char *where, size_t head_dim, attn_rope *ro
 }
 
 /* Which type is it? Where both names of the key are there, transformers looks at the newer one. */
-static attn_status take_type(const char *where, const json_t *scaling, size_t *type, attn_error *error) {
+static attn_status read_type(const char *where, const json_t *scaling, size_t *type, attn_error *error) {
     const char *key = "rope_type";
     const json_t *value = json_object_get(scaling, key);
     if (value == NULL)
@@ -144,7 +142,7 @@ static attn_status check_keys(const char *where, const json_t *scaling, size_t t
     return status;
 }
 
-static attn_status take_numbers(const char *where, const json_t *scaling, size_t type, numbers *n,
+static attn_status read_numbers(const char *where, const json_t *scaling, size_t type, numbers *n,
                                 attn_warnings *warnings, attn_error *error) {
     const unsigned bit = 1U << type_scalings[type];
     attn_json_key list[KEYS];
@@ -159,16 +157,14 @@ static attn_status take_numbers(const char *where, const json_t *scaling, size_t
                                             .required = (keys[i].required & bit) != 0};
     char what[320];
     snprintf(what, sizeof what, "%s of type \"%s\"", where, type_names[type]);
-    attn_status status = ATTN_OK;
     if (warnings != NULL)
-        status = check_keys(what, scaling, type, warnings, error);
-    if (status == ATTN_OK)
-        status =
-            (warnings != NULL ? attn_json_take_known : attn_json_take)(what, scaling, list, count, n, error);
-    if (status == ATTN_OK && n->factor != 0 && n->factor < 1)
+        ATTN_TRY(check_keys(what, scaling, type, warnings, error));
+    ATTN_TRY(
+        (warnings != NULL ? attn_json_read_known : attn_json_read)(what, scaling, list, count, n, error));
+    if (n->factor != 0 && n->factor < 1)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"factor\": expected a number of at least 1, found %g",
                          what, n->factor);
-    return status;
+    return ATTN_OK;
 }
 
 /* The length before the scaling. What dynamic scaling goes by is max_position_embeddings; the others fall
@@ -224,11 +220,9 @@ static attn_status check_magnitude(const char *where, const attn_rope *rope, att
     return ATTN_OK;
 }
 
-static attn_status take_yarn(const char *where, const json_t *scaling, double max_positions, const numbers *n,
+static attn_status read_yarn(const char *where, const json_t *scaling, double max_positions, const numbers *n,
                              attn_rope *rope, attn_error *error) {
-    attn_status status = choose_factor(where, n, max_positions, rope, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(choose_factor(where, n, max_positions, rope, error));
     rope->magnitude = n->attention_factor != 0 ? n->attention_factor : yarn_magnitude(rope->factor, n);
     rope->beta_fast = n->beta_fast != 0 ? n->beta_fast : 32; /* 0 is none, as in Python's `or` */
     rope->beta_slow = n->beta_slow != 0 ? n->beta_slow : 1;
@@ -240,22 +234,20 @@ static attn_status take_yarn(const char *where, const json_t *scaling, double ma
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a theta above 1, found %g", where, rope->theta);
     const json_t *truncate = json_object_get(scaling, "truncate");
     rope->truncate = truncate == NULL; /* None is false: transformers reads it with a default only */
-    if (truncate != NULL && !json_is_null(truncate))
-        status = attn_json_boolean(where, "truncate", truncate, &rope->truncate, error);
-    return status == ATTN_OK ? check_magnitude(where, rope, error) : status;
+    if (attn_json_is_given(truncate))
+        ATTN_TRY(attn_json_boolean(where, "truncate", truncate, &rope->truncate, error));
+    return check_magnitude(where, rope, error);
 }
 
-static attn_status take_longrope(const char *where, const json_t *scaling, double max_positions,
+static attn_status read_longrope(const char *where, const json_t *scaling, double max_positions,
                                  const numbers *n, attn_rope *rope, attn_error *error) {
-    attn_status status = choose_factor(where, n, max_positions, rope, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(choose_factor(where, n, max_positions, rope, error));
     rope->magnitude = n->attention_factor != 0 ? n->attention_factor : longrope_magnitude(rope);
-    status = check_magnitude(where, rope, error);
-    return status == ATTN_OK ? attn_rope_factors_from_json(where, scaling, rope, NULL, NULL, error) : status;
+    ATTN_TRY(check_magnitude(where, rope, error));
+    return attn_rope_factors_from_json(where, scaling, rope, NULL, NULL, error);
 }
 
-static attn_status take_llama3(const char *where, const numbers *n, attn_rope *rope, attn_error *error) {
+static attn_status read_llama3(const char *where, const numbers *n, attn_rope *rope, attn_error *error) {
     rope->low_frequency_factor = n->low;
     rope->high_frequency_factor = n->high;
     if (n->high <= n->low) /* between them is interpolated */
@@ -283,13 +275,9 @@ attn_status attn_rope_scaling_from_json(const char *where, const json_t *scaling
                                         attn_rope *rope, attn_warnings *warnings, attn_error *error) {
     numbers n = {.factor = 0};
     size_t type = 0;
-    attn_status status = check_object(where, scaling, error);
-    if (status == ATTN_OK)
-        status = take_type(where, scaling, &type, error);
-    if (status == ATTN_OK)
-        status = take_numbers(where, scaling, type, &n, warnings, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(check_object(where, scaling, error));
+    ATTN_TRY(read_type(where, scaling, &type, error));
+    ATTN_TRY(read_numbers(where, scaling, type, &n, warnings, error));
     attn_rope result = {.style = rope->style,
                         .scaling = type_scalings[type],
                         .dims = rope->dims,
@@ -298,18 +286,16 @@ attn_status attn_rope_scaling_from_json(const char *where, const json_t *scaling
                         .factor = n.factor != 0 ? n.factor : 1,
                         .magnitude = 1};
     if (result.scaling != ATTN_ROPE_UNSCALED && result.scaling != ATTN_ROPE_LINEAR)
-        status = choose_length(where, &n, max_positions, &result, error);
-    if (status == ATTN_OK)
-        status = check_dims(where, &result, error);
-    if (status == ATTN_OK && result.scaling == ATTN_ROPE_YARN)
-        status = take_yarn(where, scaling, max_positions, &n, &result, error);
-    if (status == ATTN_OK && result.scaling == ATTN_ROPE_LONGROPE)
-        status = take_longrope(where, scaling, max_positions, &n, &result, error);
-    if (status == ATTN_OK && result.scaling == ATTN_ROPE_LLAMA3)
-        status = take_llama3(where, &n, &result, error);
-    if (status == ATTN_OK)
-        *rope = result;
-    return status;
+        ATTN_TRY(choose_length(where, &n, max_positions, &result, error));
+    ATTN_TRY(check_dims(where, &result, error));
+    if (result.scaling == ATTN_ROPE_YARN)
+        ATTN_TRY(read_yarn(where, scaling, max_positions, &n, &result, error));
+    if (result.scaling == ATTN_ROPE_LONGROPE)
+        ATTN_TRY(read_longrope(where, scaling, max_positions, &n, &result, error));
+    if (result.scaling == ATTN_ROPE_LLAMA3)
+        ATTN_TRY(read_llama3(where, &n, &result, error));
+    *rope = result;
+    return ATTN_OK;
 }
 
 attn_status attn_rope_factors_from_json(const char *where, const json_t *scaling, const attn_rope *rope,
@@ -320,10 +306,7 @@ attn_status attn_rope_factors_from_json(const char *where, const json_t *scaling
         const json_t *value = json_object_get(scaling, names[i]);
         if (value == NULL)
             return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", where, names[i]);
-        const attn_status status =
-            attn_json_numbers(where, names[i], value, rope->dims / 2, true, results[i], error);
-        if (status != ATTN_OK)
-            return status;
+        ATTN_TRY(attn_json_numbers(where, names[i], value, rope->dims / 2, true, results[i], error));
     }
     return ATTN_OK;
 }

@@ -33,21 +33,21 @@ static bool has_scheme(const char *text, const char *scheme, const char **rest) 
 }
 
 attn_status attn_spec_parse(const char *named_spec, attn_spec *spec, attn_error *error) {
-    attn_shown shown;
+    attn_printable printable;
     const char *text = named_spec;
     const size_t name = strcspn(text, "=:/");
     *spec = (attn_spec){.name = ""};
     if (text[name] == '=') {
         if (!is_name(text, name))
             return attn_fail(error, ATTN_BAD_MODEL, "\"%s\": expected a name of " NAME_RULE " before the =",
-                             attn_show(&shown, named_spec));
+                             attn_make_printable(&printable, named_spec));
         set_name(spec, text, name);
         text += name + 1;
     }
     if (text[0] == '\0')
         return attn_fail(error, ATTN_BAD_MODEL,
                          "\"%s\": expected a directory, a .safetensors file, init:... or builtin:...",
-                         attn_show(&shown, named_spec));
+                         attn_make_printable(&printable, named_spec));
     spec->rest = text;
     spec->kind = has_scheme(text, "init", &spec->rest)      ? ATTN_SPEC_INIT
                  : has_scheme(text, "builtin", &spec->rest) ? ATTN_SPEC_BUILTIN
@@ -78,7 +78,7 @@ static bool is_relative_part(const char *part, size_t length) {
 
 attn_status attn_spec_name_path(attn_spec *spec, const char *path, attn_error *error) {
     static const char suffix[] = ".safetensors";
-    attn_shown shown;
+    attn_printable printable;
     char *resolved = NULL;
     size_t length;
     const char *part = last_part(path, &length);
@@ -87,7 +87,8 @@ attn_status attn_spec_name_path(attn_spec *spec, const char *path, attn_error *e
         const int reason = errno;
         if (resolved == NULL)
             return attn_fail(error, reason == ENOMEM ? ATTN_NO_MEMORY : ATTN_BAD_MODEL,
-                             "%s: cannot be resolved: %s", attn_show(&shown, path), strerror(reason));
+                             "%s: cannot be resolved: %s", attn_make_printable(&printable, path),
+                             strerror(reason));
         part = last_part(resolved, &length);
     } else if (length > strlen(suffix) && attn_has_suffix(path, suffix)) {
         length -= strlen(suffix);
@@ -100,6 +101,6 @@ attn_status attn_spec_name_path(attn_spec *spec, const char *path, attn_error *e
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: gives no model name (" NAME_RULE "): choose one with "
                          "NAME=SPEC",
-                         attn_show(&shown, path));
+                         attn_make_printable(&printable, path));
     return ATTN_OK;
 }

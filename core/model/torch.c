@@ -115,7 +115,7 @@ static attn_status check_nothing_else(const state_dict *d, const source_list *li
             continue;
         char known[256] = "";
         for (k = 0; k < list->count; k++)
-            attn_list(known, sizeof known, list->sources[k].name + strlen(d->prefix));
+            attn_list_add(known, sizeof known, list->sources[k].name + strlen(d->prefix));
         return attn_tensor_fail(place.file, place.tensor->name, error,
                                 "unexpected, a layer with this configuration has %s", known);
     }
@@ -139,7 +139,7 @@ static attn_status find_prefix(const char *where, state_dict *d, attn_error *err
     char known[320] = "";
     size_t count = 0;
     state_dict found;
-    attn_shown shown;
+    attn_printable printable;
     for (size_t i = 0; i < attn_tensors_count(d->tensors); i++) {
         if (!is_layer(d->tensors, attn_tensors_at(d->tensors, i).tensor->name, &found))
             continue;
@@ -147,7 +147,7 @@ static attn_status find_prefix(const char *where, state_dict *d, attn_error *err
             d->prefix[0] = '\0';
             return ATTN_OK;
         }
-        attn_list(known, sizeof known, attn_show(&shown, found.prefix));
+        attn_list_add(known, sizeof known, attn_make_printable(&printable, found.prefix));
         memcpy(d->prefix, found.prefix, sizeof d->prefix);
         count++;
     }
@@ -156,7 +156,7 @@ static attn_status find_prefix(const char *where, state_dict *d, attn_error *err
     return attn_fail(error, ATTN_BAD_MODEL,
                      "%s: one layer is expected, %s has %zu: choose one with a # and its prefix behind the "
                      "directory: %s",
-                     where, attn_tensors_shown(d->tensors), count, known);
+                     where, attn_tensors_path(d->tensors), count, known);
 }
 
 /* Says which layers there are instead of those under a prefix. */
@@ -164,21 +164,21 @@ static attn_status fail_prefix(const char *where, const char *prefix, const stat
                                attn_error *error) {
     char known[320] = "";
     state_dict found;
-    attn_shown shown, name;
-    attn_show(&shown, prefix);
+    attn_printable printable, name;
+    attn_make_printable(&printable, prefix);
     for (size_t i = 0; i < attn_tensors_count(d->tensors); i++) {
         if (!is_layer(d->tensors, attn_tensors_at(d->tensors, i).tensor->name, &found))
             continue;
         if (found.prefix[0] == '\0')
             return attn_fail(error, ATTN_BAD_MODEL,
                              "%s: layer %s was asked for, but this is one layer and not one of many", where,
-                             shown.text);
-        attn_list(known, sizeof known, attn_show(&name, found.prefix));
+                             printable.text);
+        attn_list_add(known, sizeof known, attn_make_printable(&name, found.prefix));
     }
     return attn_fail(
         error, ATTN_BAD_MODEL,
         "%s: tensors that begin with \"%s\" were asked for, %s has none; it has layers under: %s", where,
-        shown.text, attn_tensors_shown(d->tensors), known[0] == '\0' ? "nothing" : known);
+        printable.text, attn_tensors_path(d->tensors), known[0] == '\0' ? "nothing" : known);
 }
 
 /* The prefix that was asked for, with or without the dot at its end. */
@@ -198,22 +198,16 @@ static attn_status load_with(const state_dict *d, const char *where, const json_
     source_list list;
     float *arrays[ATTN_SLOTS];
     attn_model loaded = *model;
-    attn_status status = check_joint(d, config, error);
+    ATTN_TRY(check_joint(d, config, error));
     list_sources(d, config, &list);
-    if (status == ATTN_OK)
-        status = check_nothing_else(d, &list, error);
-    if (status == ATTN_OK)
-        status = attn_sources_load(d->tensors, list.sources, list.count, config, &loaded, arrays, error);
-    if (status != ATTN_OK)
-        return status;
-    status = attn_config_fill(where, config_json, config, arrays, error);
+    ATTN_TRY(check_nothing_else(d, &list, error));
+    ATTN_TRY(attn_sources_load(d->tensors, list.sources, list.count, config, &loaded, arrays, error));
+    const attn_status status = attn_config_fill(where, config_json, config, arrays, error);
     if (status != ATTN_OK) {
         attn_weights_discard(arrays, &loaded);
         return status;
     }
-    status = attn_weights_pack(attn_tensors_shown(d->tensors), arrays, &loaded, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_weights_pack(attn_tensors_path(d->tensors), arrays, &loaded, error));
     *model = loaded;
     model->layout = "torch";
     return ATTN_OK;
@@ -223,12 +217,8 @@ attn_status attn_torch_load(const attn_tensors *tensors, const char *prefix, con
                             const json_t *config_json, attn_model *model, attn_error *error) {
     state_dict d = {.tensors = tensors};
     attn_config config;
-    attn_status status =
-        attn_config_from_json(where, config_json, model->layer.config.precision, &config, error);
-    if (status == ATTN_OK)
-        status = prefix == NULL ? find_prefix(where, &d, error) : use_prefix(where, prefix, &d, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_config_from_json(where, config_json, model->layer.config.precision, &config, error));
+    ATTN_TRY(prefix == NULL ? find_prefix(where, &d, error) : use_prefix(where, prefix, &d, error));
     config.sinks = has(&d, sinks);
     return load_with(&d, where, config_json, &config, model, error);
 }

@@ -22,7 +22,7 @@ typedef struct {
 /* Reading the text. Each reader takes one whole value, or says what it expected. */
 
 /* Decimal digits only: strtoull alone would take signs and white space. */
-static bool take_digits(const char *text, uint64_t *value) {
+static bool parse_digits(const char *text, uint64_t *value) {
     if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0')
         return false;
     errno = 0;
@@ -30,34 +30,34 @@ static bool take_digits(const char *text, uint64_t *value) {
     return errno == 0;
 }
 
-static const char *take_dimension(const char *text, void *field) {
+static const char *parse_dimension(const char *text, void *field) {
     uint64_t value;
-    if (!take_digits(text, &value) || value < 1 || value > ATTN_DIMENSION_MAX)
+    if (!parse_digits(text, &value) || value < 1 || value > ATTN_DIMENSION_MAX)
         return "a whole number from 1 to 16777216";
     *(size_t *)field = (size_t)value;
     return NULL;
 }
 
-static const char *take_window(const char *text, void *field) {
+static const char *parse_window(const char *text, void *field) {
     uint64_t value;
-    if (!take_digits(text, &value) || value < 1 || value > ATTN_DISTANCE_MAX)
+    if (!parse_digits(text, &value) || value < 1 || value > ATTN_DISTANCE_MAX)
         return "a whole number from 1 to 2147483647";
     *(size_t *)field = (size_t)value;
     return NULL;
 }
 
-static const char *take_seed(const char *text, void *field) {
-    return take_digits(text, field) ? NULL : "a whole number from 0 to 18446744073709551615";
+static const char *parse_seed(const char *text, void *field) {
+    return parse_digits(text, field) ? NULL : "a whole number from 0 to 18446744073709551615";
 }
 
-static const char *take_boolean(const char *text, void *field) {
+static const char *parse_boolean(const char *text, void *field) {
     const bool yes = strcmp(text, "true") == 0;
     *(bool *)field = yes;
     return yes || strcmp(text, "false") == 0 ? NULL : "true or false";
 }
 
 /* A number without a sign: strtod also takes those, white space, hexadecimal, inf and nan. */
-static bool take_plain(const char *text, double *value) {
+static bool parse_plain(const char *text, double *value) {
     const bool plain =
         (text[0] == '.' || isdigit((unsigned char)text[0])) && text[strspn(text, "0123456789.eE+-")] == '\0';
     char *end;
@@ -65,23 +65,23 @@ static bool take_plain(const char *text, double *value) {
     return plain && *end == '\0';
 }
 
-static const char *take_fraction(const char *text, void *field) {
+static const char *parse_fraction(const char *text, void *field) {
     double value;
-    if (!take_plain(text, &value) || !(value <= 1))
+    if (!parse_plain(text, &value) || !(value <= 1))
         return "a number from 0 to 1";
     *(double *)field = value;
     return NULL;
 }
 
-static const char *take_positive(const char *text, void *field) {
+static const char *parse_positive(const char *text, void *field) {
     double value;
-    if (!take_plain(text, &value) || !((float)value > 0) || !isfinite((float)value))
+    if (!parse_plain(text, &value) || !((float)value > 0) || !isfinite((float)value))
         return "a number above 0 that float32 can hold";
     *(double *)field = value;
     return NULL;
 }
 
-static const char *take_precision(const char *text, void *field) {
+static const char *parse_precision(const char *text, void *field) {
     int precision = 0;
     while (precision < ATTN_PRECISIONS && strcmp(text, attn_precision_name((attn_precision)precision)) != 0)
         precision++;
@@ -93,36 +93,36 @@ static const char *take_precision(const char *text, void *field) {
 
 static const struct {
     const char *name;
-    const char *(*take)(const char *text, void *field);
+    const char *(*parse)(const char *text, void *field);
     size_t field;
 } keys[] = {
-    {"embed_dim", take_dimension, offsetof(recipe, config.embed_dim)},
-    {"num_heads", take_dimension, offsetof(recipe, config.num_heads)},
-    {"kdim", take_dimension, offsetof(recipe, config.kdim)},
-    {"vdim", take_dimension, offsetof(recipe, config.vdim)},
-    {"bias", take_boolean, offsetof(recipe, config.bias)},
-    {"dropout", take_fraction, offsetof(recipe, config.dropout)},
-    {"add_bias_kv", take_boolean, offsetof(recipe, config.add_bias_kv)},
-    {"add_zero_attn", take_boolean, offsetof(recipe, config.add_zero_attn)},
-    {"num_kv_heads", take_dimension, offsetof(recipe, config.num_kv_heads)},
-    {"head_dim", take_dimension, offsetof(recipe, config.head_dim)},
-    {"softcap", take_positive, offsetof(recipe, config.softcap)},
-    {"causal", take_boolean, offsetof(recipe, config.causal)},
-    {"sliding_window", take_window, offsetof(recipe, config.sliding_window)},
-    {"rope_theta", take_positive, offsetof(recipe, config.rope.theta)},
-    {"qk_norm", take_positive, offsetof(recipe, config.qk_norm_eps)},
-    {"precision", take_precision, offsetof(recipe, config.precision)},
-    {"seed", take_seed, offsetof(recipe, seed)},
+    {"embed_dim", parse_dimension, offsetof(recipe, config.embed_dim)},
+    {"num_heads", parse_dimension, offsetof(recipe, config.num_heads)},
+    {"kdim", parse_dimension, offsetof(recipe, config.kdim)},
+    {"vdim", parse_dimension, offsetof(recipe, config.vdim)},
+    {"bias", parse_boolean, offsetof(recipe, config.bias)},
+    {"dropout", parse_fraction, offsetof(recipe, config.dropout)},
+    {"add_bias_kv", parse_boolean, offsetof(recipe, config.add_bias_kv)},
+    {"add_zero_attn", parse_boolean, offsetof(recipe, config.add_zero_attn)},
+    {"num_kv_heads", parse_dimension, offsetof(recipe, config.num_kv_heads)},
+    {"head_dim", parse_dimension, offsetof(recipe, config.head_dim)},
+    {"softcap", parse_positive, offsetof(recipe, config.softcap)},
+    {"causal", parse_boolean, offsetof(recipe, config.causal)},
+    {"sliding_window", parse_window, offsetof(recipe, config.sliding_window)},
+    {"rope_theta", parse_positive, offsetof(recipe, config.rope.theta)},
+    {"qk_norm", parse_positive, offsetof(recipe, config.qk_norm_eps)},
+    {"precision", parse_precision, offsetof(recipe, config.precision)},
+    {"seed", parse_seed, offsetof(recipe, seed)},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
 /* Takes one "key=value" (changed: its = becomes NUL); `seen` has a bit for each key that came before. */
-static attn_status take_pair(const char *where, char *pair, recipe *r, unsigned *seen, attn_error *error) {
-    attn_shown shown;
+static attn_status parse_pair(const char *where, char *pair, recipe *r, unsigned *seen, attn_error *error) {
+    attn_printable printable;
     char *equals = strchr(pair, '=');
     if (equals == NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected key=value, found \"%s\"", where,
-                         attn_show(&shown, pair));
+                         attn_make_printable(&printable, pair));
     *equals = '\0';
     size_t i = 0;
     while (i < KEYS && strcmp(keys[i].name, pair) != 0)
@@ -130,17 +130,17 @@ static attn_status take_pair(const char *where, char *pair, recipe *r, unsigned 
     if (i == KEYS) {
         char known[256] = "";
         for (i = 0; i < KEYS; i++)
-            attn_list(known, sizeof known, keys[i].name);
+            attn_list_add(known, sizeof known, keys[i].name);
         return attn_fail(error, ATTN_BAD_MODEL, "%s: unknown key \"%s\": known are %s", where,
-                         attn_show(&shown, pair), known);
+                         attn_make_printable(&printable, pair), known);
     }
     if (*seen & 1U << i)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is given twice", where, pair);
     *seen |= 1U << i;
-    const char *expected = keys[i].take(equals + 1, (char *)r + keys[i].field);
+    const char *expected = keys[i].parse(equals + 1, (char *)r + keys[i].field);
     if (expected != NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %s, found \"%s\"", where, pair,
-                         expected, attn_show(&shown, equals + 1));
+                         expected, attn_make_printable(&printable, equals + 1));
     return ATTN_OK;
 }
 
@@ -166,7 +166,7 @@ static attn_status parse(const char *where, const char *text, attn_precision pre
     unsigned seen = 0;
     char *rest = copy[0] == '\0' ? NULL : copy;
     while (rest != NULL && status == ATTN_OK)
-        status = take_pair(where, strsep(&rest, ","), r, &seen, error);
+        status = parse_pair(where, strsep(&rest, ","), r, &seen, error);
     free(copy);
     return status == ATTN_OK ? complete(where, &r->config, error) : status;
 }
@@ -215,9 +215,9 @@ static void fill_all(const attn_config *config, float *const arrays[ATTN_SLOTS])
 }
 
 attn_status attn_init_make(const char *text, attn_model *model, attn_error *error) {
-    attn_shown shown;
-    char where[sizeof shown.text + 8];
-    snprintf(where, sizeof where, "init:%s", attn_show(&shown, text));
+    attn_printable printable;
+    char where[sizeof printable.text + 8];
+    snprintf(where, sizeof where, "init:%s", attn_make_printable(&printable, text));
     recipe r;
     float *arrays[ATTN_SLOTS];
     bool wanted[ATTN_SLOTS];

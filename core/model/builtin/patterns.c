@@ -126,9 +126,7 @@ attn_status attn_patterns_make(attn_model *model, attn_error *error) {
     bool wanted[ATTN_SLOTS];
     float *arrays[ATTN_SLOTS];
     attn_slots_wanted(&config, wanted);
-    const attn_status status = attn_weights_allocate(WHERE, &config, wanted, model, arrays, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_weights_allocate(WHERE, &config, wanted, model, arrays, error));
     model->layout = "patterns";
     for (int slot = ATTN_Q_WEIGHT; slot <= ATTN_O_WEIGHT; slot++)
         memset(arrays[slot], 0, (size_t)E * H * D * sizeof(float));

@@ -11,7 +11,7 @@
 attn_status attn_family_layers(const attn_family_keys *keys, const attn_part *part, size_t *layers,
                                attn_error *error) {
     const bool use_other =
-        part->layers_else != NULL && !attn_family_is_given(attn_family_find(keys, part->layers.key));
+        part->layers_else != NULL && !attn_json_is_given(attn_family_find(keys, part->layers.key));
     if (!use_other)
         return attn_family_count(keys, &part->layers, ATTN_LAYERS_MAX, layers, error);
     /* transformers copies it before it looks at other names for it. */
@@ -24,18 +24,18 @@ attn_status attn_family_layers(const attn_family_keys *keys, const attn_part *pa
 /* Windows. */
 
 /* What layer_types says of a layer. */
-static attn_status take_type(const attn_family_keys *keys, const json_t *types, size_t layer, bool *sliding,
+static attn_status read_type(const attn_family_keys *keys, const json_t *types, size_t layer, bool *sliding,
                              attn_error *error) {
     /* The last one is what the first was called. */
     static const char *const names[] = {ATTN_TYPE_FULL, ATTN_TYPE_SLIDING, "attention"};
-    attn_shown found;
+    attn_printable found;
     char key[40];
     size_t which;
     if (!json_is_array(types) || json_array_size(types) <= layer)
         return attn_fail(
             error, ATTN_BAD_MODEL,
             "%s: \"layer_types\": expected an array with a string for each layer, found %s of %zu",
-            keys->where, attn_json_show(&found, types), json_array_size(types));
+            keys->where, attn_json_printable(&found, types), json_array_size(types));
     snprintf(key, sizeof key, "layer_types[%zu]", layer);
     const attn_status status =
         attn_json_choice(keys->where, key, json_array_get(types, layer), names, 3, &which, error);
@@ -53,8 +53,8 @@ static attn_status is_sliding(const attn_family_keys *keys, size_t layer, bool *
     *sliding = f->window == ATTN_WINDOW_ALL || f->window == ATTN_WINDOW_TYPED;
     if (f->window == ATTN_WINDOW_NONE || f->window == ATTN_WINDOW_ALL)
         return ATTN_OK;
-    if (attn_family_is_given(types))
-        return take_type(keys, types, layer, sliding, error);
+    if (attn_json_is_given(types))
+        return read_type(keys, types, layer, sliding, error);
     if (f->window == ATTN_WINDOW_TYPED)
         return ATTN_OK;
     if (f->window == ATTN_WINDOW_PATTERNED) {
@@ -64,52 +64,48 @@ static attn_status is_sliding(const attn_family_keys *keys, size_t layer, bool *
     }
     status = attn_family_boolean(keys, "use_sliding_window", false, sliding, error);
     number = lower.absent;
-    if (status == ATTN_OK && attn_family_is_given(max))
+    if (status == ATTN_OK && attn_json_is_given(max))
         status = attn_json_whole(keys->where, lower.key, max, 0, ATTN_DIMENSION_MAX, &number, error);
     *sliding = *sliding && layer >= number;
     return status;
 }
 
 /* The width of the windows; 0: there are none. */
-static attn_status take_width(const attn_family_keys *keys, size_t *width, attn_error *error) {
+static attn_status read_width(const attn_family_keys *keys, size_t *width, attn_error *error) {
     const attn_count_key key = {"sliding_window", keys->family->window_absent};
     const json_t *value = attn_family_find(keys, key.key);
     bool use = true;
-    attn_status status = ATTN_OK;
     *width = value == NULL ? key.absent : 0;
     if (keys->family->window == ATTN_WINDOW_UPPER)
-        status = attn_family_boolean(keys, "use_sliding_window", false, &use, error);
-    if (status == ATTN_OK && use && attn_family_is_given(value))
-        status = attn_json_whole(keys->where, key.key, value, 1, ATTN_DISTANCE_MAX, width, error);
+        ATTN_TRY(attn_family_boolean(keys, "use_sliding_window", false, &use, error));
+    if (use && attn_json_is_given(value))
+        ATTN_TRY(attn_json_whole(keys->where, key.key, value, 1, ATTN_DISTANCE_MAX, width, error));
     if (!use)
         *width = 0;
-    return status;
+    return ATTN_OK;
 }
 
 /* Does config.json make a decoder see the future? transformers builds each mask so (masking_utils.py), and
  * None is no true to it. */
-static attn_status take_is_causal(const attn_family_keys *keys, bool *causal, attn_error *error) {
+static attn_status read_is_causal(const attn_family_keys *keys, bool *causal, attn_error *error) {
     const json_t *value = json_object_get(keys->object, "is_causal");
     *causal = value == NULL;
-    return attn_family_is_given(value) ? attn_json_boolean(keys->where, "is_causal", value, causal, error)
-                                       : ATTN_OK;
+    return attn_json_is_given(value) ? attn_json_boolean(keys->where, "is_causal", value, causal, error)
+                                     : ATTN_OK;
 }
 
 /* Sets config->causal, too, where it is set so far. */
-static attn_status take_window(const attn_family_keys *keys, size_t layer, attn_config *config, bool *sliding,
+static attn_status read_window(const attn_family_keys *keys, size_t layer, attn_config *config, bool *sliding,
                                attn_error *error) {
     size_t width = 0;
     bool bidirectional = false, causal = false;
-    attn_status status = is_sliding(keys, layer, sliding, error);
-    if (status == ATTN_OK)
-        status = attn_family_boolean(keys, keys->family->bidirectional, false, &bidirectional, error);
-    if (status == ATTN_OK && config->causal)
-        status = take_is_causal(keys, &causal, error);
-    if (status == ATTN_OK && *sliding)
-        status = take_width(keys, &width, error);
-    if (status != ATTN_OK)
-        return status;
-    if (*sliding && width == 0 && attn_family_is_given(attn_family_find(keys, "layer_types")))
+    ATTN_TRY(is_sliding(keys, layer, sliding, error));
+    ATTN_TRY(attn_family_boolean(keys, keys->family->bidirectional, false, &bidirectional, error));
+    if (config->causal)
+        ATTN_TRY(read_is_causal(keys, &causal, error));
+    if (*sliding)
+        ATTN_TRY(read_width(keys, &width, error));
+    if (*sliding && width == 0 && attn_json_is_given(attn_family_find(keys, "layer_types")))
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: \"layer_types\" says that layer %zu has a window, but no \"sliding_window\" "
                          "is in use",
@@ -125,7 +121,7 @@ static attn_status take_window(const attn_family_keys *keys, size_t layer, attn_
 
 /* The rest. */
 
-static attn_status take_scale(const attn_family_keys *keys, size_t layer, const attn_config *config,
+static attn_status read_scale(const attn_family_keys *keys, size_t layer, const attn_config *config,
                               double *scale, attn_error *error) {
     const attn_number_key query = {"query_pre_attn_scalar", keys->family->query_scalar};
     bool by_width = true, by_layer = false;
@@ -151,26 +147,24 @@ static attn_status take_scale(const attn_family_keys *keys, size_t layer, const 
     return status;
 }
 
-static attn_status take_relative(const attn_family_keys *keys, const attn_part *part,
+static attn_status read_relative(const attn_family_keys *keys, const attn_part *part,
                                  attn_relative_bias *relative, attn_error *error) {
     const attn_count_key buckets = {"relative_attention_num_buckets", 32},
                          distance = {"relative_attention_max_distance", 128};
     if (!part->relative)
         return ATTN_OK;
     relative->bidirectional = part->bidirectional;
-    attn_status status = attn_family_count(keys, &buckets, ATTN_DIMENSION_MAX, &relative->buckets, error);
-    if (status == ATTN_OK)
-        status = attn_family_count(keys, &distance, ATTN_DISTANCE_MAX, &relative->max_distance, error);
+    ATTN_TRY(attn_family_count(keys, &buckets, ATTN_DIMENSION_MAX, &relative->buckets, error));
+    ATTN_TRY(attn_family_count(keys, &distance, ATTN_DISTANCE_MAX, &relative->max_distance, error));
     /* Half of the buckets of a direction are for single distances, the rest for longer and longer ones. */
     const size_t directions = part->bidirectional ? 2 : 1, single = relative->buckets / directions / 2;
-    if (status == ATTN_OK &&
-        (single == 0 || relative->buckets % directions != 0 || relative->max_distance <= single))
-        status = attn_fail(error, ATTN_BAD_MODEL,
-                           "%s: \"%s\" %zu and \"%s\" %zu: expected at least %zu buckets, a multiple of %zu, "
-                           "and the distance to be more than %zu",
-                           keys->where, buckets.key, relative->buckets, distance.key, relative->max_distance,
-                           2 * directions, directions, single);
-    return status;
+    if (single == 0 || relative->buckets % directions != 0 || relative->max_distance <= single)
+        return attn_fail(error, ATTN_BAD_MODEL,
+                         "%s: \"%s\" %zu and \"%s\" %zu: expected at least %zu buckets, a multiple of %zu, "
+                         "and the distance to be more than %zu",
+                         keys->where, buckets.key, relative->buckets, distance.key, relative->max_distance,
+                         2 * directions, directions, single);
+    return ATTN_OK;
 }
 
 /* The document, and the keys that have the sizes: what does not fit together is one of them. */
@@ -184,34 +178,29 @@ static void name_sizes(const attn_family_keys *keys, const attn_count_key *heads
                                        attn_family_name(keys, names[i]));
 }
 
-static attn_status take_sizes(const attn_family_keys *keys, const attn_part *part, attn_config *config,
+static attn_status read_sizes(const attn_family_keys *keys, const attn_part *part, attn_config *config,
                               attn_error *error) {
     const attn_family *f = keys->family;
     const attn_count_key *heads = part->heads.key != NULL ? &part->heads : &f->heads;
     char where[400];
-    attn_status status = attn_family_count(keys, &f->width, ATTN_DIMENSION_MAX, &config->embed_dim, error);
-    if (status == ATTN_OK)
-        status = attn_family_count(keys, heads, ATTN_DIMENSION_MAX, &config->num_heads, error);
-    if (status == ATTN_OK)
-        status = attn_family_derived(keys, &f->kv_heads, &config->num_kv_heads, error);
-    if (status == ATTN_OK)
-        status = attn_family_derived(keys, &f->head_dim, &config->head_dim, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_family_count(keys, &f->width, ATTN_DIMENSION_MAX, &config->embed_dim, error));
+    ATTN_TRY(attn_family_count(keys, heads, ATTN_DIMENSION_MAX, &config->num_heads, error));
+    ATTN_TRY(attn_family_derived(keys, &f->kv_heads, &config->num_kv_heads, error));
+    ATTN_TRY(attn_family_derived(keys, &f->head_dim, &config->head_dim, error));
     name_sizes(keys, heads, where, sizeof where);
     return attn_config_complete(where, config, error);
 }
 
-static attn_status take_dropout(const attn_family_keys *keys, double *dropout, attn_error *error) {
+static attn_status read_dropout(const attn_family_keys *keys, double *dropout, attn_error *error) {
     const attn_number_key *key = &keys->family->dropout;
     const json_t *value = attn_family_find(keys, key->key);
     *dropout = key->absent;
-    return attn_family_is_given(value) ? attn_json_fraction(keys->where, key->key, value, dropout, error)
-                                       : ATTN_OK;
+    return attn_json_is_given(value) ? attn_json_fraction(keys->where, key->key, value, dropout, error)
+                                     : ATTN_OK;
 }
 
 /* null is no cap, where an absent key is the family's. */
-static attn_status take_softcap(const attn_family_keys *keys, double *softcap, attn_error *error) {
+static attn_status read_softcap(const attn_family_keys *keys, double *softcap, attn_error *error) {
     const json_t *value = attn_family_find(keys, keys->family->softcap.key);
     *softcap = 0;
     return json_is_null(value) ? ATTN_OK : attn_family_positive(keys, &keys->family->softcap, softcap, error);
@@ -225,38 +214,30 @@ attn_status attn_family_config(const attn_family_keys *keys, const attn_part *pa
     *config = (attn_config){.causal = part->causal,
                             .qk_norm = f->qk_norm_eps != NULL,
                             .scale_given = f->scale != ATTN_SCALE_WIDTH};
-    attn_status status = take_sizes(keys, part, config, error);
-    if (status == ATTN_OK)
-        status = take_dropout(keys, &config->dropout, error);
-    if (status == ATTN_OK)
-        status = attn_family_boolean(keys, f->bias, f->bias == NULL || f->bias_absent, &biases, error);
-    if (status == ATTN_OK)
-        status = take_softcap(keys, &config->softcap, error);
-    if (status == ATTN_OK && config->qk_norm)
-        status = attn_family_positive(keys, &eps, &config->qk_norm_eps, error);
-    if (status == ATTN_OK)
-        status = take_window(keys, layer, config, &sliding, error);
-    if (status == ATTN_OK)
-        status = attn_family_rope(keys, sliding, config, error);
-    if (status == ATTN_OK)
-        status = take_relative(keys, part, &config->relative_bias, error);
-    if (status == ATTN_OK)
-        config->bias = biases && part->biases[0].name != NULL;
-    return status;
+    ATTN_TRY(read_sizes(keys, part, config, error));
+    ATTN_TRY(read_dropout(keys, &config->dropout, error));
+    ATTN_TRY(attn_family_boolean(keys, f->bias, f->bias == NULL || f->bias_absent, &biases, error));
+    ATTN_TRY(read_softcap(keys, &config->softcap, error));
+    if (config->qk_norm)
+        ATTN_TRY(attn_family_positive(keys, &eps, &config->qk_norm_eps, error));
+    ATTN_TRY(read_window(keys, layer, config, &sliding, error));
+    ATTN_TRY(attn_family_rope(keys, sliding, config, error));
+    ATTN_TRY(read_relative(keys, part, &config->relative_bias, error));
+    config->bias = biases && part->biases[0].name != NULL;
+    return ATTN_OK;
 }
 
 attn_status attn_family_fill(const attn_family_keys *keys, size_t layer, const attn_config *config,
                              float *const arrays[ATTN_SLOTS], attn_error *error) {
     double scale;
     bool sliding;
-    attn_status status = ATTN_OK;
     if (config->scale_given) {
-        status = take_scale(keys, layer, config, &scale, error);
-        for (size_t head = 0; head < config->num_heads && status == ATTN_OK; head++)
+        ATTN_TRY(read_scale(keys, layer, config, &scale, error));
+        for (size_t head = 0; head < config->num_heads; head++)
             arrays[ATTN_SCALE][head] = (float)scale;
     }
-    if (status != ATTN_OK || config->rope.scaling != ATTN_ROPE_LONGROPE)
-        return status;
-    status = is_sliding(keys, layer, &sliding, error);
-    return status == ATTN_OK ? attn_family_rope_factors(keys, sliding, config, arrays, error) : status;
+    if (config->rope.scaling != ATTN_ROPE_LONGROPE)
+        return ATTN_OK;
+    ATTN_TRY(is_sliding(keys, layer, &sliding, error));
+    return attn_family_rope_factors(keys, sliding, config, arrays, error);
 }

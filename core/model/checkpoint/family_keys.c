@@ -18,10 +18,6 @@ const json_t *attn_family_find(const attn_family_keys *keys, const char *key) {
     return key == NULL ? NULL : json_object_get(keys->object, attn_family_name(keys, key));
 }
 
-bool attn_family_is_given(const json_t *value) {
-    return value != NULL && !json_is_null(value);
-}
-
 attn_status attn_family_count(const attn_family_keys *keys, const attn_count_key *key, size_t most,
                               size_t *result, attn_error *error) {
     const json_t *value = attn_family_find(keys, key->key);
@@ -37,22 +33,22 @@ attn_status attn_family_derived(const attn_family_keys *keys, const attn_count_k
                                 attn_error *error) {
     const json_t *value = attn_family_find(keys, key->key);
     *result = value == NULL ? key->absent : 0;
-    return attn_family_is_given(value) ? attn_json_whole(keys->where, attn_family_name(keys, key->key), value,
-                                                         1, ATTN_DIMENSION_MAX, result, error)
-                                       : ATTN_OK;
+    return attn_json_is_given(value) ? attn_json_whole(keys->where, attn_family_name(keys, key->key), value,
+                                                       1, ATTN_DIMENSION_MAX, result, error)
+                                     : ATTN_OK;
 }
 
 attn_status attn_family_positive(const attn_family_keys *keys, const attn_number_key *key, double *result,
                                  attn_error *error) {
     const json_t *value = attn_family_find(keys, key->key);
     *result = key->absent;
-    return attn_family_is_given(value) ? attn_json_positive(keys->where, key->key, value, result, error)
-                                       : ATTN_OK;
+    return attn_json_is_given(value) ? attn_json_positive(keys->where, key->key, value, result, error)
+                                     : ATTN_OK;
 }
 
 attn_status attn_family_boolean(const attn_family_keys *keys, const char *key, bool absent, bool *result,
                                 attn_error *error) {
     const json_t *value = attn_family_find(keys, key);
     *result = absent;
-    return attn_family_is_given(value) ? attn_json_boolean(keys->where, key, value, result, error) : ATTN_OK;
+    return attn_json_is_given(value) ? attn_json_boolean(keys->where, key, value, result, error) : ATTN_OK;
 }

@@ -27,9 +27,6 @@ const char *attn_family_name(const attn_family_keys *keys, const char *key);
 /* The value of a key, or of another name for it; NULL if there is none, or the key is NULL. */
 const json_t *attn_family_find(const attn_family_keys *keys, const char *key);
 
-/* Is there a value, and is it not null? */
-bool attn_family_is_given(const json_t *value);
-
 /* A number that must be there, unless the family has it for an absent key. */
 attn_status attn_family_count(const attn_family_keys *keys, const attn_count_key *key, size_t most,
                               size_t *result, attn_error *error);

@@ -25,11 +25,11 @@ static const char *rope_type(const json_t *rope) {
 
 static attn_status expect_object(const attn_family_keys *keys, const char *key, attn_error *error) {
     const json_t *value = attn_family_find(keys, key);
-    attn_shown found;
-    if (!attn_family_is_given(value) || json_is_object(value))
+    attn_printable found;
+    if (!attn_json_is_given(value) || json_is_object(value))
         return ATTN_OK;
     return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected an object, found %s", keys->where, key,
-                     attn_json_show(&found, value));
+                     attn_json_printable(&found, value));
 }
 
 /* A family that rotates all layers alike. Older files have rope_scaling; where both are there, that one
@@ -39,11 +39,11 @@ static attn_status open_flat(const attn_family_keys *keys, rotation *r, attn_err
     const attn_rope_keys *names = &keys->family->rope;
     const json_t *old = attn_family_find(keys, "rope_scaling"), *original = attn_family_find(keys, key);
     const bool is_empty = json_is_object(old) && json_object_size(old) == 0;
-    const bool use_old = attn_family_is_given(old) && !is_empty;
+    const bool use_old = attn_json_is_given(old) && !is_empty;
     const json_t *chosen = use_old ? old : attn_family_find(keys, "rope_parameters");
     snprintf(r->where, sizeof r->where, "%s: \"%s\"", keys->where,
              use_old ? "rope_scaling" : "rope_parameters");
-    if (!attn_family_is_given(chosen))
+    if (!attn_json_is_given(chosen))
         return ATTN_OK;
     if ((r->object = json_copy((json_t *)chosen)) == NULL)
         return fail_memory(r, error);
@@ -53,7 +53,7 @@ static attn_status open_flat(const attn_family_keys *keys, rotation *r, attn_err
     const char *type = rope_type(r->object);
     if (strcmp(type, "llama3") == 0 || strcmp(type, "yarn") == 0 || strcmp(type, "longrope") == 0 ||
         strcmp(type, "su") == 0) {
-        if (attn_family_is_given(original))
+        if (attn_json_is_given(original))
             failed |= json_object_set(r->object, key, (json_t *)original);
         else if (names->original_max_positions != 0)
             failed |=
@@ -82,14 +82,14 @@ static attn_status settle_truncate(const attn_family_keys *keys, const json_t *p
 static void warn_of_others(const attn_family_keys *keys, const json_t *parameters) {
     const char *name;
     json_t *value;
-    attn_shown shown;
+    attn_printable printable;
     json_object_foreach((json_t *)parameters, name, value) {
         if (strcmp(name, ATTN_TYPE_FULL) != 0 && strcmp(name, ATTN_TYPE_SLIDING) != 0 &&
             strcmp(name, "truncate") != 0)
             attn_warn(keys->warnings,
                       "%s: \"rope_parameters\": \"%s\" is passed over: this family has an object for each "
                       "type of layer",
-                      keys->where, attn_show(&shown, name));
+                      keys->where, attn_make_printable(&printable, name));
     }
 }
 
@@ -97,26 +97,23 @@ static attn_status open_nested(const attn_family_keys *keys, bool sliding, rotat
     const char *type = sliding ? ATTN_TYPE_SLIDING : ATTN_TYPE_FULL;
     const json_t *old = attn_family_find(keys, "rope_scaling"),
                  *new = attn_family_find(keys, "rope_parameters"), *entry = json_object_get(new, type);
-    const bool use_old = attn_family_is_given(old) && !sliding;
-    attn_shown found;
-    attn_status status = expect_object(keys, "rope_scaling", error);
-    if (status == ATTN_OK)
-        status = expect_object(keys, "rope_parameters", error);
-    if (status != ATTN_OK)
-        return status;
+    const bool use_old = attn_json_is_given(old) && !sliding;
+    attn_printable found;
+    ATTN_TRY(expect_object(keys, "rope_scaling", error));
+    ATTN_TRY(expect_object(keys, "rope_parameters", error));
     if (use_old)
         snprintf(r->where, sizeof r->where, "%s: \"rope_scaling\"", keys->where);
     else
         snprintf(r->where, sizeof r->where, "%s: \"rope_parameters\": \"%s\"", keys->where, type);
-    if (use_old && attn_family_is_given(new) && !attn_family_is_given(entry))
+    if (use_old && attn_json_is_given(new) && !attn_json_is_given(entry))
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: expected \"rope_parameters\" to have the \"%s\" into which it goes", r->where,
                          type);
-    if (attn_family_is_given(entry) && !json_is_object(entry))
+    if (attn_json_is_given(entry) && !json_is_object(entry))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected an object, found %s", r->where,
-                         attn_json_show(&found, entry));
+                         attn_json_printable(&found, entry));
     r->object =
-        attn_family_is_given(entry) ? json_copy((json_t *)entry) : json_pack("{s:s}", "rope_type", "default");
+        attn_json_is_given(entry) ? json_copy((json_t *)entry) : json_pack("{s:s}", "rope_type", "default");
     if (r->object == NULL || (use_old && json_object_update(r->object, (json_t *)old) != 0))
         return fail_memory(r, error);
     warn_of_others(keys, new);
@@ -131,14 +128,12 @@ static attn_status open_rotation(const attn_family_keys *keys, bool sliding, rot
 }
 
 /* How many numbers of a head are rotated, as the keys outside of the object have it. */
-static attn_status take_part(const attn_family_keys *keys, size_t head_dim, size_t *dims, attn_error *error) {
+static attn_status read_part(const attn_family_keys *keys, size_t head_dim, size_t *dims, attn_error *error) {
     const attn_number_key plain = {"partial_rotary_factor", 1};
     const bool partial = keys->family->rope.part.key != NULL;
     const attn_number_key *key = partial ? &keys->family->rope.part : &plain;
     double part;
-    const attn_status status = attn_family_positive(keys, key, &part, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_family_positive(keys, key, &part, error));
     *dims = (size_t)fmin((double)head_dim * part, (double)head_dim); /* cut, as int() does */
     if (part > 1 || *dims < 2)
         return attn_fail(error, ATTN_BAD_MODEL,
@@ -148,13 +143,10 @@ static attn_status take_part(const attn_family_keys *keys, size_t head_dim, size
     return ATTN_OK;
 }
 
-static attn_status take_dims(const attn_family_keys *keys, const rotation *r, size_t head_dim,
+static attn_status read_dims(const attn_family_keys *keys, const rotation *r, size_t head_dim,
                              attn_rope *rope, attn_error *error) {
-    attn_status status = take_part(keys, head_dim, &rope->dims, error);
-    if (status == ATTN_OK)
-        status = attn_rope_base_from_json(r->where, r->object, head_dim, &rope->theta, &rope->dims, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(read_part(keys, head_dim, &rope->dims, error));
+    ATTN_TRY(attn_rope_base_from_json(r->where, r->object, head_dim, &rope->theta, &rope->dims, error));
     if (keys->family->rope.part.key != NULL)
         return attn_rope_round_up(r->where, head_dim, rope, error);
     if (rope->dims != head_dim)
@@ -172,15 +164,10 @@ static attn_status read_rotation(const attn_family_keys *keys, const rotation *r
     const attn_number_key positions = {"max_position_embeddings", names->max_positions};
     double max_positions;
     rope->style = ATTN_ROPE_HALF;
-    attn_status status =
-        attn_family_positive(keys, local ? &names->local_theta : &names->theta, &rope->theta, error);
-    if (status == ATTN_OK)
-        status = take_dims(keys, r, head_dim, rope, error);
-    if (status == ATTN_OK)
-        status = attn_family_positive(keys, &positions, &max_positions, error);
-    if (status == ATTN_OK)
-        status = attn_rope_scaling_from_json(r->where, r->object, max_positions, rope, keys->warnings, error);
-    return status;
+    ATTN_TRY(attn_family_positive(keys, local ? &names->local_theta : &names->theta, &rope->theta, error));
+    ATTN_TRY(read_dims(keys, r, head_dim, rope, error));
+    ATTN_TRY(attn_family_positive(keys, &positions, &max_positions, error));
+    return attn_rope_scaling_from_json(r->where, r->object, max_positions, rope, keys->warnings, error);
 }
 
 attn_status attn_family_rope(const attn_family_keys *keys, bool sliding, attn_config *config,

@@ -18,12 +18,12 @@ typedef struct {
     const attn_part *part;
     const char *prefix; /* before the names of its tensors */
     size_t layers;
-} present;
+} found_part;
 
 typedef struct {
     const attn_checkpoint *checkpoint;
     attn_family_keys keys;
-    present parts[ATTN_PARTS_MAX];
+    found_part parts[ATTN_PARTS_MAX];
     size_t count;
 } loading;
 
@@ -42,17 +42,17 @@ static attn_status find_family(const attn_checkpoint *checkpoint, const attn_fam
             *result = &families[i];
             return ATTN_OK;
         }
-        attn_list(known, sizeof known, families[i].model_type);
+        attn_list_add(known, sizeof known, families[i].model_type);
     }
-    attn_shown found;
+    attn_printable found;
     return attn_fail(error, ATTN_BAD_MODEL, "%s: \"model_type\": expected one of those served (%s), found %s",
-                     checkpoint->where, known, attn_json_show(&found, type));
+                     checkpoint->where, known, attn_json_printable(&found, type));
 }
 
 /* The object that has the family's keys. `where` [size] is for its name in sentences. */
 static attn_status find_keys(const attn_checkpoint *checkpoint, attn_family_keys *keys, char *where,
                              size_t size, attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     const char *inside = keys->family->inside;
     keys->where = checkpoint->where;
     keys->object = checkpoint->config;
@@ -65,16 +65,16 @@ static attn_status find_keys(const attn_checkpoint *checkpoint, attn_family_keys
     if (json_is_object(object))
         return ATTN_OK;
     return attn_fail(error, ATTN_BAD_MODEL, "%s: expected an object, found %s", where,
-                     object == NULL ? "no such key" : attn_json_show(&found, object));
+                     object == NULL ? "no such key" : attn_json_printable(&found, object));
 }
 
 static attn_status check_keys(const attn_checkpoint *checkpoint, const attn_family_keys *keys,
                               attn_error *error) {
-    attn_status status =
-        attn_key_rules_check(keys->where, keys->family->model_type, keys->object, keys->warnings, error);
-    if (status == ATTN_OK && keys->object != checkpoint->config)
-        status = attn_key_rules_check(checkpoint->where, NULL, checkpoint->config, keys->warnings, error);
-    return status;
+    ATTN_TRY(
+        attn_key_rules_check(keys->where, keys->family->model_type, keys->object, keys->warnings, error));
+    if (keys->object != checkpoint->config)
+        ATTN_TRY(attn_key_rules_check(checkpoint->where, NULL, checkpoint->config, keys->warnings, error));
+    return ATTN_OK;
 }
 
 /* The prefix under which the checkpoint has the part, or NULL. */
@@ -100,21 +100,20 @@ static attn_status find_parts(loading *l, attn_error *error) {
     for (size_t i = 0; i < ATTN_PARTS_MAX && f->parts[i].layers.key != NULL; i++) {
         const char *prefix = find_prefix(l->checkpoint->tensors, f, &f->parts[i]);
         if (prefix != NULL || !f->parts[i].optional)
-            l->parts[l->count++] = (present){.part = &f->parts[i], .prefix = prefix};
+            l->parts[l->count++] = (found_part){.part = &f->parts[i], .prefix = prefix};
     }
     if (l->count == 0)
         l->parts[l->count++].part = &f->parts[0];
-    attn_status status = ATTN_OK;
-    for (size_t i = 0; i < l->count && status == ATTN_OK; i++) {
+    for (size_t i = 0; i < l->count; i++) {
         if (l->parts[i].prefix == NULL)
             l->parts[i].prefix = f->prefixes[0];
-        status = attn_family_layers(&l->keys, l->parts[i].part, &l->parts[i].layers, error);
+        ATTN_TRY(attn_family_layers(&l->keys, l->parts[i].part, &l->parts[i].layers, error));
     }
-    return status;
+    return ATTN_OK;
 }
 
 /* The sources of a layer. `names` is where their names are put together. */
-static size_t list_sources(const present *p, size_t layer, bool biases, attn_source *sources,
+static size_t list_sources(const found_part *p, size_t layer, bool biases, attn_source *sources,
                            char (*names)[TENSOR_NAME_MAX]) {
     const attn_source *const lists[] = {p->part->tensors, biases ? p->part->biases : NULL};
     size_t count = 0;
@@ -148,7 +147,7 @@ static attn_status check_quantized(const loading *l, const attn_source *sources,
 }
 
 /* Where a tensor is missing, transformers makes one up: the sentence names the key that asks for it. */
-static void name_key(const loading *l, const present *p, const attn_source *sources, size_t count,
+static void name_key(const loading *l, const found_part *p, const attn_source *sources, size_t count,
                      attn_error *error) {
     attn_tensor_place place;
     const char *key = attn_family_name(&l->keys, p->part->layers.key);
@@ -165,7 +164,7 @@ static void name_key(const loading *l, const present *p, const attn_source *sour
     }
 }
 
-static attn_status load_layer(const loading *l, const present *p, size_t layer, attn_model *model,
+static attn_status load_layer(const loading *l, const found_part *p, size_t layer, attn_model *model,
                               attn_error *error) {
     const attn_tensors *tensors = l->checkpoint->tensors;
     attn_source sources[2 * ATTN_PART_TENSORS];
@@ -191,15 +190,15 @@ static attn_status load_layer(const loading *l, const present *p, size_t layer, 
     }
     status = attn_family_fill(&l->keys, layer, &config, arrays, error);
     if (status == ATTN_OK)
-        return attn_weights_pack(attn_tensors_shown(tensors), arrays, model, error);
+        return attn_weights_pack(attn_tensors_path(tensors), arrays, model, error);
     attn_weights_discard(arrays, model);
     return status;
 }
 
 /* Loads one layer as the next model, called NAME, and `.PART` and `.NUMBER` behind it if it is one of
  * many. */
-static attn_status add_layer(const loading *l, const present *p, size_t layer, const char *name, bool is_one,
-                             attn_registry *loaded, attn_error *error) {
+static attn_status add_layer(const loading *l, const found_part *p, size_t layer, const char *name,
+                             bool is_one, attn_registry *loaded, attn_error *error) {
     char full[sizeof((attn_model *)0)->name];
     attn_model *model;
     if (is_one)
@@ -208,16 +207,16 @@ static attn_status add_layer(const loading *l, const present *p, size_t layer, c
         snprintf(full, sizeof full, "%s.%zu", name, layer);
     else
         snprintf(full, sizeof full, "%s.%s.%zu", name, p->part->name, layer);
-    const attn_status status = attn_registry_add(loaded, full, &model, error);
-    return status == ATTN_OK ? load_layer(l, p, layer, model, error) : status;
+    ATTN_TRY(attn_registry_add(loaded, full, &model, error));
+    return load_layer(l, p, layer, model, error);
 }
 
 /* Finds the layer called `text`. */
-static attn_status find_layer(const loading *l, const char *text, const present **part, size_t *layer,
+static attn_status find_layer(const loading *l, const char *text, const found_part **part, size_t *layer,
                               attn_error *error) {
     char known[160] = "", item[64];
     for (size_t i = 0; i < l->count; i++) {
-        const present *p = &l->parts[i];
+        const found_part *p = &l->parts[i];
         const char *name = p->part->name != NULL ? p->part->name : "", *dot = name[0] == '\0' ? "" : ".";
         const size_t length = strlen(name) + strlen(dot);
         const char *digits = strncmp(text, name, strlen(name)) == 0 ? text + strlen(name) : "";
@@ -230,41 +229,35 @@ static attn_status find_layer(const loading *l, const char *text, const present 
                 return ATTN_OK;
         }
         snprintf(item, sizeof item, "%s%s0 to %s%s%zu", name, dot, name, dot, p->layers - 1);
-        attn_list(known, sizeof known, item);
+        attn_list_add(known, sizeof known, item);
     }
-    attn_shown shown;
+    attn_printable printable;
     return attn_fail(error, ATTN_BAD_MODEL, "%s: layer %s was asked for, the checkpoint has %s",
-                     l->checkpoint->where, attn_show(&shown, text), known);
+                     l->checkpoint->where, attn_make_printable(&printable, text), known);
 }
 
 static attn_status load_one(const loading *l, const char *name, const char *text, attn_registry *loaded,
                             attn_error *error) {
-    const present *part = NULL;
+    const found_part *part = NULL;
     size_t layer = 0;
-    const attn_status status = find_layer(l, text, &part, &layer, error);
-    return status == ATTN_OK ? add_layer(l, part, layer, name, true, loaded, error) : status;
+    ATTN_TRY(find_layer(l, text, &part, &layer, error));
+    return add_layer(l, part, layer, name, true, loaded, error);
 }
 
 static attn_status load_all(const loading *l, const char *name, attn_registry *loaded, attn_error *error) {
-    attn_status status = ATTN_OK;
     for (size_t i = 0; i < l->count; i++)
-        for (size_t layer = 0; layer < l->parts[i].layers && status == ATTN_OK; layer++)
-            status = add_layer(l, &l->parts[i], layer, name, false, loaded, error);
-    return status;
+        for (size_t layer = 0; layer < l->parts[i].layers; layer++)
+            ATTN_TRY(add_layer(l, &l->parts[i], layer, name, false, loaded, error));
+    return ATTN_OK;
 }
 
 attn_status attn_huggingface_load(const attn_checkpoint *checkpoint, const char *name, const char *layer,
                                   attn_registry *loaded, attn_error *error) {
     loading l = {.checkpoint = checkpoint, .keys = {.warnings = &loaded->warnings}};
-    char where[sizeof(attn_shown) + 32];
-    attn_status status = find_family(checkpoint, &l.keys.family, error);
-    if (status == ATTN_OK)
-        status = find_keys(checkpoint, &l.keys, where, sizeof where, error);
-    if (status == ATTN_OK)
-        status = check_keys(checkpoint, &l.keys, error);
-    if (status == ATTN_OK)
-        status = find_parts(&l, error);
-    if (status != ATTN_OK)
-        return status;
+    char where[sizeof(attn_printable) + 32];
+    ATTN_TRY(find_family(checkpoint, &l.keys.family, error));
+    ATTN_TRY(find_keys(checkpoint, &l.keys, where, sizeof where, error));
+    ATTN_TRY(check_keys(checkpoint, &l.keys, error));
+    ATTN_TRY(find_parts(&l, error));
     return layer == NULL ? load_all(&l, name, loaded, error) : load_one(&l, name, layer, loaded, error);
 }

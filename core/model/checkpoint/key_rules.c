@@ -84,12 +84,12 @@ static bool says_nothing(const attn_key_rule *rule, const json_t *value) {
 
 static attn_status apply(const attn_key_rule *rule, const char *where, const char *key, const json_t *value,
                          attn_warnings *warnings, attn_error *error) {
-    attn_shown name, found;
-    attn_show(&name, key);
+    attn_printable name, found;
+    attn_make_printable(&name, key);
     const char *expected = rule->only != NULL ? rule->only : json_is_true(value) ? "false" : "no such key";
     if (rule->verdict == ATTN_KEY_STOPS)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %s, found %s: %s", where, name.text,
-                         expected, attn_json_show(&found, value), rule->why);
+                         expected, attn_json_printable(&found, value), rule->why);
     attn_warn(warnings, "%s: \"%s\" is passed over: %s", where, name.text, rule->why);
     return ATTN_OK;
 }
@@ -107,13 +107,13 @@ attn_status attn_key_rules_check(const char *where, const char *family, const js
 
 attn_status attn_key_rules_check_rope(const char *where, const char *key, const json_t *value,
                                       attn_warnings *warnings, attn_error *error) {
-    attn_shown name;
+    attn_printable name;
     size_t i = 0;
     if (json_is_object(value))
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: \"%s\": expected no object: rotations by type of layer are not those of this "
                          "family",
-                         where, attn_show(&name, key));
+                         where, attn_make_printable(&name, key));
     while (!rules[i].rope || (strcmp(rules[i].key, key) != 0 && strcmp(rules[i].key, "*") != 0))
         i++;
     return apply(&rules[i], where, key, value, warnings, error);

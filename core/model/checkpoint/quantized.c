@@ -91,25 +91,25 @@ attn_status attn_quantized_check(const char *where, const json_t *quantization, 
                                  const char *tensor, attn_error *error) {
     char module[NAME_MAX_BYTES];
     attn_tensor_place place;
-    attn_shown shown;
+    attn_printable printable;
     const char *dot = strrchr(tensor, '.');
     snprintf(module, sizeof module, "%.*s", dot == NULL ? 0 : (int)(dot - tensor), tensor);
     const attn_tensor *companion = find_companion(tensors, module, strlen(module));
     if (companion != NULL)
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: \"" KEY "\": quantised weights are not served, found tensor \"%s\"", where,
-                         attn_show(&shown, companion->name));
+                         attn_make_printable(&printable, companion->name));
     if (!attn_tensors_find(tensors, tensor, &place))
         return ATTN_OK;
     if (!is_plain_dtype(place.tensor->dtype->name))
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: \"" KEY "\": quantised weights are not served, found tensor \"%s\" of "
                          "type %s",
-                         where, attn_show(&shown, tensor), place.tensor->dtype->name);
+                         where, attn_make_printable(&printable, tensor), place.tensor->dtype->name);
     if (!is_excepted(quantization, module))
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: \"" KEY "\": quantised weights are not served, found no "
                          "modules_to_not_convert or the like that excepts \"%s\"",
-                         where, attn_show(&shown, module));
+                         where, attn_make_printable(&printable, module));
     return ATTN_OK;
 }

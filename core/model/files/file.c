@@ -20,24 +20,24 @@ static const char *kind_of(mode_t mode) {
 }
 
 attn_status attn_file_open(attn_file *file, const char *path, attn_error *error) {
-    attn_show(&file->shown, path);
+    attn_make_printable(&file->path, path);
     /* O_NONBLOCK: opening a pipe would otherwise wait until somebody writes into it. */
     file->descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat state;
     if (file->descriptor < 0 || fstat(file->descriptor, &state) != 0) {
         const int reason = errno;
         attn_file_close(file);
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: cannot be opened: %s", file->shown.text,
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: cannot be opened: %s", file->path.text,
                          strerror(reason));
     }
     if (!S_ISREG(state.st_mode)) {
         attn_file_close(file);
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a regular file, found %s", file->shown.text,
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: expected a regular file, found %s", file->path.text,
                          kind_of(state.st_mode));
     }
     if ((uintmax_t)state.st_size > SIZE_MAX) {
         attn_file_close(file);
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: larger than this machine can address", file->shown.text);
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: larger than this machine can address", file->path.text);
     }
     file->size = (size_t)state.st_size;
     return ATTN_OK;
@@ -52,12 +52,12 @@ attn_status attn_file_read(const attn_file *file, size_t offset, void *bytes, si
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return attn_fail(error, ATTN_BAD_MODEL, "%s: cannot be read at byte %zu: %s", file->shown.text,
+            return attn_fail(error, ATTN_BAD_MODEL, "%s: cannot be read at byte %zu: %s", file->path.text,
                              offset + done, strerror(errno));
         if (got == 0)
             return attn_fail(error, ATTN_BAD_MODEL,
                              "%s: ends at byte %zu, expected %zu bytes as when it was opened",
-                             file->shown.text, offset + done, file->size);
+                             file->path.text, offset + done, file->size);
         done += (size_t)got;
     }
     return ATTN_OK;
@@ -72,10 +72,10 @@ void attn_file_close(attn_file *file) {
 static attn_status read_all(const attn_file *file, size_t limit, char **text, attn_error *error) {
     if (file->size > limit)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: a file of %zu bytes, at most %zu expected",
-                         file->shown.text, file->size, limit);
+                         file->path.text, file->size, limit);
     char *bytes = malloc(file->size + 1);
     if (bytes == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for its %zu bytes", file->shown.text,
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for its %zu bytes", file->path.text,
                          file->size);
     const attn_status status = attn_file_read(file, 0, bytes, file->size, error);
     if (status == ATTN_OK)
@@ -127,18 +127,20 @@ static bool may_lead_to(const char *directory, const char *file) {
 }
 
 static attn_status fail_link(const char *path, int reason, attn_error *error) {
-    attn_shown shown, led;
+    attn_printable printable, led;
     char target[PATH_MAX] = "";
     if (reason == ENOMEM)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to follow the link", attn_show(&shown, path));
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to follow the link",
+                         attn_make_printable(&printable, path));
     if (readlink(path, target, sizeof target - 1) < 0)
         target[0] = '\0'; /* it was just replaced */
     return attn_fail(error, ATTN_BAD_MODEL, "%s: a symbolic link to %s that cannot be followed: %s",
-                     attn_show(&shown, path), attn_show(&led, target), strerror(reason));
+                     attn_make_printable(&printable, path), attn_make_printable(&led, target),
+                     strerror(reason));
 }
 
 static attn_status check_link(const char *directory, const char *path, attn_error *error) {
-    attn_shown shown, led;
+    attn_printable printable, led;
     char *file = realpath(path, NULL);
     if (file == NULL)
         return fail_link(path, errno, error);
@@ -149,23 +151,23 @@ static attn_status check_link(const char *directory, const char *path, attn_erro
     else if (!may_lead_to(within, file))
         status = attn_fail(error, ATTN_BAD_MODEL,
                            "%s: a symbolic link that leads out of the model's directory, to %s",
-                           attn_show(&shown, path), attn_show(&led, file));
+                           attn_make_printable(&printable, path), attn_make_printable(&led, file));
     free(within);
     free(file);
     return status;
 }
 
 attn_status attn_file_path_in(const char *directory, const char *name, char **path, attn_error *error) {
-    attn_shown shown;
+    attn_printable printable;
     struct stat state;
     char *joined;
     if (asprintf(&joined, "%s/%s", directory, name) < 0)
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a path in it",
-                         attn_show(&shown, directory));
+                         attn_make_printable(&printable, directory));
     attn_status status = ATTN_OK;
     if (lstat(joined, &state) != 0) /* the words of attn_file_open */
-        status = attn_fail(error, ATTN_BAD_MODEL, "%s: cannot be opened: %s", attn_show(&shown, joined),
-                           strerror(errno));
+        status = attn_fail(error, ATTN_BAD_MODEL, "%s: cannot be opened: %s",
+                           attn_make_printable(&printable, joined), strerror(errno));
     else if (S_ISLNK(state.st_mode))
         status = check_link(directory, joined, error);
     if (status != ATTN_OK)

@@ -24,15 +24,15 @@ static attn_status parse(const char *where, const char *text, size_t length, siz
         return ATTN_BAD_MODEL;
     json_error_t reason;
     json_t *root = json_loadb(text, length, flags | JSON_DECODE_ANY, &reason);
-    attn_shown shown;
+    attn_printable printable;
     if (root == NULL && reason.text[0] == '\0') /* jansson has words for everything but this */
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to parse %zu bytes of JSON", where, length);
     if (root == NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: not valid JSON: %s (line %d, column %d)", where,
-                         attn_show(&shown, reason.text), reason.line, reason.column);
+                         attn_make_printable(&printable, reason.text), reason.line, reason.column);
     if (!json_is_object(root)) {
         attn_fail(error, ATTN_BAD_MODEL, "%s: expected a JSON object, found %s", where,
-                  attn_json_show(&shown, root));
+                  attn_json_printable(&printable, root));
         json_decref(root);
         return ATTN_BAD_MODEL;
     }
@@ -54,10 +54,10 @@ attn_status attn_json_whole(const char *where, const char *key, const json_t *va
                             size_t most, size_t *result, attn_error *error) {
     const json_int_t number = json_integer_value(value); /* 0 for what is no integer */
     if (!json_is_integer(value) || number < 0 || (size_t)number < least || (size_t)number > most) {
-        attn_shown found;
+        attn_printable found;
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: \"%s\": expected a whole number from %zu to %zu, found %s", where, key, least,
-                         most, attn_json_show(&found, value));
+                         most, attn_json_printable(&found, value));
     }
     *result = (size_t)number;
     return ATTN_OK;
@@ -67,9 +67,9 @@ attn_status attn_json_fraction(const char *where, const char *key, const json_t 
                                attn_error *error) {
     const double number = json_number_value(value);
     if (!json_is_number(value) || !(number >= 0) || !(number <= 1)) {
-        attn_shown found;
+        attn_printable found;
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected a number from 0 to 1, found %s", where,
-                         key, attn_json_show(&found, value));
+                         key, attn_json_printable(&found, value));
     }
     *result = number;
     return ATTN_OK;
@@ -85,32 +85,32 @@ static const char *number_name(bool positive) {
     return positive ? "a number above 0 that float32 can hold" : "a number that float32 can hold";
 }
 
-static attn_status take_number(const char *where, const char *key, const json_t *value, bool positive,
+static attn_status read_number(const char *where, const char *key, const json_t *value, bool positive,
                                double *result, attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     if (!is_number(value, positive))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %s, found %s", where, key,
-                         number_name(positive), attn_json_show(&found, value));
+                         number_name(positive), attn_json_printable(&found, value));
     *result = json_number_value(value);
     return ATTN_OK;
 }
 
 attn_status attn_json_number(const char *where, const char *key, const json_t *value, double *result,
                              attn_error *error) {
-    return take_number(where, key, value, false, result, error);
+    return read_number(where, key, value, false, result, error);
 }
 
 attn_status attn_json_positive(const char *where, const char *key, const json_t *value, double *result,
                                attn_error *error) {
-    return take_number(where, key, value, true, result, error);
+    return read_number(where, key, value, true, result, error);
 }
 
 attn_status attn_json_numbers(const char *where, const char *key, const json_t *value, size_t count,
                               bool positive, float *results, attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     if (!json_is_array(value))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected an array of %zu numbers, found %s",
-                         where, key, count, attn_json_show(&found, value));
+                         where, key, count, attn_json_printable(&found, value));
     if (json_array_size(value) != count)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected %zu numbers, found %zu", where, key,
                          count, json_array_size(value));
@@ -118,7 +118,7 @@ attn_status attn_json_numbers(const char *where, const char *key, const json_t *
         const json_t *entry = json_array_get(value, i);
         if (!is_number(entry, positive))
             return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\"[%zu]: expected %s, found %s", where, key, i,
-                             number_name(positive), attn_json_show(&found, entry));
+                             number_name(positive), attn_json_printable(&found, entry));
         if (results != NULL)
             results[i] = (float)json_number_value(entry);
     }
@@ -127,10 +127,10 @@ attn_status attn_json_numbers(const char *where, const char *key, const json_t *
 
 attn_status attn_json_boolean(const char *where, const char *key, const json_t *value, bool *result,
                               attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     if (!json_is_boolean(value))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected true or false, found %s", where, key,
-                         attn_json_show(&found, value));
+                         attn_json_printable(&found, value));
     *result = json_is_true(value);
     return ATTN_OK;
 }
@@ -144,11 +144,11 @@ attn_status attn_json_choice(const char *where, const char *key, const json_t *v
         return ATTN_OK;
     }
     char known[160] = "";
-    attn_shown found;
+    attn_printable found;
     for (size_t i = 0; i < count; i++)
-        attn_list(known, sizeof known, choices[i]);
+        attn_list_add(known, sizeof known, choices[i]);
     return attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\": expected one of %s, found %s", where, key, known,
-                     attn_json_show(&found, value));
+                     attn_json_printable(&found, value));
 }
 
 static attn_status check_known(const char *where, const json_t *object, const attn_json_key *keys,
@@ -162,16 +162,16 @@ static attn_status check_known(const char *where, const json_t *object, const at
         if (i < count)
             continue;
         char known[320] = "";
-        attn_shown shown;
+        attn_printable printable;
         for (i = 0; i < count; i++)
-            attn_list(known, sizeof known, keys[i].name);
+            attn_list_add(known, sizeof known, keys[i].name);
         return attn_fail(error, ATTN_BAD_MODEL, "%s: unknown key \"%s\": known are %s", where,
-                         attn_show(&shown, name), known);
+                         attn_make_printable(&printable, name), known);
     }
     return ATTN_OK;
 }
 
-static attn_status take_key(const char *where, const attn_json_key *key, const json_t *value, void *field,
+static attn_status read_key(const char *where, const attn_json_key *key, const json_t *value, void *field,
                             attn_error *error) {
     switch (key->kind) {
     case ATTN_JSON_OTHER:
@@ -190,13 +190,13 @@ static attn_status take_key(const char *where, const attn_json_key *key, const j
     return ATTN_OK;
 }
 
-attn_status attn_json_take(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
+attn_status attn_json_read(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
                            void *fields, attn_error *error) {
-    const attn_status status = check_known(where, object, keys, count, error);
-    return status == ATTN_OK ? attn_json_take_known(where, object, keys, count, fields, error) : status;
+    ATTN_TRY(check_known(where, object, keys, count, error));
+    return attn_json_read_known(where, object, keys, count, fields, error);
 }
 
-attn_status attn_json_take_known(const char *where, const json_t *object, const attn_json_key *keys,
+attn_status attn_json_read_known(const char *where, const json_t *object, const attn_json_key *keys,
                                  size_t count, void *fields, attn_error *error) {
     attn_status status = ATTN_OK;
     for (size_t i = 0; i < count && status == ATTN_OK; i++) {
@@ -204,33 +204,34 @@ attn_status attn_json_take_known(const char *where, const json_t *object, const 
         if (value == NULL && keys[i].required)
             status = attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", where, keys[i].name);
         else if (value != NULL && (keys[i].required || !json_is_null(value)))
-            status = take_key(where, &keys[i], value, (char *)fields + keys[i].field, error);
+            status = read_key(where, &keys[i], value, (char *)fields + keys[i].field, error);
     }
     return status;
 }
 
-const char *attn_json_show(attn_shown *shown, const json_t *value) {
-    attn_shown inner;
+const char *attn_json_printable(attn_printable *printable, const json_t *value) {
+    attn_printable inner;
     switch (json_typeof(value)) {
     case JSON_OBJECT:
-        return attn_show(shown, "an object");
+        return attn_make_printable(printable, "an object");
     case JSON_ARRAY:
-        return attn_show(shown, "an array");
+        return attn_make_printable(printable, "an array");
     case JSON_STRING:
-        snprintf(shown->text, sizeof shown->text, "\"%s\"", attn_show(&inner, json_string_value(value)));
-        return shown->text;
+        snprintf(printable->text, sizeof printable->text, "\"%s\"",
+                 attn_make_printable(&inner, json_string_value(value)));
+        return printable->text;
     case JSON_INTEGER:
-        snprintf(shown->text, sizeof shown->text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        return shown->text;
+        snprintf(printable->text, sizeof printable->text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return printable->text;
     case JSON_REAL:
-        snprintf(shown->text, sizeof shown->text, "%.17g", json_real_value(value));
-        return shown->text;
+        snprintf(printable->text, sizeof printable->text, "%.17g", json_real_value(value));
+        return printable->text;
     case JSON_TRUE:
-        return attn_show(shown, "true");
+        return attn_make_printable(printable, "true");
     case JSON_FALSE:
-        return attn_show(shown, "false");
+        return attn_make_printable(printable, "false");
     case JSON_NULL:
         break;
     }
-    return attn_show(shown, "null");
+    return attn_make_printable(printable, "null");
 }

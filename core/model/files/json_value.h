@@ -1,7 +1,7 @@
 /* json_value.h: JSON documents and the values in them, with a sentence for all that is not as expected.
  *
- * `where` says in each sentence which document or which object in it that is: a path that was made fit to be
- * shown. What takes a value fails with ATTN_BAD_MODEL. */
+ * `where` says in each sentence which document or which object in it that is: a path, made printable. What
+ * takes a value fails with ATTN_BAD_MODEL. */
 #ifndef ATTN_JSON_VALUE_H
 #define ATTN_JSON_VALUE_H
 
@@ -69,14 +69,19 @@ typedef struct {
 
 /* Takes the keys of an object into the struct at `fields`. A key that is absent or null leaves its field
  * alone, unless it is required; a key that is not among the `count` known ones is refused. */
-attn_status attn_json_take(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
+attn_status attn_json_read(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
                            void *fields, attn_error *error);
 
 /* The same, but keys that are not known are left alone. */
-attn_status attn_json_take_known(const char *where, const json_t *object, const attn_json_key *keys,
+attn_status attn_json_read_known(const char *where, const json_t *object, const attn_json_key *keys,
                                  size_t count, void *fields, attn_error *error);
 
+/* Is there a value, and is it not null? */
+static inline bool attn_json_is_given(const json_t *value) {
+    return value != NULL && !json_is_null(value);
+}
+
 /* A scalar as it was written, or the kind of another value: what a sentence says was found. */
-const char *attn_json_show(attn_shown *shown, const json_t *value);
+const char *attn_json_printable(attn_printable *printable, const json_t *value);
 
 #endif

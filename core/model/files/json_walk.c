@@ -17,21 +17,21 @@ static char peek(attn_walk *walk) {
 }
 
 /* What stands at walk->at, for sentences. */
-static const char *show_found(const attn_walk *walk, attn_shown *shown) {
+static const char *show_found(const attn_walk *walk, attn_printable *printable) {
     if (walk->at == walk->end)
         return "the end";
     const char found[] = {'\'', walk->text[walk->at], '\'', '\0'};
-    return found[1] == '\0' ? "a zero byte" : attn_show(shown, found);
+    return found[1] == '\0' ? "a zero byte" : attn_make_printable(printable, found);
 }
 
 static attn_status fail_expected(const attn_walk *walk, const char *expected, attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     return attn_fail(error, ATTN_BAD_MODEL, "%s: not valid JSON: byte %zu: expected %s, found %s",
                      walk->where, walk->at, expected, show_found(walk, &found));
 }
 
 static attn_status begin_object(attn_walk *walk, attn_error *error) {
-    attn_shown found;
+    attn_printable found;
     walk->first = true;
     if (peek(walk) != '{')
         return attn_fail(error, ATTN_BAD_MODEL, "%s: byte %zu: expected a JSON object, found %s", walk->where,
@@ -85,7 +85,7 @@ static attn_walk_value measure(const attn_walk *walk) {
 static attn_status parse(const attn_walk *walk, const attn_walk_value *value, json_t **parsed,
                          attn_error *error) {
     json_error_t reason;
-    attn_shown shown;
+    attn_printable printable;
     *parsed = json_loadb(walk->text + value->begin, value->length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                          &reason);
     if (*parsed != NULL)
@@ -94,28 +94,26 @@ static attn_status parse(const attn_walk *walk, const attn_walk_value *value, js
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to parse %zu bytes of JSON", walk->where,
                          value->length);
     return attn_fail(error, ATTN_BAD_MODEL, "%s: not valid JSON: byte %zu: %s", walk->where,
-                     value->begin + (size_t)reason.position, attn_show(&shown, reason.text));
+                     value->begin + (size_t)reason.position, attn_make_printable(&printable, reason.text));
 }
 
 attn_status attn_walk_parse(const attn_walk *walk, const char *name, const attn_walk_value *value,
                             size_t bytes, size_t depth, json_t **parsed, attn_error *error) {
-    attn_shown shown;
+    attn_printable printable;
     if (value->length > bytes || value->depth > depth)
         return attn_fail(
             error, ATTN_BAD_MODEL,
             "%s: \"%s\": %zu bytes of JSON, nested %zu deep: at most %zu bytes, %zu deep, expected",
-            walk->where, attn_show(&shown, name), value->length, value->depth, bytes, depth);
+            walk->where, attn_make_printable(&printable, name), value->length, value->depth, bytes, depth);
     return parse(walk, value, parsed, error);
 }
 
-static attn_status take_name(attn_walk *walk, char **name, attn_error *error) {
+static attn_status read_name(attn_walk *walk, char **name, attn_error *error) {
     if (peek(walk) != '"')
         return fail_expected(walk, "a name in quotation marks", error);
     const attn_walk_value value = measure(walk);
     json_t *parsed;
-    const attn_status status = parse(walk, &value, &parsed, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(parse(walk, &value, &parsed, error));
     *name = strdup(json_string_value(parsed));
     json_decref(parsed);
     if (*name == NULL)
@@ -124,7 +122,7 @@ static attn_status take_name(attn_walk *walk, char **name, attn_error *error) {
     return ATTN_OK;
 }
 
-static attn_status take_value(attn_walk *walk, attn_walk_value *value, attn_error *error) {
+static attn_status read_value(attn_walk *walk, attn_walk_value *value, attn_error *error) {
     if (peek(walk) != ':')
         return fail_expected(walk, "a colon", error);
     walk->at++;
@@ -150,9 +148,9 @@ attn_status attn_walk_next(attn_walk *walk, char **name, attn_walk_value *value,
         return fail_expected(walk, "a comma or the end of the object", error);
     walk->at += !walk->first;
     walk->first = false;
-    attn_status status = take_name(walk, name, error);
+    attn_status status = read_name(walk, name, error);
     if (status == ATTN_OK)
-        status = take_value(walk, value, error);
+        status = read_value(walk, value, error);
     if (status != ATTN_OK) {
         free(*name);
         *name = NULL;

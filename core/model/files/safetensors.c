@@ -30,16 +30,16 @@ struct attn_safetensors {
 attn_status attn_tensor_fail(const attn_safetensors *file, const char *tensor, attn_error *error,
                              const char *format, ...) {
     char sentence[256];
-    attn_shown name;
+    attn_printable name;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(sentence, sizeof sentence, format, arguments);
     va_end(arguments);
-    return attn_fail(error, ATTN_BAD_MODEL, "%s: tensor \"%s\": %s", file->file.shown.text,
-                     attn_show(&name, tensor), sentence);
+    return attn_fail(error, ATTN_BAD_MODEL, "%s: tensor \"%s\": %s", file->file.path.text,
+                     attn_make_printable(&name, tensor), sentence);
 }
 
-void attn_shape_show(const size_t *shape, size_t rank, char *text, size_t size) {
+void attn_shape_print(const size_t *shape, size_t rank, char *text, size_t size) {
     int length = snprintf(text, size, "[");
     for (size_t i = 0; i < rank && (size_t)length < size; i++)
         length += snprintf(text + length, size - (size_t)length, "%s%zu", i == 0 ? "" : ", ", shape[i]);
@@ -53,65 +53,64 @@ static attn_status header_length(attn_safetensors *st, size_t *length, attn_erro
     const size_t least = LENGTH_BYTES + SMALLEST;
     if (st->file.size < least)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: a file of %zu bytes, at least %zu expected",
-                         st->file.shown.text, st->file.size, least);
+                         st->file.path.text, st->file.size, least);
     uint64_t raw;
-    const attn_status status = attn_file_read(&st->file, 0, &raw, sizeof raw, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_file_read(&st->file, 0, &raw, sizeof raw, error));
     const uint64_t stated = le64toh(raw);
     const size_t rest = st->file.size - LENGTH_BYTES;
     const size_t most = rest < ATTN_HEADER_MAX ? rest : ATTN_HEADER_MAX;
     if (stated < SMALLEST || stated > most)
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: header of %llu bytes, %zu to %zu expected in a file of %zu bytes",
-                         st->file.shown.text, (unsigned long long)stated, SMALLEST, most, st->file.size);
+                         st->file.path.text, (unsigned long long)stated, SMALLEST, most, st->file.size);
     *length = (size_t)stated;
     return ATTN_OK;
 }
 
 static attn_status check_metadata(const attn_safetensors *st, attn_error *error) {
-    attn_shown shown, found;
+    attn_printable printable, found;
     if (!json_is_object(st->metadata))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: " METADATA ": expected an object of strings, found %s",
-                         st->file.shown.text, attn_json_show(&found, st->metadata));
+                         st->file.path.text, attn_json_printable(&found, st->metadata));
     const char *key;
     json_t *value;
     json_object_foreach(st->metadata, key, value) {
         if (!json_is_string(value))
             return attn_fail(error, ATTN_BAD_MODEL, "%s: " METADATA ": \"%s\": expected a string, found %s",
-                             st->file.shown.text, attn_show(&shown, key), attn_json_show(&found, value));
+                             st->file.path.text, attn_make_printable(&printable, key),
+                             attn_json_printable(&found, value));
     }
     return ATTN_OK;
 }
 
-static attn_status take_metadata(attn_safetensors *st, const attn_walk *walk, const attn_walk_value *value,
-                                 attn_error *error) {
+static attn_status parse_metadata(attn_safetensors *st, const attn_walk *walk, const attn_walk_value *value,
+                                  attn_error *error) {
     if (st->metadata != NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: " METADATA " stands in the header twice",
-                         st->file.shown.text);
-    const attn_status status = attn_walk_parse(walk, METADATA, value, METADATA_MAX, 2, &st->metadata, error);
-    return status == ATTN_OK ? check_metadata(st, error) : status;
+                         st->file.path.text);
+    ATTN_TRY(attn_walk_parse(walk, METADATA, value, METADATA_MAX, 2, &st->metadata, error));
+    return check_metadata(st, error);
 }
 
 /* One tensor of the header. */
 
-static attn_status take_dtype(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
-                              attn_error *error) {
-    attn_shown found;
+static attn_status parse_dtype(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
+                               attn_error *error) {
+    attn_printable found;
     tensor->dtype = json_is_string(value) ? attn_dtype_find(json_string_value(value)) : NULL;
     if (tensor->dtype == NULL)
         return attn_tensor_fail(st, tensor->name, error,
                                 "dtype: expected one of the format (F32, BF16, I64, ...), found %s",
-                                attn_json_show(&found, value));
+                                attn_json_printable(&found, value));
     return ATTN_OK;
 }
 
-static attn_status take_shape(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
-                              attn_error *error) {
-    attn_shown found;
+static attn_status parse_shape(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
+                               attn_error *error) {
+    attn_printable found;
     if (!json_is_array(value))
         return attn_tensor_fail(st, tensor->name, error, "shape: expected an array, found %s",
-                                attn_json_show(&found, value));
+                                attn_json_printable(&found, value));
     tensor->rank = json_array_size(value);
     if (tensor->rank > ATTN_RANK_MAX)
         return attn_tensor_fail(st, tensor->name, error, "shape: %zu dimensions, at most %d expected",
@@ -121,15 +120,15 @@ static attn_status take_shape(const attn_safetensors *st, const json_t *value, a
         if (!json_is_integer(entry) || json_integer_value(entry) < 0)
             return attn_tensor_fail(st, tensor->name, error,
                                     "shape: expected a whole number as dimension %zu, found %s", i,
-                                    attn_json_show(&found, entry));
+                                    attn_json_printable(&found, entry));
         tensor->shape[i] = (size_t)json_integer_value(entry);
     }
     return ATTN_OK;
 }
 
 /* Takes the place of the tensor in the file, and makes it count from the start of the file. */
-static attn_status take_offsets(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
-                                attn_error *error) {
+static attn_status parse_offsets(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
+                                 attn_error *error) {
     const json_t *from = json_array_get(value, 0), *to = json_array_get(value, 1);
     if (json_array_size(value) != 2 || !json_is_integer(from) || !json_is_integer(to))
         return attn_tensor_fail(st, tensor->name, error, "data_offsets: expected [begin, end]");
@@ -149,7 +148,7 @@ static attn_status take_offsets(const attn_safetensors *st, const json_t *value,
  * so that does not depend on the order of the dimensions. */
 static attn_status check_size(const attn_safetensors *st, attn_tensor *tensor, attn_error *error) {
     char shape[192];
-    attn_shape_show(tensor->shape, tensor->rank, shape, sizeof shape);
+    attn_shape_print(tensor->shape, tensor->rank, shape, sizeof shape);
     size_t count = 1, bits;
     bool fits = true, empty = false;
     for (size_t i = 0; i < tensor->rank; i++) {
@@ -170,19 +169,17 @@ static attn_status check_size(const attn_safetensors *st, attn_tensor *tensor, a
     return ATTN_OK;
 }
 
-static attn_status take_entry(const attn_safetensors *st, const json_t *entry, attn_tensor *tensor,
-                              attn_error *error) {
+static attn_status parse_entry(const attn_safetensors *st, const json_t *entry, attn_tensor *tensor,
+                               attn_error *error) {
     const json_t *dtype = json_object_get(entry, "dtype"), *shape = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
     if (dtype == NULL || shape == NULL || offsets == NULL || json_object_size(entry) != 3)
         return attn_tensor_fail(st, tensor->name, error,
                                 "expected an object of exactly dtype, shape and data_offsets");
-    attn_status status = take_dtype(st, dtype, tensor, error);
-    if (status == ATTN_OK)
-        status = take_shape(st, shape, tensor, error);
-    if (status == ATTN_OK)
-        status = take_offsets(st, offsets, tensor, error);
-    return status == ATTN_OK ? check_size(st, tensor, error) : status;
+    ATTN_TRY(parse_dtype(st, dtype, tensor, error));
+    ATTN_TRY(parse_shape(st, shape, tensor, error));
+    ATTN_TRY(parse_offsets(st, offsets, tensor, error));
+    return check_size(st, tensor, error);
 }
 
 /* Room for one more tensor; it doubles, so that a header pays for the tensors that it has. */
@@ -190,21 +187,21 @@ static attn_status make_room(attn_safetensors *st, attn_error *error) {
     if (st->count < st->room)
         return ATTN_OK;
     if (st->count == ATTN_TENSORS_MAX)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: more than %d tensors", st->file.shown.text,
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: more than %d tensors", st->file.path.text,
                          ATTN_TENSORS_MAX);
     const size_t room = st->room == 0 ? 64 : 2 * st->room;
     attn_tensor *tensors = realloc(st->tensors, room * sizeof *tensors);
     if (tensors == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a list of %zu tensors",
-                         st->file.shown.text, room);
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a list of %zu tensors", st->file.path.text,
+                         room);
     st->tensors = tensors;
     st->room = room;
     return ATTN_OK;
 }
 
 /* Takes one tensor, and with it the name. */
-static attn_status take_tensor(attn_safetensors *st, const attn_walk *walk, char *name,
-                               const attn_walk_value *value, attn_error *error) {
+static attn_status parse_tensor(attn_safetensors *st, const attn_walk *walk, char *name,
+                                const attn_walk_value *value, attn_error *error) {
     attn_status status = make_room(st, error);
     if (status != ATTN_OK) {
         free(name);
@@ -219,14 +216,14 @@ static attn_status take_tensor(attn_safetensors *st, const attn_walk *walk, char
     status = attn_walk_parse(walk, name, value, ENTRY_MAX, 2, &entry, error);
     if (status != ATTN_OK)
         return status;
-    status = take_entry(st, entry, tensor, error);
+    status = parse_entry(st, entry, tensor, error);
     json_decref(entry);
     return status;
 }
 
-static attn_status take_header(attn_safetensors *st, const char *text, size_t length, attn_error *error) {
-    char where[sizeof st->file.shown.text + 16];
-    snprintf(where, sizeof where, "%s: header", st->file.shown.text);
+static attn_status parse_header(attn_safetensors *st, const char *text, size_t length, attn_error *error) {
+    char where[sizeof st->file.path.text + 16];
+    snprintf(where, sizeof where, "%s: header", st->file.path.text);
     st->data = LENGTH_BYTES + length;
     attn_walk walk;
     attn_status status = attn_walk_begin(&walk, where, text, length, error);
@@ -237,9 +234,9 @@ static attn_status take_header(attn_safetensors *st, const char *text, size_t le
         if (name == NULL)
             break;
         if (strcmp(name, METADATA) != 0) {
-            status = take_tensor(st, &walk, name, &value, error);
+            status = parse_tensor(st, &walk, name, &value, error);
         } else {
-            status = take_metadata(st, &walk, &value, error);
+            status = parse_metadata(st, &walk, &value, error);
             free(name);
         }
     }
@@ -253,11 +250,11 @@ static attn_status read_header(attn_safetensors *st, attn_error *error) {
         return status;
     char *text = malloc(length);
     if (text == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a header of %zu bytes",
-                         st->file.shown.text, length);
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a header of %zu bytes", st->file.path.text,
+                         length);
     status = attn_file_read(&st->file, LENGTH_BYTES, text, length, error);
     if (status == ATTN_OK)
-        status = take_header(st, text, length, error);
+        status = parse_header(st, text, length, error);
     free(text);
     return status;
 }
@@ -296,12 +293,13 @@ static attn_status check_cover(attn_safetensors *st, attn_error *error) {
     size_t covered = st->data;
     for (size_t i = 0; i < st->count; i++) {
         const attn_tensor *tensor = &st->tensors[i];
-        attn_shown previous;
+        attn_printable previous;
         if (tensor->offset < covered)
             return attn_tensor_fail(
                 st, tensor->name, error,
                 "overlaps with tensor \"%s\": begins at byte %zu of the data, expected %zu",
-                attn_show(&previous, st->tensors[i - 1].name), tensor->offset - st->data, covered - st->data);
+                attn_make_printable(&previous, st->tensors[i - 1].name), tensor->offset - st->data,
+                covered - st->data);
         if (tensor->offset > covered)
             return attn_tensor_fail(st, tensor->name, error,
                                     "a hole before it: begins at byte %zu of the data, expected %zu",
@@ -311,22 +309,23 @@ static attn_status check_cover(attn_safetensors *st, attn_error *error) {
     if (covered != st->file.size)
         return attn_fail(error, ATTN_BAD_MODEL,
                          "%s: %zu bytes after the last tensor, expected the file to end there",
-                         st->file.shown.text, st->file.size - covered);
+                         st->file.path.text, st->file.size - covered);
     sort(st, compare_names);
     return ATTN_OK;
+}
+
+static attn_status open_file(attn_safetensors *st, const char *path, attn_error *error) {
+    ATTN_TRY(attn_file_open(&st->file, path, error));
+    ATTN_TRY(read_header(st, error));
+    ATTN_TRY(check_names(st, error));
+    return check_cover(st, error);
 }
 
 attn_status attn_safetensors_open(const char *path, attn_safetensors **file, attn_error *error) {
     attn_safetensors *st = calloc(1, sizeof *st);
     if (st == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "no memory to open a model file");
-    attn_status status = attn_file_open(&st->file, path, error);
-    if (status == ATTN_OK)
-        status = read_header(st, error);
-    if (status == ATTN_OK)
-        status = check_names(st, error);
-    if (status == ATTN_OK)
-        status = check_cover(st, error);
+    const attn_status status = open_file(st, path, error);
     if (status != ATTN_OK) {
         attn_safetensors_close(st);
         return status;
@@ -346,18 +345,13 @@ void attn_safetensors_close(attn_safetensors *file) {
     free(file);
 }
 
-const char *attn_safetensors_shown(const attn_safetensors *file) {
-    return file->file.shown.text;
+const char *attn_safetensors_path(const attn_safetensors *file) {
+    return file->file.path.text;
 }
 
 const attn_tensor *attn_safetensors_tensors(const attn_safetensors *file, size_t *count) {
     *count = file->count;
     return file->tensors;
-}
-
-const attn_tensor *attn_safetensors_find(const attn_safetensors *file, const char *name) {
-    const attn_tensor key = {.name = name};
-    return file->count == 0 ? NULL : bsearch(&key, file->tensors, file->count, sizeof key, compare_names);
 }
 
 const char *attn_safetensors_metadata(const attn_safetensors *file, const char *key) {
@@ -372,7 +366,7 @@ void attn_safetensors_forget_metadata(attn_safetensors *file) {
 /* Reading. */
 
 /* Names element `index` of a tensor: "[2][3]". */
-static void show_index(const attn_tensor *tensor, size_t index, char *text, size_t size) {
+static void print_index(const attn_tensor *tensor, size_t index, char *text, size_t size) {
     size_t stride = tensor->count;
     int length = 0;
     text[0] = '\0';
@@ -402,7 +396,7 @@ static attn_status check_finite(const attn_safetensors *file, const attn_tensor 
         if (isfinite(values[i]))
             continue;
         char index[192];
-        show_index(tensor, first + i, index, sizeof index);
+        print_index(tensor, first + i, index, sizeof index);
         return attn_tensor_fail(file, tensor->name, error, "element %s: expected a finite float32, found %g",
                                 index,
                                 found_number(tensor->dtype, bytes + i * tensor->dtype->bits / 8, values[i]));

@@ -11,9 +11,7 @@
 
 #include <stddef.h>
 
-#define ATTN_HEADER_MAX                                                                                      \
-    ((size_t)8 << 20) /* bytes; the header of a large checkpoint has about one million                       \
-                       */
+#define ATTN_HEADER_MAX      ((size_t)8 << 20) /* bytes; that of a large checkpoint has about one million */
 #define ATTN_RANK_MAX        8
 #define ATTN_TENSORS_MAX     65536
 #define ATTN_TENSOR_NAME_MAX 512 /* bytes */
@@ -37,14 +35,11 @@ attn_status attn_safetensors_open(const char *path, attn_safetensors **file, att
 /* NULL is allowed. */
 void attn_safetensors_close(attn_safetensors *file);
 
-/* The path, made fit to be shown. */
-const char *attn_safetensors_shown(const attn_safetensors *file);
+/* The path, made printable. */
+const char *attn_safetensors_path(const attn_safetensors *file);
 
 /* The tensors, in the order of their names; *count is how many there are. */
 const attn_tensor *attn_safetensors_tensors(const attn_safetensors *file, size_t *count);
-
-/* The tensor with this name, or NULL. */
-const attn_tensor *attn_safetensors_find(const attn_safetensors *file, const char *name);
 
 /* What __metadata__ holds under `key`, or NULL. */
 const char *attn_safetensors_metadata(const attn_safetensors *file, const char *key);
@@ -63,6 +58,6 @@ attn_status attn_tensor_fail(const attn_safetensors *file, const char *tensor, a
                              const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Writes a shape of up to ATTN_RANK_MAX dimensions as "[2, 3]"; cut if it does not fit. */
-void attn_shape_show(const size_t *shape, size_t rank, char *text, size_t size);
+void attn_shape_print(const size_t *shape, size_t rank, char *text, size_t size);
 
 #endif

@@ -22,7 +22,7 @@ typedef struct {
 } shard;
 
 struct attn_tensors {
-    attn_shown shown;
+    attn_printable path;
     shard *shards; /* [shard_count], room for SHARDS_MAX if there is an index */
     size_t shard_count;
     bool has_index;
@@ -32,16 +32,16 @@ struct attn_tensors {
 
 /* Something with room for so many files. NULL, and the sentence, if there is no memory. */
 static attn_tensors *allocate(const char *path, size_t shards, attn_error *error) {
-    attn_shown shown;
+    attn_printable printable;
     attn_tensors *t = calloc(1, sizeof *t);
     shard *list = calloc(shards, sizeof *list);
     if (t == NULL || list == NULL) {
         free(t);
         free(list);
-        attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to open it", attn_show(&shown, path));
+        attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to open it", attn_make_printable(&printable, path));
         return NULL;
     }
-    attn_show(&t->shown, path);
+    attn_make_printable(&t->path, path);
     t->shards = list;
     return t;
 }
@@ -64,18 +64,16 @@ static attn_status count_all(const attn_tensors *t, size_t *total, attn_error *e
     }
     return *total <= ATTN_TENSORS_MAX
                ? ATTN_OK
-               : attn_fail(error, ATTN_BAD_MODEL, "%s: more than %d tensors in all files", t->shown.text,
+               : attn_fail(error, ATTN_BAD_MODEL, "%s: more than %d tensors in all files", t->path.text,
                            ATTN_TENSORS_MAX);
 }
 
 static attn_status list_places(attn_tensors *t, attn_error *error) {
     size_t total, count;
-    const attn_status status = count_all(t, &total, error);
-    if (status != ATTN_OK)
-        return status;
+    ATTN_TRY(count_all(t, &total, error));
     t->places = calloc(total + 1, sizeof *t->places); /* + 1: no tensors at all are legal too */
     if (t->places == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a list of %zu tensors", t->shown.text,
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for a list of %zu tensors", t->path.text,
                          total);
     for (size_t i = 0; i < t->shard_count; i++) {
         const attn_tensor *list = attn_safetensors_tensors(t->shards[i].file, &count);
@@ -122,30 +120,30 @@ static shard *find_shard(const attn_tensors *t, const char *name) {
 
 static attn_status add_shard(attn_tensors *t, const char *name, attn_error *error) {
     if (t->shard_count == SHARDS_MAX)
-        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\": more than %d files", t->shown.text,
+        return attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\": more than %d files", t->path.text,
                          SHARDS_MAX);
     shard *added = &t->shards[t->shard_count];
     added->name = strdup(name);
     if (added->name == NULL)
-        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the name of a file", t->shown.text);
+        return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the name of a file", t->path.text);
     t->shard_count++;
     return ATTN_OK;
 }
 
 static attn_status name_shard(attn_tensors *t, const char *tensor, const char *shard_name,
                               attn_error *error) {
-    attn_shown shown, found;
+    attn_printable printable, found;
     if (!is_file_name(shard_name))
         return attn_fail(
             error, ATTN_BAD_MODEL,
             "%s: \"weight_map\": tensor \"%s\": expected the name of a file in the directory, found \"%s\"",
-            t->shown.text, attn_show(&shown, tensor), attn_show(&found, shard_name));
+            t->path.text, attn_make_printable(&printable, tensor), attn_make_printable(&found, shard_name));
     return find_shard(t, shard_name) != NULL ? ATTN_OK : add_shard(t, shard_name, error);
 }
 
-static attn_status take_entry(attn_tensors *t, const attn_walk *walk, const char *tensor,
+static attn_status read_entry(attn_tensors *t, const attn_walk *walk, const char *tensor,
                               const attn_walk_value *value, attn_error *error) {
-    attn_shown shown, found;
+    attn_printable printable, found;
     json_t *parsed;
     attn_status status = attn_walk_parse(walk, tensor, value, 8 * NAME_MAX, 1, &parsed, error);
     if (status != ATTN_OK)
@@ -153,21 +151,21 @@ static attn_status take_entry(attn_tensors *t, const attn_walk *walk, const char
     if (json_is_string(parsed))
         status = name_shard(t, tensor, json_string_value(parsed), error);
     else
-        status = attn_fail(error, ATTN_BAD_MODEL,
-                           "%s: \"weight_map\": tensor \"%s\": expected the name of a file, found %s",
-                           t->shown.text, attn_show(&shown, tensor), attn_json_show(&found, parsed));
+        status = attn_fail(
+            error, ATTN_BAD_MODEL, "%s: \"weight_map\": tensor \"%s\": expected the name of a file, found %s",
+            t->path.text, attn_make_printable(&printable, tensor), attn_json_printable(&found, parsed));
     json_decref(parsed);
     return status;
 }
 
-static attn_status take_entries(attn_tensors *t, attn_walk *walk, attn_error *error) {
+static attn_status read_entries(attn_tensors *t, attn_walk *walk, attn_error *error) {
     attn_status status = ATTN_OK;
     for (char *tensor = NULL; status == ATTN_OK; free(tensor)) {
         attn_walk_value value;
         status = attn_walk_next(walk, &tensor, &value, error);
         if (tensor == NULL)
             break;
-        status = take_entry(t, walk, tensor, &value, error);
+        status = read_entry(t, walk, tensor, &value, error);
     }
     return status;
 }
@@ -177,7 +175,7 @@ static attn_status find_map(const attn_tensors *t, const char *text, size_t leng
                             attn_error *error) {
     attn_walk walk;
     bool found = false;
-    attn_status status = attn_walk_begin(&walk, t->shown.text, text, length, error);
+    attn_status status = attn_walk_begin(&walk, t->path.text, text, length, error);
     while (status == ATTN_OK) {
         char *name;
         json_t *parsed = NULL;
@@ -187,7 +185,7 @@ static attn_status find_map(const attn_tensors *t, const char *text, size_t leng
             break;
         const bool is_map = strcmp(name, "weight_map") == 0;
         if (is_map && found)
-            status = attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\" stands there twice", t->shown.text);
+            status = attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\" stands there twice", t->path.text);
         else if (is_map)
             status = attn_walk_enter(map, &walk, &value, error);
         else
@@ -198,7 +196,7 @@ static attn_status find_map(const attn_tensors *t, const char *text, size_t leng
     }
     return status != ATTN_OK || found
                ? status
-               : attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\" is missing", t->shown.text);
+               : attn_fail(error, ATTN_BAD_MODEL, "%s: \"weight_map\" is missing", t->path.text);
 }
 
 static attn_status open_shards(attn_tensors *t, const char *directory, attn_error *error) {
@@ -225,16 +223,12 @@ static attn_status open_shards(attn_tensors *t, const char *directory, attn_erro
 static attn_status follow_index(attn_tensors *t, const char *directory, const char *text, size_t length,
                                 attn_error *error) {
     attn_walk map;
-    attn_status status = find_map(t, text, length, &map, error);
-    if (status == ATTN_OK)
-        status = take_entries(t, &map, error);
-    if (status == ATTN_OK)
-        status = open_shards(t, directory, error);
-    if (status == ATTN_OK)
-        status = list_places(t, error);
-    if (status == ATTN_OK)
-        mark_twice(t);
-    return status;
+    ATTN_TRY(find_map(t, text, length, &map, error));
+    ATTN_TRY(read_entries(t, &map, error));
+    ATTN_TRY(open_shards(t, directory, error));
+    ATTN_TRY(list_places(t, error));
+    mark_twice(t);
+    return ATTN_OK;
 }
 
 static attn_status read_index(attn_tensors *t, const char *directory, const char *path, attn_error *error) {
@@ -284,7 +278,7 @@ attn_status attn_tensors_open_file(const char *path, attn_tensors **tensors, att
 }
 
 attn_status attn_tensors_open_directory(const char *directory, attn_tensors **tensors, attn_error *error) {
-    attn_shown shown;
+    attn_printable printable;
     char *path, advice[400];
     if (attn_file_is_in(directory, MODEL_NAME)) {
         attn_status status = attn_file_path_in(directory, MODEL_NAME, &path, error);
@@ -296,11 +290,11 @@ attn_status attn_tensors_open_directory(const char *directory, attn_tensors **te
     }
     if (attn_file_is_in(directory, INDEX_NAME))
         return open_index(directory, tensors, error);
-    if (attn_foreign_find(directory, advice, sizeof advice))
+    if (attn_unsupported_find(directory, advice, sizeof advice))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected " MODEL_NAME " or " INDEX_NAME ", %s",
-                         attn_show(&shown, directory), advice);
+                         attn_make_printable(&printable, directory), advice);
     return attn_fail(error, ATTN_BAD_MODEL, "%s: expected " MODEL_NAME " or " INDEX_NAME ", found neither",
-                     attn_show(&shown, directory));
+                     attn_make_printable(&printable, directory));
 }
 
 void attn_tensors_close(attn_tensors *tensors) {
@@ -330,8 +324,8 @@ bool attn_tensors_find(const attn_tensors *tensors, const char *name, attn_tenso
     return found != NULL;
 }
 
-const char *attn_tensors_shown(const attn_tensors *tensors) {
-    return tensors->shown.text;
+const char *attn_tensors_path(const attn_tensors *tensors) {
+    return tensors->path.text;
 }
 
 const char *attn_tensors_metadata(const attn_tensors *tensors, const char *key) {

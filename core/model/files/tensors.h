@@ -37,8 +37,8 @@ attn_tensor_place attn_tensors_at(const attn_tensors *tensors, size_t index);
 /* Finds a tensor by its name; false if there is none. */
 bool attn_tensors_find(const attn_tensors *tensors, const char *name, attn_tensor_place *place);
 
-/* The one file, or the index over several; made fit to be shown. */
-const char *attn_tensors_shown(const attn_tensors *tensors);
+/* The one file, or the index over several; made printable. */
+const char *attn_tensors_path(const attn_tensors *tensors);
 
 /* What __metadata__ of the one file holds under `key`, or NULL; NULL also if there are several files. */
 const char *attn_tensors_metadata(const attn_tensors *tensors, const char *key);

@@ -33,9 +33,9 @@ static size_t form_of(const char *name) {
     return form;
 }
 
-bool attn_foreign_find(const char *directory, char *advice, size_t size) {
+bool attn_unsupported_find(const char *directory, char *advice, size_t size) {
     size_t best = FORMS;
-    attn_shown found;
+    attn_printable found;
     DIR *entries = opendir(directory);
     if (entries == NULL)
         return false;
@@ -43,7 +43,7 @@ bool attn_foreign_find(const char *directory, char *advice, size_t size) {
         const size_t form = form_of(entry->d_name);
         if (form < best) {
             best = form;
-            attn_show(&found, entry->d_name);
+            attn_make_printable(&found, entry->d_name);
         }
     }
     closedir(entries);

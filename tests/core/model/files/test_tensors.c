@@ -89,7 +89,7 @@ Test(tensors, one_file) {
         cr_expect(!attn_tensors_find(tensors, "c", &place));
         cr_expect_str_eq(attn_tensors_metadata(tensors, "attend"), "x");
         cr_expect_null(attn_tensors_metadata(tensors, "other"));
-        cr_expect_str_eq(attn_tensors_shown(tensors), in_folder(folder, "model.safetensors"));
+        cr_expect_str_eq(attn_tensors_path(tensors), in_folder(folder, "model.safetensors"));
         attn_tensors_close(tensors);
     }
     attn_tensors_close(NULL);
@@ -155,7 +155,7 @@ Test(tensors, random_shards) {
         }
         cr_expect_eq(listed, expected);
         cr_expect_null(attn_tensors_metadata(tensors, "attend"));
-        cr_expect_str_eq(attn_tensors_shown(tensors), in_folder(folder, "model.safetensors.index.json"));
+        cr_expect_str_eq(attn_tensors_path(tensors), in_folder(folder, "model.safetensors.index.json"));
         attn_tensors_close(tensors);
     }
 }
