@@ -166,7 +166,7 @@ bool attn_check_product(attn_checking *c) {
 static void multiply_in_pieces(const product *r, float *y) {
     const attn_product *p = &r->p;
     const size_t panel = r->by->panel;
-    const size_t size = r->by->precision == ATTN_FLOAT32 ? 4 : r->by->precision == ATTN_BFLOAT16 ? 2 : 1;
+    const size_t size = attn_precision_bytes(r->by->precision);
     for (size_t m = 0; m < p->rows; m++)
         for (size_t n = 0; n < p->columns; n += panel) {
             attn_product one = *p;

@@ -16,6 +16,11 @@
 /* How the numbers of packed weights are kept. */
 typedef enum { ATTN_FLOAT32, ATTN_BFLOAT16, ATTN_INT8, ATTN_PRECISIONS } attn_precision;
 
+/* The bytes of a number; a constant in the kernels, also before the compiler optimises. */
+static inline __attribute__((always_inline)) size_t attn_precision_bytes(attn_precision precision) {
+    return precision == ATTN_FLOAT32 ? sizeof(float) : precision == ATTN_BFLOAT16 ? sizeof(uint16_t) : 1;
+}
+
 /* The most that one call of `product` sums over: sums are taken in blocks of at most this many, each from
  * zero, and the blocks are added in ascending order. One long chain of float32 additions loses accuracy. */
 #define ATTN_DEPTH ((size_t)256)

@@ -167,9 +167,8 @@ static void find_rows(const plan *p, const piece *pieces, size_t count, size_t k
 
 /* The weights of the columns from `column` on, which begins a panel, and of the numbers from k on. */
 static const char *weights_at(const attn_packed *weight, size_t column, size_t k) {
-    const size_t size = weight->precision == ATTN_FLOAT32 ? 4 : weight->precision == ATTN_BFLOAT16 ? 2 : 1;
-    return (const char *)weight->numbers +
-           (column * weight->depth + k * weight->kernels->weight_panel) * size;
+    return (const char *)weight->numbers + (column * weight->depth + k * weight->kernels->weight_panel) *
+                                               attn_precision_bytes(weight->precision);
 }
 
 /* The product of one block of the sum with the panels from column `column` on, which begins a panel. Narrow

@@ -13,10 +13,6 @@ static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-static size_t size_of(attn_precision precision) {
-    return precision == ATTN_FLOAT32 ? sizeof(float) : precision == ATTN_BFLOAT16 ? sizeof(uint16_t) : 1;
-}
-
 /* To nearest, ties to even. The weight is finite, and so is the result unless it is above bfloat16's largest.
  */
 static uint16_t bfloat16_of(float x) {
@@ -74,7 +70,8 @@ static void *new_block(size_t bytes) {
 static bool sizes_of(const attn_packed *packed, size_t *numbers, size_t *all) {
     const size_t panel = packed->kernels->weight_panel;
     const size_t blocks = packed->depth / ATTN_DEPTH + (packed->depth % ATTN_DEPTH > 0);
-    const size_t factors[] = {packed->scale_row / panel, panel, packed->depth, size_of(packed->precision)};
+    const size_t factors[] = {packed->scale_row / panel, panel, packed->depth,
+                              attn_precision_bytes(packed->precision)};
     const size_t of_scales[] = {packed->scale_row, packed->precision == ATTN_INT8 ? blocks : 0,
                                 sizeof(float)};
     size_t scales;

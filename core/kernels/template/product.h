@@ -1,9 +1,5 @@
 /* product.h: part of set.h: products of matrices. */
 
-static ALWAYS_INLINE size_t bytes_of(attn_precision precision) {
-    return precision == ATTN_FLOAT32 ? sizeof(float) : precision == ATTN_BFLOAT16 ? sizeof(uint16_t) : 1;
-}
-
 static ALWAYS_INLINE vec load_as(attn_precision precision, const char *from) {
     if (precision == ATTN_FLOAT32)
         return v_load((const float *)(const void *)from);
@@ -42,7 +38,7 @@ static ALWAYS_INLINE void add_products(attn_precision precision, direction way, 
                                        size_t k, const char *b, size_t panel_bytes) {
     vec weights[MOST_VECTORS];
     UNROLL for (size_t v = 0; v < vectors; v++) {
-        const size_t within = v % PANEL_VECTORS * LANES * bytes_of(precision);
+        const size_t within = v % PANEL_VECTORS * LANES * attn_precision_bytes(precision);
         weights[v] = load_as(precision, b + v / PANEL_VECTORS * panel_bytes + within);
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
@@ -96,7 +92,8 @@ static ALWAYS_INLINE void tell(prefetch *ahead, size_t panels, size_t row_bytes,
  * constants where this is used. */
 static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t rows, size_t vectors,
                                const attn_product *p, size_t row, size_t column, prefetch ahead) {
-    const size_t size = bytes_of(precision), row_bytes = p->b_row * size, panel_bytes = p->b_panel * size;
+    const size_t size = attn_precision_bytes(precision), row_bytes = p->b_row * size,
+                 panel_bytes = p->b_panel * size;
     const size_t a_step = p->a_step * sizeof(float);
     const char *b = (const char *)p->b + column / PANEL * panel_bytes + column % PANEL * size;
     const char *a[GROUPS];
@@ -163,8 +160,9 @@ static ALWAYS_INLINE void tile_of(attn_precision precision, direction way, size_
 /* Every row of these columns. The rows are shared out evenly, so that no tile is much smaller than others. */
 static ALWAYS_INLINE void columns_of(attn_precision precision, direction way, telling told, size_t vectors,
                                      const attn_product *p, size_t column) {
-    const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS, row_bytes = PANEL * bytes_of(precision);
-    const size_t panel_bytes = p->b_panel * bytes_of(precision);
+    const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS,
+                 row_bytes = PANEL * attn_precision_bytes(precision);
+    const size_t panel_bytes = p->b_panel * attn_precision_bytes(precision);
     const char *panel = (const char *)p->b + column / PANEL * panel_bytes;
     const char *after = column + 2 * PANEL <= p->columns ? panel + panel_bytes : p->b_after;
     if (p->b_row != PANEL || after == NULL)
