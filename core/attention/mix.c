@@ -29,7 +29,7 @@ static void add_run(attn_tile *tile) {
     if (!tile->has_mixed)
         return;
     tile->overflowed = tile->overflowed || !attn_all_finite(pass->kernels, tile->mixed, numbers);
-    pass->kernels->add_up(tile->mixed, numbers, tile->sums, tile->has_sums);
+    pass->kernels->accumulate(tile->mixed, numbers, tile->sums, tile->has_sums);
     tile->has_mixed = false;
     tile->has_sums = true;
 }
@@ -126,7 +126,7 @@ attn_status attn_tile_write_heads(attn_tile *tile) {
         status = mix_again(tile, again, totals);
     }
     for (size_t n = 0; n < tile->rows; n++, heads += q_width) {
-        pass->kernels->share_out(D, tile->has_mixed ? tile->mixed + n * width : NULL,
+        pass->kernels->normalise(D, tile->has_mixed ? tile->mixed + n * width : NULL,
                                  tile->has_sums ? tile->sums + n * width : NULL,
                                  tile->sum[n] > 0 ? 1 / tile->sum[n] : 0, heads);
         for (size_t d = 0; tile->overflowed && d < D; d++)

@@ -2,7 +2,7 @@
  * single query. */
 #include "core/attention/block.h"
 #include "core/attention/visible.h"
-#include "core/kernels/four.h"
+#include "core/kernels/f32x4.h"
 
 #include <math.h>
 
@@ -27,13 +27,13 @@ static float largest(const float *scores, size_t count, float most) {
 
 /* In the chains that kernels.h describes. */
 static float total(const float *numbers, size_t count) {
-    _Static_assert(ATTN_SOFT_CHAINS == FOUR, "a chain in each lane");
-    four chains = {0};
+    _Static_assert(ATTN_SOFT_CHAINS == F32X4_WIDTH, "a chain in each lane");
+    f32x4 chains = {0};
     size_t n = 0;
-    for (; n + FOUR <= count; n += FOUR)
-        chains += *(const four *)(const void *)(numbers + n);
+    for (; n + F32X4_WIDTH <= count; n += F32X4_WIDTH)
+        chains += *(const f32x4 *)(const void *)(numbers + n);
     for (; n < count; n++)
-        chains[n % FOUR] += numbers[n];
+        chains[n % F32X4_WIDTH] += numbers[n];
     return (chains[0] + chains[1]) + (chains[2] + chains[3]);
 }
 
@@ -77,7 +77,7 @@ void attn_tile_softmax(attn_tile *tile) {
     if (tile->width == 1)
         softmax_of_one(tile, t.keys);
     else
-        tile->pass->kernels->soften(&t);
+        tile->pass->kernels->softmax_step(&t);
 }
 
 attn_status attn_tile_next_weights(attn_tile *tile, bool *more) {
@@ -91,6 +91,6 @@ attn_status attn_tile_next_weights(attn_tile *tile, bool *more) {
     if (tile->width == 1)
         weights_of_one(tile, t.keys);
     else
-        tile->pass->kernels->weigh(&t);
+        tile->pass->kernels->softmax_weights(&t);
     return ATTN_OK;
 }

@@ -1,6 +1,6 @@
 #include "core/attention/visible.h"
 
-#include "core/kernels/four.h"
+#include "core/kernels/f32x4.h"
 
 #include <math.h>
 
@@ -41,11 +41,12 @@ static unsigned join(unsigned a, unsigned b) {
 
 /* Of `count` numbers of a mask; of none: what joined with others changes nothing. */
 static unsigned scan_run(const float *mask, size_t count) {
-    const four excluding = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, zero = {0}, most = zero + LARGE_MASK;
-    four_flags not_all = {0}, not_zero = {0}, large = {0};
+    const f32x4 excluding = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, zero = {0},
+                most = zero + LARGE_MASK;
+    i32x4 not_all = {0}, not_zero = {0}, large = {0};
     size_t n = 0;
-    for (; n + FOUR <= count; n += FOUR) {
-        const four m = *(const four *)(const void *)(mask + n);
+    for (; n + F32X4_WIDTH <= count; n += F32X4_WIDTH) {
+        const f32x4 m = *(const f32x4 *)(const void *)(mask + n);
         not_all |= m != excluding;
         not_zero |= m != zero;
         large |= m > most;
@@ -56,7 +57,7 @@ static unsigned scan_run(const float *mask, size_t count) {
         large[0] |= mask[n] > LARGE_MASK;
     }
     unsigned flags = MASK_ALL | MASK_ZERO;
-    for (size_t i = 0; i < FOUR; i++)
+    for (size_t i = 0; i < F32X4_WIDTH; i++)
         flags = join(flags, (not_all[i] ? 0 : MASK_ALL) | (not_zero[i] ? 0 : MASK_ZERO) |
                                 (large[i] ? MASK_LARGE : 0));
     return flags;

@@ -18,9 +18,9 @@
     CHECK(largest)                                                                                           \
     CHECK(copy)                                                                                              \
     CHECK(scale)                                                                                             \
-    CHECK(add_up)                                                                                            \
+    CHECK(accumulate)                                                                                        \
     CHECK(rescale)                                                                                           \
-    CHECK(share_out)                                                                                         \
+    CHECK(normalise)                                                                                         \
     CHECK(linear)                                                                                            \
     CHECK(linear_bits)
 

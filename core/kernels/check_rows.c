@@ -149,7 +149,7 @@ static bool check_scale(attn_checking *c, size_t count, bool is_plain) {
 /* ---- With sums in double precision ---- */
 
 /* Sums are begun, and added to. */
-static bool check_add_up(attn_checking *c, size_t count, bool is_plain) {
+static bool check_accumulate(attn_checking *c, size_t count, bool is_plain) {
     for (int add = 0; add < 2; add++) {
         attn_check_free(c);
         const float *x = random_rows(c, 1, count, count, is_plain);
@@ -158,7 +158,7 @@ static bool check_add_up(attn_checking *c, size_t count, bool is_plain) {
         if (c->status != ATTN_OK)
             return false;
         ATTN_SHAPE(c, "n=%zu, %d summands", count, add + 1);
-        c->kernels->add_up(x, count, sums, add);
+        c->kernels->accumulate(x, count, sums, add);
         for (size_t n = 0; n <= count; n++) {
             const double expected = n == count ? before[n] : add ? before[n] + (double)x[n] : (double)x[n];
             if (!attn_check_same(c, "the sum in double precision", sums[n], expected))
@@ -196,7 +196,7 @@ static bool check_rescale(attn_checking *c, size_t columns, bool is_plain) {
 }
 
 /* Of sums, of what is not yet added to them, of both, and of neither. */
-static bool check_share_out(attn_checking *c, size_t count, bool is_plain) {
+static bool check_normalise(attn_checking *c, size_t count, bool is_plain) {
     static const char *const names[] = {"the share of nothing", "the share of numbers", "the share of sums",
                                         "the share of both"};
     for (size_t given = 0; given < sizeof names / sizeof names[0]; given++) {
@@ -209,7 +209,7 @@ static bool check_share_out(attn_checking *c, size_t count, bool is_plain) {
         if (c->status != ATTN_OK)
             return false;
         ATTN_SHAPE(c, "n=%zu, share %g", count, share);
-        c->kernels->share_out(count, given & 1 ? x : NULL, given & 2 ? sums : NULL, share, to);
+        c->kernels->normalise(count, given & 1 ? x : NULL, given & 2 ? sums : NULL, share, to);
         for (size_t n = 0; n <= count; n++) {
             const double sum = (given & 2 ? sums[n] : 0) + (given & 1 ? (double)x[n] : 0);
             const float expected = n < count ? (float)(sum * share) : ATTN_UNTOUCHED;
@@ -230,6 +230,6 @@ static bool check_share_out(attn_checking *c, size_t count, bool is_plain) {
 CHECK_COLUMNS(largest)
 CHECK_COLUMNS(copy)
 CHECK_COLUMNS(scale)
-CHECK_COLUMNS(add_up)
+CHECK_COLUMNS(accumulate)
 CHECK_COLUMNS(rescale)
-CHECK_COLUMNS(share_out)
+CHECK_COLUMNS(normalise)

@@ -63,7 +63,7 @@ static bool soften_tiles(attn_checking *c, softmax *s) {
         t->max[q] = -INFINITY, t->sum[q] = 0, s->mixed[q] = 0;
     for (size_t from = 0; from < s->keys; from += t->keys) {
         next_tile(c, s, from);
-        c->kernels->soften(t);
+        c->kernels->softmax_step(t);
         if (!tile_is_right(c, s, "the softmax", from, NULL, CLOSE))
             return false;
         for (size_t q = 0; q < t->width; q++) {
@@ -111,7 +111,7 @@ static bool softmax_is_right(attn_checking *c, size_t keys, size_t width, size_t
         return false;
     for (size_t from = 0; from < keys; from += s.tile.keys) {
         next_tile(c, &s, from);
-        c->kernels->weigh(&s.tile);
+        c->kernels->softmax_weights(&s.tile);
         if (!tile_is_right(c, &s, "the softmax's weights", from, s.tile.sum, close))
             return false;
     }

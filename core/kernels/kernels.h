@@ -46,7 +46,7 @@ typedef struct {
     float *y;
     size_t y_row;
     bool add;            /* y += the product, instead of y = */
-    const void *b_after; /* the panel that will be read after these, of which the caches are told; or NULL */
+    const void *b_after; /* the panel that will be read after these, to be prefetched; or NULL */
 } attn_product;
 
 /* The scores of some keys and of `lanes` * n queries side by side, on their way through the softmax:
@@ -74,26 +74,26 @@ typedef struct attn_kernels {
     /* Takes the maximum with the tile's, replaces the tile by exp(score - max) (0 for -infinity, also where
      * all are), and updates sum: by the float32 sums of the keys j, j + ATTN_SOFT_CHAINS .. in ascending
      * order, of which neighbours are added, and then those. No score is NaN or +infinity. */
-    void (*soften)(const attn_soft_tile *t);
+    void (*softmax_step)(const attn_soft_tile *t);
     /* tile [keys, width] of scores becomes weights: exp(score - max[q]) / sum[q], 0 where sum is 0. */
-    void (*weigh)(const attn_soft_tile *t);
+    void (*softmax_weights)(const attn_soft_tile *t);
     /* y[j] = q [depth] . k[j] for `keys` rows of k, k_row apart: the scores of one query. Each has the bits
      * that `product` gives it, in blocks of ATTN_DEPTH. */
     void (*dots)(size_t keys, size_t depth, const float *q, const float *k, size_t k_row, float *y);
     /* The largest |x[n]|, as the bits of a float32, which grow with it: at least ATTN_INFINITE if one of them
      * is infinity or NaN. No numbers: 0. */
     uint32_t (*largest)(const float *x, size_t count);
-    /* to [rows, columns] = from, whose rows are to_row and from_row apart; returns the largest. */
+    /* to [rows, columns] = from, whose rows are to_row and from_row apart; returns the largest |x|. */
     uint32_t (*copy)(size_t rows, size_t columns, const float *from, size_t from_row, float *to,
                      size_t to_row);
-    /* x[n] *= factor; returns the largest after that. */
+    /* x[n] *= factor; returns the largest |x| after that. */
     uint32_t (*scale)(float *x, size_t count, float factor);
     /* sums[n] += x[n], or with `add` false = x[n]. */
-    void (*add_up)(const float *x, size_t count, double *sums, bool add);
+    void (*accumulate)(const float *x, size_t count, double *sums, bool add);
     /* Each row of x and of sums, both [rows, columns] or NULL, times its factor. */
     void (*rescale)(size_t rows, size_t columns, const float *factors, float *x, double *sums);
     /* to[n] = (sums[n] + x[n]) * share, summed in double precision; x or sums may be NULL, for zeros. */
-    void (*share_out)(size_t count, const float *x, const double *sums, double share, float *to);
+    void (*normalise)(size_t count, const float *x, const double *sums, double share, float *to);
     /* x[n] = exp(x[n]) for n < count, x <= 88.7; the error bound stands in template/exponential.h. */
     void (*exponential)(float *x, size_t count);
     /* x[n] = cap * tanh(x[n] / cap), likewise. */

@@ -11,15 +11,15 @@ static ALWAYS_INLINE vec load_as(attn_precision precision, const char *from) {
 /* Is a row of `a` in one piece (a_step is 1), or a column of it (a_row is 1)? */
 typedef enum { ALONG, ACROSS } direction;
 
-/* What the caches are told of while a tile is computed. With many rows each tile tells of its share of the
- * next panel, which the L2 cache has time to get; with few rows a panel is read but once, as fast as it
- * comes, and the L1 cache is told a little ahead. One row leaves it to the processor, which sees four panels
- * being read. */
-typedef enum { NOTHING, NEAR, SHARE } telling;
+/* What is prefetched while a tile is computed. With many rows each tile prefetches its share of the next
+ * panel, early enough for the L2 cache; with few rows a panel is read but once, as fast as it comes, and the
+ * next lines of it are prefetched into the L1 cache. One row leaves it to the processor, which sees four
+ * panels being read. */
+typedef enum { PREFETCH_NOTHING, PREFETCH_NEAR, PREFETCH_SHARE } prefetch_kind;
 typedef struct {
-    telling way;
-    const char *next; /* SHARE: from here on, */
-    size_t step;      /* so many bytes further for each number of the sum */
+    prefetch_kind kind;
+    const char *next; /* PREFETCH_SHARE: from here on, */
+    size_t step;      /* bytes further for each number of the sum */
 } prefetch;
 enum { LINE = 64, NEAR_BYTES = 2048 };
 
@@ -33,16 +33,17 @@ enum { DEEP = 4 };
 
 /* Adds one product, of numbers `k` of `a`, to each sum of a tile. `stride` is the distance of the rows of `a`
  * in bytes. */
-static ALWAYS_INLINE void add_products(attn_precision precision, direction way, size_t rows, size_t vectors,
-                                       vec sums[TILE_ROWS][MOST_VECTORS], const char *const *a, size_t stride,
-                                       size_t k, const char *b, size_t panel_bytes) {
+static ALWAYS_INLINE void add_products(attn_precision precision, direction a_direction, size_t rows,
+                                       size_t vectors, vec sums[TILE_ROWS][MOST_VECTORS],
+                                       const char *const *a, size_t stride, size_t k, const char *b,
+                                       size_t panel_bytes) {
     vec weights[MOST_VECTORS];
     UNROLL for (size_t v = 0; v < vectors; v++) {
         const size_t within = v % PANEL_VECTORS * LANES * attn_precision_bytes(precision);
         weights[v] = load_as(precision, b + v / PANEL_VECTORS * panel_bytes + within);
     }
     UNROLL for (size_t r = 0; r < rows; r++) {
-        const char *at = way == ALONG ? a[r / GROUP] + r % GROUP * stride : a[0] + r * sizeof(float);
+        const char *at = a_direction == ALONG ? a[r / GROUP] + r % GROUP * stride : a[0] + r * sizeof(float);
         const vec x = v_all(((const float *)(const void *)at)[k]);
         UNROLL for (size_t v = 0; v < vectors; v++) sums[r][v] = v_madd(x, weights[v], sums[r][v]);
     }
@@ -73,24 +74,24 @@ static ALWAYS_INLINE void finish_tile(size_t rows, size_t vectors, vec sums[TILE
 }
 
 /* For one number of the sum, which begins at b in the first of the panels side by side. */
-static ALWAYS_INLINE void tell(prefetch *ahead, size_t panels, size_t row_bytes, const char *b,
-                               size_t panel_bytes) {
-    if (ahead->way == NEAR) {
+static ALWAYS_INLINE void prefetch_ahead(prefetch *ahead, size_t panels, size_t row_bytes, const char *b,
+                                         size_t panel_bytes) {
+    if (ahead->kind == PREFETCH_NEAR) {
         UNROLL for (size_t n = 0; n < panels; n++) {
             UNROLL for (size_t at = 0; at < row_bytes; at += LINE)
                 __builtin_prefetch(b + n * panel_bytes + NEAR_BYTES + at, 0, 3);
         }
     }
-    if (ahead->way == SHARE) {
+    if (ahead->kind == PREFETCH_SHARE) {
         __builtin_prefetch(ahead->next, 0, 2);
         ahead->next += ahead->step;
         OPAQUE(ahead->next);
     }
 }
 
-/* Some rows by some vectors of y, which stay in registers. `ahead.way` and the first four arguments are
+/* Some rows by some vectors of y, which stay in registers. `ahead.kind` and the first four arguments are
  * constants where this is used. */
-static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t rows, size_t vectors,
+static ALWAYS_INLINE void tile(attn_precision precision, direction a_direction, size_t rows, size_t vectors,
                                const attn_product *p, size_t row, size_t column, prefetch ahead) {
     const size_t size = attn_precision_bytes(precision), row_bytes = p->b_row * size,
                  panel_bytes = p->b_panel * size;
@@ -107,13 +108,13 @@ static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t r
     if (precision == ATTN_INT8 && p->b_scale != NULL)
         UNROLL for (size_t v = 0; v < vectors; v++) __builtin_prefetch(p->b_scale + column + v * LANES, 0, 3);
     size_t left = p->depth, stride = p->a_row * sizeof(float);
-    for (; way == ALONG && left >= DEEP; left -= DEEP) {
+    for (; a_direction == ALONG && left >= DEEP; left -= DEEP) {
         UNROLL for (size_t k = 0; k < DEEP; k++) {
             OPAQUE(stride);
-            add_products(precision, way, rows, vectors, sums, a, stride, k, b, panel_bytes);
+            add_products(precision, a_direction, rows, vectors, sums, a, stride, k, b, panel_bytes);
             b += row_bytes;
             OPAQUE(b);
-            tell(&ahead, vectors / PANEL_VECTORS, PANEL * size, b, panel_bytes);
+            prefetch_ahead(&ahead, vectors / PANEL_VECTORS, PANEL * size, b, panel_bytes);
         }
         UNROLL for (size_t g = 0; g * GROUP < rows; g++) {
             a[g] += DEEP * sizeof(float);
@@ -121,7 +122,7 @@ static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t r
         }
     }
     for (; left > 0; left--) {
-        add_products(precision, way, rows, vectors, sums, a, stride, 0, b, panel_bytes);
+        add_products(precision, a_direction, rows, vectors, sums, a, stride, 0, b, panel_bytes);
         b += row_bytes;
         UNROLL for (size_t g = 0; g * GROUP < rows; g++) {
             a[g] += a_step;
@@ -132,14 +133,14 @@ static ALWAYS_INLINE void tile(attn_precision precision, direction way, size_t r
 }
 
 /* A tile of `rows` rows, at most `most` and TILE_ROWS. */
-static ALWAYS_INLINE void tile_of(attn_precision precision, direction way, size_t rows, size_t most,
+static ALWAYS_INLINE void tile_of(attn_precision precision, direction a_direction, size_t rows, size_t most,
                                   size_t vectors, const attn_product *p, size_t row, size_t column,
                                   prefetch ahead) {
     switch (rows) {
 #define ROWS(n)                                                                                              \
     case n:                                                                                                  \
         if (n <= TILE_ROWS && n <= most)                                                                     \
-            tile(precision, way, n <= TILE_ROWS ? n : 1, vectors, p, row, column, ahead);                    \
+            tile(precision, a_direction, n <= TILE_ROWS ? n : 1, vectors, p, row, column, ahead);            \
         break;
         ROWS(1)
         ROWS(2)
@@ -158,8 +159,8 @@ static ALWAYS_INLINE void tile_of(attn_precision precision, direction way, size_
 }
 
 /* Every row of these columns. The rows are shared out evenly, so that no tile is much smaller than others. */
-static ALWAYS_INLINE void columns_of(attn_precision precision, direction way, telling told, size_t vectors,
-                                     const attn_product *p, size_t column) {
+static ALWAYS_INLINE void columns_of(attn_precision precision, direction a_direction, prefetch_kind kind,
+                                     size_t vectors, const attn_product *p, size_t column) {
     const size_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS,
                  row_bytes = PANEL * attn_precision_bytes(precision);
     const size_t panel_bytes = p->b_panel * attn_precision_bytes(precision);
@@ -169,27 +170,27 @@ static ALWAYS_INLINE void columns_of(attn_precision precision, direction way, te
         after = panel;
     for (size_t n = 0, row = 0; n < tiles; n++) {
         const size_t next = p->rows * (n + 1) / tiles;
-        const prefetch ahead = {told, after + n * p->depth * row_bytes / tiles,
+        const prefetch ahead = {kind, after + n * p->depth * row_bytes / tiles,
                                 after == panel ? 0 : (row_bytes + tiles - 1) / tiles};
-        tile_of(precision, way, next - row, TILE_ROWS, vectors, p, row, column, ahead);
+        tile_of(precision, a_direction, next - row, TILE_ROWS, vectors, p, row, column, ahead);
         row = next;
     }
 }
 
-static ALWAYS_INLINE void columns_from(attn_precision precision, direction way, telling told, size_t column,
-                                       const attn_product *p) {
+static ALWAYS_INLINE void columns_from(attn_precision precision, direction a_direction, prefetch_kind kind,
+                                       size_t column, const attn_product *p) {
     for (; column + PANEL <= p->columns; column += PANEL)
-        columns_of(precision, way, told, PANEL_VECTORS, p, column);
+        columns_of(precision, a_direction, kind, PANEL_VECTORS, p, column);
     if (precision == ATTN_FLOAT32)
         for (; column < p->columns; column += LANES)
-            columns_of(precision, way, told, 1, p, column);
+            columns_of(precision, a_direction, kind, 1, p, column);
 }
 
 /* At most TILE_ROWS rows. Very few have few sums, which would wait for each other: so several panels side by
  * side. */
 static ALWAYS_INLINE void few_rows(attn_precision precision, const attn_product *p) {
     size_t column = 0;
-    const prefetch nothing = {.way = NOTHING}, near = {.way = NEAR};
+    const prefetch nothing = {.kind = PREFETCH_NOTHING}, near = {.kind = PREFETCH_NEAR};
     for (; p->rows == 1 && column + 4 * PANEL <= p->columns; column += 4 * PANEL)
         tile(precision, ALONG, 1, 4 * PANEL_VECTORS, p, 0, column, nothing);
     if (2 * 4 <= TILE_ROWS)
@@ -198,7 +199,7 @@ static ALWAYS_INLINE void few_rows(attn_precision precision, const attn_product 
     if (p->rows * 2 <= TILE_ROWS)
         for (; column + 2 * PANEL <= p->columns; column += 2 * PANEL)
             tile_of(precision, ALONG, p->rows, TILE_ROWS / 2, 2 * PANEL_VECTORS, p, 0, column, near);
-    columns_from(precision, ALONG, NEAR, column, p);
+    columns_from(precision, ALONG, PREFETCH_NEAR, column, p);
 }
 
 /* A function each: compilers run out of registers where there are too many tiles in one. */
@@ -207,7 +208,7 @@ static ALWAYS_INLINE void few_rows(attn_precision precision, const attn_product 
         few_rows(PRECISION, p);                                                                              \
     }                                                                                                        \
     static NEVER_INLINE void many_##NAME(const attn_product *p) {                                            \
-        columns_from(PRECISION, ALONG, SHARE, 0, p);                                                         \
+        columns_from(PRECISION, ALONG, PREFETCH_SHARE, 0, p);                                                \
     }
 PRODUCTS(float32, ATTN_FLOAT32)
 PRODUCTS(bfloat16, ATTN_BFLOAT16)
@@ -215,7 +216,7 @@ PRODUCTS(int8, ATTN_INT8)
 #undef PRODUCTS
 
 static NEVER_INLINE void across_float32(const attn_product *p) {
-    columns_from(ATTN_FLOAT32, ACROSS, NOTHING, 0, p);
+    columns_from(ATTN_FLOAT32, ACROSS, PREFETCH_NOTHING, 0, p);
 }
 
 static void product_float32(const attn_product *p) {

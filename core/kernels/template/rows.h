@@ -60,9 +60,9 @@ static uint32_t scale(float *x, size_t count, float factor) {
     return largest_lane(most);
 }
 
-/* What is below works on doubles, whose vectors are left to the compiler. */
+/* Sums in double precision: their vectors are left to the compiler. */
 
-static void add_up(const float *x, size_t count, double *sums, bool add) {
+static void accumulate(const float *x, size_t count, double *sums, bool add) {
     for (size_t n = 0; n < count; n++)
         sums[n] = add ? sums[n] + (double)x[n] : (double)x[n];
 }
@@ -79,7 +79,7 @@ static void rescale(size_t rows, size_t columns, const float *factors, float *x,
     }
 }
 
-static void share_out(size_t count, const float *x, const double *sums, double share, float *to) {
+static void normalise(size_t count, const float *x, const double *sums, double share, float *to) {
     for (size_t n = 0; n < count; n++) {
         const double sum = (sums == NULL ? 0 : sums[n]) + (x == NULL ? 0 : (double)x[n]);
         to[n] = (float)(sum * share);

@@ -10,7 +10,7 @@ static ALWAYS_INLINE vec subtracted(vec max) {
 /* The tile's sums are kept in float32 in four chains, which are short, and added to the others in double. Key
  * j is in chain j % 4, however many there are: excluded keys before and behind add zeros, and change no bit.
  */
-static ALWAYS_INLINE void soften_lanes(const attn_soft_tile *t, size_t column) {
+static ALWAYS_INLINE void softmax_step_of_lanes(const attn_soft_tile *t, size_t column) {
     enum { CHAINS = ATTN_SOFT_CHAINS };
     float *first = t->tile + column;
     const vec before = v_load(t->max + column);
@@ -41,12 +41,12 @@ static ALWAYS_INLINE void soften_lanes(const attn_soft_tile *t, size_t column) {
         t->sum[column + n] = t->sum[column + n] * (double)t->factor[column + n] + (double)sum[n];
 }
 
-static void soften(const attn_soft_tile *t) {
+static void softmax_step(const attn_soft_tile *t) {
     for (size_t column = 0; column < t->width; column += LANES)
-        soften_lanes(t, column);
+        softmax_step_of_lanes(t, column);
 }
 
-static void weigh(const attn_soft_tile *t) {
+static void softmax_weights(const attn_soft_tile *t) {
     for (size_t column = 0; column < t->width; column += LANES) {
         float inverse[LANES];
         for (size_t n = 0; n < LANES; n++) {

@@ -43,18 +43,18 @@ static void wrong_widening_of_int8(size_t count, const void *from, float *to) {
 }
 
 static void wrong_exponentials(const attn_soft_tile *t) {
-    right->soften(t);
+    right->softmax_step(t);
     if (t->keys == 5)
         t->tile[4 * t->width] *= 1.00001f;
 }
 
 static void wrong_maximum(const attn_soft_tile *t) {
-    right->soften(t);
+    right->softmax_step(t);
     t->max[t->width - 1] += t->keys == 5 ? 1e-5f : 0;
 }
 
 static void wrong_sum(const attn_soft_tile *t) {
-    right->soften(t);
+    right->softmax_step(t);
     t->sum[0] *= t->keys == 5 ? 1.00001 : 1;
 }
 
@@ -76,14 +76,14 @@ static void choosy_product(const attn_product *p) {
 }
 
 static void leaking_softmax(const attn_soft_tile *t) {
-    right->soften(t);
+    right->softmax_step(t);
     for (size_t i = 0; i < t->keys * t->width; i++)
         if (t->tile[i] == 0)
             t->tile[i] = 1e-30f;
 }
 
 static void wrong_weights(const attn_soft_tile *t) {
-    right->weigh(t);
+    right->softmax_weights(t);
     if (t->keys == 7)
         t->tile[0] *= 1.00001f;
 }
@@ -146,12 +146,12 @@ static uint32_t wrong_size_of_scale(float *x, size_t count, float factor) {
 }
 
 static void wrong_first_sum(const float *x, size_t count, double *sums, bool add) {
-    right->add_up(x, count, sums, add);
+    right->accumulate(x, count, sums, add);
     sums[count - 1] *= count == 9 && !add ? 1 + 0x1p-40 : 1;
 }
 
 static void wrong_later_sum(const float *x, size_t count, double *sums, bool add) {
-    right->add_up(x, count, sums, add);
+    right->accumulate(x, count, sums, add);
     sums[count - 1] *= count == 9 && add ? 1 + 0x1p-40 : 1;
 }
 
@@ -168,7 +168,7 @@ static void wrong_rescale_of_sums(size_t rows, size_t columns, const float *fact
 /* Is wrong where both x and sums are given, or only the one. */
 static void wrong_share(bool x_given, bool sums_given, size_t count, const float *x, const double *sums,
                         double share, float *to) {
-    right->share_out(count, x, sums, share, to);
+    right->normalise(count, x, sums, share, to);
     if (count == 9 && (x != NULL) == x_given && (sums != NULL) == sums_given)
         to[count - 1] *= 1 + 0x1p-22f;
 }
@@ -215,11 +215,11 @@ TEST_OF_KERNELS(self_check, notices_a_kernel_that_computes_wrongly) {
     }
     NOTICED(widen[ATTN_BFLOAT16], wrong_widening_of_bfloat16, "the projection");
     NOTICED(widen[ATTN_INT8], wrong_widening_of_int8, "the projection");
-    NOTICED(soften, wrong_exponentials, "the softmax");
-    NOTICED(soften, wrong_maximum, "the softmax");
-    NOTICED(soften, wrong_sum, "the softmax's sum");
-    NOTICED(soften, leaking_softmax, "the softmax");
-    NOTICED(weigh, wrong_weights, "the softmax's weights");
+    NOTICED(softmax_step, wrong_exponentials, "the softmax");
+    NOTICED(softmax_step, wrong_maximum, "the softmax");
+    NOTICED(softmax_step, wrong_sum, "the softmax's sum");
+    NOTICED(softmax_step, leaking_softmax, "the softmax");
+    NOTICED(softmax_weights, wrong_weights, "the softmax's weights");
     NOTICED(dots, wrong_dots, "the product of a query with keys");
     NOTICED(exponential, wrong_exponential, "the exponential");
     NOTICED(soft_cap, wrong_cap, "the soft cap");
@@ -234,13 +234,13 @@ TEST_OF_KERNELS(self_check, notices_a_kernel_that_spoils_what_the_products_give)
     NOTICED(copy, wrong_size_of_copy, "the largest copied number");
     NOTICED(scale, wrong_scale, "the scaling");
     NOTICED(scale, wrong_size_of_scale, "the largest scaled number");
-    NOTICED(add_up, wrong_first_sum, "the sum in double precision");
-    NOTICED(add_up, wrong_later_sum, "2 summands");
+    NOTICED(accumulate, wrong_first_sum, "the sum in double precision");
+    NOTICED(accumulate, wrong_later_sum, "2 summands");
     NOTICED(rescale, wrong_rescale, "the rescaling ");
     NOTICED(rescale, wrong_rescale_of_sums, "the rescaling of sums");
-    NOTICED(share_out, wrong_share_of_x, "the share of numbers");
-    NOTICED(share_out, wrong_share_of_sums, "the share of sums");
-    NOTICED(share_out, wrong_share_of_both, "the share of both");
+    NOTICED(normalise, wrong_share_of_x, "the share of numbers");
+    NOTICED(normalise, wrong_share_of_sums, "the share of sums");
+    NOTICED(normalise, wrong_share_of_both, "the share of both");
 }
 
 TEST_OF_KERNELS(self_check, passes_what_computes_rightly) {
