@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is shown of one character: itself, or an escape of its first byte. */
+/* One character as it is printed: itself, or an escape of its first byte. */
 typedef struct {
     char text[5];
     size_t length; /* of text */
@@ -85,7 +85,7 @@ static size_t write_units(const char **text, char *out, size_t room) {
     return length;
 }
 
-/* Where the end of `text` begins that takes at most `room` bytes when it is shown. */
+/* The longest end of `text` that takes at most `room` bytes when it is printed. */
 static const char *last_units(const char *text, size_t room) {
     for (size_t left = printable_length(text); left > room;) {
         const unit u = next_unit(text);

@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-/* What a task computes at most: so many rows that reading the weights is paid for, and so few that the copy
- * of their numbers stays in the L2 cache beside a panel of weights and the results. */
+/* Most rows of a task: enough to pay for reading the weights, and few enough that the copy of their numbers
+ * stays in the L2 cache beside a panel of weights and the results. */
 enum { TASK_ROWS = 96 };
-/* Columns of a task: few where there would else be too few tasks for several threads. */
+/* Columns of a task: fewer where there would be too few tasks for several threads otherwise. */
 enum { FEW_ROWS = 12, FEW_ROWS_COLUMNS = 128, WIDE = 2048, WIDE_COLUMNS = 512, COLUMNS = 256 };
 /* From so many rows on, narrow weights are widened once for all rows instead of at each use. */
 enum { WIDEN_ROWS = 16 };
@@ -142,8 +142,8 @@ static bool all_stopped(const attn_linear *linear, const piece *pieces, size_t c
     return true;
 }
 
-/* Numbers [k, k + product->depth) of each row: where they are, if the rows are one piece and do not compete
- * for the same lines of the L1 cache; else copied to x. */
+/* Numbers [k, k + product->depth) of each row: in place, if the rows are one piece and do not compete for the
+ * same lines of the L1 cache; else copied to x. */
 static void find_rows(const plan *p, const piece *pieces, size_t count, size_t k, float *x,
                       attn_product *product) {
     const size_t row_numbers = p->linear->weight->depth;

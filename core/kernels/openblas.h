@@ -1,6 +1,5 @@
 /* openblas.h: the library behind the set "openblas", which chooses its inner loops by the CPU. It is loaded
- * when something here, or attn_kernels_openblas, is first called: others pay nothing for it, and it need not
- * be there. */
+ * when something here, or attn_kernels_openblas, is first called: the other sets do not need it. */
 #ifndef ATTN_OPENBLAS_H
 #define ATTN_OPENBLAS_H
 

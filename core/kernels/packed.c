@@ -53,8 +53,8 @@ static void pack_row(attn_packed *packed, size_t row, const float *weight) {
         ((uint16_t *)packed->numbers)[index_of(packed, row, k)] = bfloat16_of(weight[k]);
 }
 
-/* Zeros. Large blocks lie in huge pages, if the system has some to give: reading them is what takes the time
- * of a product with few rows, and looking up addresses a good part of that. */
+/* A block of zeros. Large ones are put into huge pages, if the system has any: a product with few rows spends
+ * its time on reading weights, and a good part of that on looking up addresses. */
 static void *new_block(size_t bytes) {
     const bool large = bytes >= 2 * (size_t)HUGE_PAGE;
     const size_t alignment = large ? HUGE_PAGE : ALIGNMENT;

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* Most keys are called as the field of attn_config that they fill. */
+/* Most keys have the name of the field of attn_config that they fill. */
 #define DIMENSION(key, is_required)                                                                          \
     {                                                                                                        \
         .name = #key, .kind = ATTN_JSON_WHOLE, .field = offsetof(attn_config, key), .least = 1,              \
@@ -82,7 +82,7 @@ static const attn_json_key rope_keys[] = {
     OTHER(scaling),
 };
 
-/* An object inside of another one, and how it is called in sentences. */
+/* An object inside another one, and its name for error sentences. */
 typedef struct {
     const json_t *object; /* NULL: it is absent or null */
     char where[320];
@@ -153,8 +153,8 @@ static attn_status read_style(const inner *rope, attn_rope_style *style, attn_er
     return status;
 }
 
-/* Theta and dims can be given here, and again in the scaling, as transformers has it: then they must agree.
- */
+/* Theta and dims can be given here, and again in the scaling, where transformers has them: then they must
+ * agree. */
 static attn_status read_base(const inner *rope, const inner *scaling, size_t head_dim, attn_rope *result,
                              attn_error *error) {
     rope_fields here = {.theta = 0}, there = {.theta = 0};

@@ -13,23 +13,23 @@
 #define ATTN_DISTANCE_MAX    ((size_t)0x7fffffff) /* between two positions */
 #define ATTN_CONFIG_TEXT_MAX ((size_t)1 << 20)    /* bytes of a config.json */
 
-/* Takes a configuration from JSON: embed_dim and num_heads, and what README, "Models", lists besides, where
+/* Reads a configuration from JSON: embed_dim, num_heads and the optional keys listed in README, "Models".
  * null means the default, as None does in torch. Any other key is refused: a layer computed without it would
- * not be the one that was meant. `where` names the document in sentences. Fails with ATTN_BAD_MODEL.
+ * not be the one that was meant. `where` names the document in error sentences. Fails with ATTN_BAD_MODEL.
  *
- * `precision` is for a configuration that does not say. config->sinks stays false: that is for the tensors to
- * say. */
+ * `precision` is the default of the key of that name. config->sinks stays false: only the tensors tell
+ * whether there are any. */
 attn_status attn_config_from_json(const char *where, const json_t *object, attn_precision precision,
                                   attn_config *config, attn_error *error);
 
-/* Writes the arrays that stand in the configuration itself: ATTN_SCALE, ATTN_ALIBI_SLOPES, ATTN_ROPE_SHORT
- * and ATTN_ROPE_LONG, where `config`, which was taken from the same JSON, has them. Fails as
- * attn_config_from_json does, and so not if that has succeeded. */
+/* Writes the arrays whose numbers the configuration itself holds: ATTN_SCALE, ATTN_ALIBI_SLOPES,
+ * ATTN_ROPE_SHORT and ATTN_ROPE_LONG, those that `config` has, which was read from the same JSON. Cannot fail
+ * where attn_config_from_json has succeeded. */
 attn_status attn_config_fill(const char *where, const json_t *object, const attn_config *config,
                              float *const arrays[ATTN_SLOTS], attn_error *error);
 
-/* Replaces what is 0 (not given) of num_kv_heads, head_dim, kdim and vdim by the default, and checks that
- * these fit together. Fails with ATTN_BAD_MODEL. */
+/* Sets num_kv_heads, head_dim, kdim and vdim to their defaults where they are 0 (not given), and checks that
+ * they fit together. Fails with ATTN_BAD_MODEL. */
 attn_status attn_config_complete(const char *where, attn_config *config, attn_error *error);
 
 #endif

@@ -25,9 +25,9 @@ typedef struct {
 
 /* Checks that there are all `count` sources with the shapes that the configuration asks for, allocates the
  * arrays of the model that attn_slots_wanted names (of the biases only those that a source fills) and reads
- * them, as attn_weights_allocate does; the caller goes on as after that. What no source fills is zero;
- * arrays[slot] is where to write it, NULL for what the layer has not. Fails with ATTN_BAD_MODEL or
- * ATTN_NO_MEMORY, and the model is then as it was. */
+ * them, as attn_weights_allocate does; the caller goes on as after that. Arrays that no source fills
+ * are zero; arrays[slot] is where to write them, NULL for those that the layer does not have. Fails with
+ * ATTN_BAD_MODEL or ATTN_NO_MEMORY, and the model is then as it was. */
 attn_status attn_sources_load(const attn_tensors *tensors, const attn_source *sources, size_t count,
                               const attn_config *config, attn_model *model, float *arrays[ATTN_SLOTS],
                               attn_error *error);

@@ -58,7 +58,8 @@ static attn_status load_builtin(const attn_spec *spec, attn_registry *loaded, at
                      attn_make_printable(&printable, spec->rest), known);
 }
 
-/* One layer, whose configuration is `json`; `prefix` NULL: wherever it is. */
+/* One layer, whose configuration is `json`. With `prefix` NULL its tensors are looked for under any prefix.
+ */
 static attn_status load_torch(const attn_tensors *tensors, const char *prefix, const char *where,
                               const json_t *json, const char *name, attn_registry *loaded,
                               attn_error *error) {
@@ -67,7 +68,7 @@ static attn_status load_torch(const attn_tensors *tensors, const char *prefix, c
     return attn_torch_load(tensors, prefix, where, json, model, error);
 }
 
-/* The configuration that a file itself carries. The caller frees *json with json_decref. */
+/* The configuration in the metadata of a file. The caller frees *json with json_decref. */
 static attn_status carried_config(const attn_tensors *tensors, const char *where, json_t **json,
                                   attn_error *error) {
     const char *text = attn_tensors_metadata(tensors, "attend");
@@ -97,8 +98,8 @@ static attn_status load_file(const char *path, const char *name, attn_registry *
     return status;
 }
 
-/* A path, and what was asked for of it with #: a layer of a checkpoint, as in "3" or "encoder.3", the tensors
- * of a state_dict that begin so, as in "encoder.layers.0.self_attn.", or NULL for all. */
+/* A path, and the part of it that was asked for with #: a layer of a checkpoint ("3", "encoder.3"), a prefix
+ * of the tensors of a state_dict ("encoder.layers.0.self_attn."), or NULL for all. */
 typedef struct {
     const char *path, *part;
 } location;
@@ -119,7 +120,8 @@ static attn_status load_directory_with(const location *at, const char *where, co
     return status;
 }
 
-/* A checkpoint's is read as Python reads it; one of our own, of which every key counts, strictly. */
+/* A checkpoint's config.json is read as leniently as Python reads it; one of our own, where every key counts,
+ * strictly. */
 static attn_status parse_config(const char *path, const char *where, json_t **json, attn_error *error) {
     char *text;
     size_t length;
@@ -139,7 +141,7 @@ static attn_status read_config(const char *directory, attn_printable *where, jso
                                attn_error *error) {
     char *path, advice[400];
     attn_printable printable;
-    /* What other programs take often comes without a configuration: better said than "no config.json". */
+    /* Weights in other formats often come without a configuration: that is the better thing to say. */
     if (!attn_file_is_in(directory, CONFIG_NAME) && attn_unsupported_find(directory, advice, sizeof advice))
         return attn_fail(error, ATTN_BAD_MODEL, "%s: expected " CONFIG_NAME " and model.safetensors, %s",
                          attn_make_printable(&printable, directory), advice);
@@ -197,7 +199,7 @@ static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error 
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", printable.text);
     location at = {.path = path};
     struct stat state;
-    /* A directory that is really called so comes before a part of another one. */
+    /* A directory whose name has a # in it wins over a part of another one. */
     int failed = stat(path, &state);
     if (failed && errno == ENOENT && (at.part = split_part(path)) != NULL)
         failed = stat(path, &state);

@@ -5,10 +5,14 @@
 #include "core/model/registry.h"
 
 /* Loads `[NAME=]SPEC` (README, "Models") and appends what it holds to the registry: one model, or one for
- * each layer of a checkpoint, or on failure none. SPEC is a model directory (with
- * #PREFIX behind it: the tensors whose names begin so, of a state_dict with others), a Hugging Face directory
- * (with #n or #encoder.n behind it: that layer alone, as NAME), a .safetensors file, "init:..." or
- * "builtin:...".
+ * each layer of a checkpoint, or on failure none. SPEC is one of
+ *
+ *     DIRECTORY                   a model, or a Hugging Face checkpoint
+ *     DIRECTORY#PREFIX            the layer of a state_dict whose tensors have names that begin so
+ *     DIRECTORY#n, #encoder.n     that layer of a checkpoint alone, as NAME
+ *     FILE.safetensors
+ *     init:..., builtin:...
+ *
  * Fails with ATTN_BAD_MODEL (one line that names the file, the tensor, what was expected and what was found;
  * also if a name is taken) or ATTN_NO_MEMORY. */
 attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error);

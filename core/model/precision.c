@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A row of output is an entry of its own, or attention would make the rows alike. */
+/* Each row of output belongs to a batch entry of its own: within one, attention would make rows alike. */
 enum { ENTRIES = 16, KEYS = 4 };
 
 /* A random array [rows, width]; NULL without memory. */
@@ -31,8 +31,8 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Each column by itself: a large one would hide what becomes of the others. One that is smaller than most is
- * compared with the median, as it may be next to nothing. `sizes` is [width] of working memory. */
+/* Each column by itself: a large one would hide the error of the others. A column smaller than the median is
+ * compared with that, as it may be close to zero. `sizes` is [width] of working memory. */
 static double compare(const float *found, const float *expected, size_t width, double *sizes) {
     double worst = 0;
     for (size_t column = 0; column < width; column++)

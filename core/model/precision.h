@@ -4,8 +4,8 @@
 
 #include "core/attention.h"
 
-/* Computes a fixed probe with `narrow` and with `wide`, the same layer with its weights in float32. *error
- * becomes that of the output's worst column: over its rows, the root mean square of the differences, relative
+/* Computes a fixed probe with `narrow` and with `wide`, the same layer with its weights in float32. *error is
+ * that of the output's worst column: over its rows, the root mean square of the differences, relative
  * to the root mean square of what `wide` gives, in this column or in the median one (of an even number the
  * upper) if that is larger. NaN if an output is beyond float32.
  *

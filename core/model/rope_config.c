@@ -17,7 +17,7 @@ static const attn_rope_scaling type_scalings[] = {
 };
 #define TYPES (sizeof type_names / sizeof type_names[0])
 
-/* What an object can hold; 0 for a number that it does not. */
+/* The numbers of an object; 0 for those that it does not have. */
 typedef struct {
     double factor;
     size_t original;
@@ -32,7 +32,7 @@ typedef struct {
 #define LONGROPE (1U << ATTN_ROPE_LONGROPE)
 #define LLAMA3   (1U << ATTN_ROPE_LLAMA3)
 
-/* The keys, and the types that have or even require each. */
+/* The keys, the types that have each, and those that require it. */
 static const struct {
     const char *name;
     attn_json_kind kind;
@@ -67,7 +67,7 @@ static attn_status check_object(const char *where, const json_t *scaling, attn_e
                      attn_json_printable(&found, scaling));
 }
 
-/* Takes a number above 0 that can be missing. */
+/* Reads an optional number above 0. */
 static attn_status read_optional(const char *where, const char *key, const json_t *object, double *result,
                                  attn_error *error) {
     const json_t *value = json_object_get(object, key);
@@ -115,7 +115,7 @@ attn_status attn_rope_round_up(const char *where, size_t head_dim, attn_rope *ro
     return status;
 }
 
-/* Which type is it? Where both names of the key are there, transformers looks at the newer one. */
+/* The type. Where both names of the key are there, transformers reads the newer one. */
 static attn_status read_type(const char *where, const json_t *scaling, size_t *type, attn_error *error) {
     const char *key = "rope_type";
     const json_t *value = json_object_get(scaling, key);
@@ -125,7 +125,7 @@ static attn_status read_type(const char *where, const json_t *scaling, size_t *t
     return value == NULL ? ATTN_OK : attn_json_choice(where, key, value, type_names, TYPES, type, error);
 }
 
-/* What the type does not read, transformers only warns about; in a directory of our own it stops the start.
+/* transformers only warns about keys that the type does not read; in a directory of our own they are refused.
  */
 static attn_status check_keys(const char *where, const json_t *scaling, size_t type, attn_warnings *warnings,
                               attn_error *error) {
@@ -195,7 +195,7 @@ static attn_status choose_factor(const char *where, const numbers *n, double max
     return ATTN_OK;
 }
 
-/* What sines and cosines are multiplied by (Peng et al., "YaRN", equation 22, with DeepSeek's mscale). */
+/* The factor of sines and cosines (Peng et al., "YaRN", equation 22, with DeepSeek's mscale). */
 static double yarn_scale(double factor, double mscale) {
     return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
 }

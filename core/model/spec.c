@@ -71,7 +71,7 @@ static const char *last_part(const char *path, size_t *length) {
     return path + start;
 }
 
-/* Can only the file system say what is called so? */
+/* Is it a name that only the file system can resolve? */
 static bool is_relative_part(const char *part, size_t length) {
     return length == 0 || (length == 1 && part[0] == '.') || (length == 2 && memcmp(part, "..", 2) == 0);
 }

@@ -104,7 +104,7 @@ static attn_status check_joint(const state_dict *d, const attn_config *config, a
                             config->embed_dim, config->kdim, config->vdim);
 }
 
-/* What does not begin with the prefix is no part of the layer. */
+/* Tensors that do not begin with the prefix are not part of the layer. */
 static attn_status check_nothing_else(const state_dict *d, const source_list *list, attn_error *error) {
     for (size_t i = 0; i < attn_tensors_count(d->tensors); i++) {
         const attn_tensor_place place = attn_tensors_at(d->tensors, i);
@@ -122,8 +122,8 @@ static attn_status check_nothing_else(const state_dict *d, const source_list *li
     return ATTN_OK;
 }
 
-/* Is this tensor the output projection of a layer, among whose tensors are also those of its inputs? Writes
- * what stands before its name. */
+/* Is this tensor the output projection of a layer whose input projections are there too? Writes the prefix of
+ * its name. */
 static bool is_layer(const attn_tensors *tensors, const char *name, state_dict *found) {
     const size_t length = strlen(name), end = strlen(output[0].name);
     if (length < end || length - end > PREFIX_MAX || strcmp(name + length - end, output[0].name) != 0)
@@ -133,8 +133,8 @@ static bool is_layer(const attn_tensors *tensors, const char *name, state_dict *
     return has(found, joint) || has(found, separate);
 }
 
-/* Finds the one layer in the state_dict of a larger module: the tensors of one that is alone have no prefix,
- * and if there is no layer at all, what is missing will be said. */
+/* Finds the one layer in the state_dict of a larger module. The tensors of a layer saved alone have no
+ * prefix; if there is no layer at all, a sentence about the missing tensor follows. */
 static attn_status find_prefix(const char *where, state_dict *d, attn_error *error) {
     char known[320] = "";
     size_t count = 0;

@@ -7,7 +7,7 @@
 
 #define LINE_MAX_BYTES 512
 
-/* Takes `line`, which was allocated. */
+/* The list owns `line`, which was allocated, from here on. */
 static void append(attn_warnings *warnings, char *line) {
     char **lines = realloc(warnings->lines, (warnings->count + 1) * sizeof *lines);
     if (lines == NULL) {

@@ -1,11 +1,11 @@
-/* warnings.h: what somebody should know of a model that is served all the same. Nothing in core prints: who
- * loads the model shows them. */
+/* warnings.h: what somebody should know about a model that is served all the same. Nothing in core prints:
+ * whoever loads the model prints them. */
 #ifndef ATTN_WARNINGS_H
 #define ATTN_WARNINGS_H
 
 #include <stddef.h>
 
-#define ATTN_WARNINGS_MAX ((size_t)32) /* of one model; what would come after them is left out */
+#define ATTN_WARNINGS_MAX ((size_t)32) /* of one model; further ones are dropped */
 
 /* One sentence each, without the end of the line, no two alike. */
 typedef struct {
@@ -13,8 +13,8 @@ typedef struct {
     size_t count;
 } attn_warnings;
 
-/* Adds a sentence; *warnings is empty ({NULL, 0}) before the first. One that is there already, or for which
- * there is no room, is left out: the layers of a checkpoint have one configuration, and each reads it. */
+/* Adds a sentence; *warnings is empty ({NULL, 0}) before the first. A sentence that is there already is
+ * dropped, as the layers of a checkpoint all read one configuration; so is one without room or memory. */
 void attn_warn(attn_warnings *warnings, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Moves all sentences of `from` to the end of `to`, as far as there is memory. */

@@ -6,7 +6,7 @@
 #include "core/model/model.h"
 #include "core/status.h"
 
-/* In this order torch stacks those that it keeps as one. */
+/* In the order in which torch stacks arrays that it keeps as one. */
 typedef enum {
     ATTN_Q_WEIGHT,      /* [H*D, E] */
     ATTN_K_WEIGHT,      /* [Hkv*D, kdim] */
@@ -46,7 +46,7 @@ attn_status attn_weights_allocate(const char *where, const attn_config *config, 
 
 /* Ends the loading of a layer whose arrays have been written: packs the weights of the projections for
  * model->layer.kernels in the precision of the configuration and frees each array as soon as it is packed, so
- * that next to nothing is held twice; sets model->precision_error. Fails with ATTN_NO_MEMORY, and has then
+ * that hardly anything is held twice; sets model->precision_error. Fails with ATTN_NO_MEMORY, and has then
  * freed all. The caller frees with attn_model_clear. */
 attn_status attn_weights_pack(const char *where, float *arrays[ATTN_SLOTS], attn_model *model,
                               attn_error *error);

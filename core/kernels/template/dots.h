@@ -1,8 +1,8 @@
 /* dots.h: part of set.h: the scores of one query. The keys lie in the lanes, so that each score is the
  * same chain of products as in `product`, and has the same bits. */
 
-/* What is taken of two vectors: in turns the lanes, or pairs of lanes, of the lower or the upper half of each
- * four; fours of the lower or the upper half of the vector, or every second four. */
+/* Which lanes of two vectors are taken: in turns the lanes, or pairs of lanes, of the lower or the upper half
+ * of each four; fours of the lower or the upper half of the vector, or every second four. */
 // clang-format off
 #if LANES == 4
 #define LOW         0, 4, 1, 5

@@ -1,8 +1,7 @@
 /* softmax.h: part of set.h: the softmax over the keys of a tile, online (Milakov and Gimelshein, "Online
  * normalizer calculation for softmax", 2018). The queries lie side by side, one in each lane. */
 
-/* What to subtract from scores: their maximum, but 0 if that is -infinity, for the difference would be NaN.
- */
+/* What to subtract from scores: their maximum, or 0 if that is -infinity, as the difference would be NaN. */
 static ALWAYS_INLINE vec subtracted(vec max) {
     return v_pick(max, v_all(-FLT_MAX), v_all(0), max);
 }

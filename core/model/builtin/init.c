@@ -19,7 +19,7 @@ typedef struct {
     uint64_t seed;
 } recipe; /* what is 0 in the configuration is not given */
 
-/* Reading the text. Each reader takes one whole value, or says what it expected. */
+/* ---- Reading the text. Each function parses a whole value, and returns NULL or what it expected. ---- */
 
 /* Decimal digits only: strtoull alone would take signs and white space. */
 static bool parse_digits(const char *text, uint64_t *value) {
@@ -116,7 +116,7 @@ static const struct {
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
-/* Takes one "key=value" (changed: its = becomes NUL); `seen` has a bit for each key that came before. */
+/* Parses one "key=value" (changed: its = becomes NUL); `seen` has a bit for each key that came before. */
 static attn_status parse_pair(const char *where, char *pair, recipe *r, unsigned *seen, attn_error *error) {
     attn_printable printable;
     char *equals = strchr(pair, '=');
@@ -144,7 +144,7 @@ static attn_status parse_pair(const char *where, char *pair, recipe *r, unsigned
     return ATTN_OK;
 }
 
-/* Settles what follows from what was given. */
+/* Sets what follows from what was given. */
 static attn_status complete(const char *where, attn_config *config, attn_error *error) {
     attn_status status = attn_config_complete(where, config, error);
     config->qk_norm = config->qk_norm_eps != 0;
@@ -171,7 +171,7 @@ static attn_status parse(const char *where, const char *text, attn_precision pre
     return status == ATTN_OK ? complete(where, &r->config, error) : status;
 }
 
-/* Drawing. */
+/* ---- Drawing ---- */
 
 /* Fills an array of `count` numbers; `fans` is the sum of both fans of the matrix that it is (part of). */
 static void draw(uint64_t *state, float *array, size_t count, size_t fans) {

@@ -8,10 +8,10 @@
 
 enum { H = 8, D = 64, CODE = 60, LONGEST = 2048 };
 
-/* Where a vector has what. */
+/* Offsets in a vector. */
 enum { TOKEN = 0, PREDECESSOR = CODE, POSITION = 2 * CODE, SQUARE, FIRST, ONE, REST, E = 128 };
 
-/* Where a query, key or value of a head has what, behind the code. */
+/* Offsets in a query, key or value of a head, behind the code. */
 enum { HEAD_POSITION = CODE, HEAD_SQUARE, HEAD_FIRST, HEAD_ONE };
 
 /* The hash, and the signs that follow it: the "minimal standard" generator (Park and Miller, "Random number
@@ -139,7 +139,7 @@ attn_status attn_patterns_make(attn_model *model, attn_error *error) {
     return attn_weights_pack(WHERE, arrays, model, error);
 }
 
-/* The description. The texts say in words what the numbers beside them say to a program. */
+/* ---- The description. The texts say in words what the numbers beside them say to a program. ---- */
 
 static json_t *describe_vocabulary(void) {
     return json_pack(
@@ -190,7 +190,7 @@ static json_t *describe_vector(void) {
                      describe_constant(ONE, REST, 1), describe_constant(REST, E, 0));
 }
 
-/* What a program that follows the rule can hold itself against; worked out apart from this program. */
+/* Examples for a program that follows the rule; computed independently of this one. */
 static json_t *describe_example(void) {
     static const char signs[CODE + 1] = "++++--+---+++---------++++-++--+++----+---++-+-+-+--+++-+++-";
     json_t *code = json_array();

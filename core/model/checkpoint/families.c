@@ -33,7 +33,8 @@
     .model_type = type, .prefixes = {"model.", "", "transformer."}, .width = {"hidden_size", 0},             \
     .heads = {"num_attention_heads", 0}, .dropout = {"attention_dropout", 0}
 
-/* Gemma 3's text model; gemma3 is one with eyes. Alone it may be saved without keys that have the default. */
+/* Gemma 3's text model; gemma3 is the one that sees images too. Saved alone, its configuration may lack keys
+ * that have their default. */
 #define GEMMA3(type)                                                                                         \
     .model_type = type, .width = {"hidden_size", 2304}, .heads = {"num_attention_heads", 8},                 \
     .kv_heads = {"num_key_value_heads", 4}, .head_dim = {"head_dim", 256},                                   \

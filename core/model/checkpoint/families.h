@@ -1,5 +1,5 @@
-/* families.h: the families of models whose checkpoints are served, each a row of one table: what it calls
- * the keys of config.json and its tensors, and what transformers takes for a key that is not there. */
+/* families.h: the families of models whose checkpoints are served, each a row of one table: its names
+ * for the keys of config.json and for tensors, and the defaults that transformers has for absent keys. */
 #ifndef ATTN_FAMILIES_H
 #define ATTN_FAMILIES_H
 
@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A key with a whole number, and what an absent one stands for. 0: it must be there, or, where the number can
- * be derived from others (as null says too), it is. */
+/* A key with a whole number, and its value if the key is absent. 0: the key must be there; or, where the
+ * number can be derived from others, it is (as for null). */
 typedef struct {
     const char *key;
     size_t absent;
@@ -21,8 +21,8 @@ typedef struct {
     double absent;
 } attn_number_key;
 
-/* Another name that transformers has for a key (attribute_map of its configurations). Where it is there, it
- * counts, also beside the other one. */
+/* Another name that transformers has for a key (attribute_map of its configurations). If it is there, it
+ * wins over the other one. */
 typedef struct {
     const char *name, *key;
 } attn_key_alias;
@@ -36,7 +36,7 @@ typedef enum {
     ATTN_WINDOW_PATTERNED /* all but every n-th; or as layer_types says */
 } attn_window_rule;
 
-/* By what a score is multiplied. */
+/* The factor of a score. */
 typedef enum {
     ATTN_SCALE_WIDTH,         /* 1 / sqrt(D) */
     ATTN_SCALE_ONE,           /* nothing: T5 */
@@ -67,7 +67,7 @@ typedef struct {
     attn_source biases[ATTN_PART_TENSORS];  /* there only if family.bias says so */
 } attn_part;
 
-/* Lists end with their last place, or with a NULL before it. */
+/* Lists that are not full end with a NULL. */
 #define ATTN_PARTS_MAX    3
 #define ATTN_PREFIXES_MAX 6
 #define ATTN_ALIASES_MAX  4

@@ -14,19 +14,19 @@ attn_status attn_family_layers(const attn_family_keys *keys, const attn_part *pa
         part->layers_else != NULL && !attn_json_is_given(attn_family_find(keys, part->layers.key));
     if (!use_other)
         return attn_family_count(keys, &part->layers, ATTN_LAYERS_MAX, layers, error);
-    /* transformers copies it before it looks at other names for it. */
+    /* transformers copies it before it looks for its other names. */
     const json_t *value = json_object_get(keys->object, part->layers_else);
     return value == NULL
                ? attn_fail(error, ATTN_BAD_MODEL, "%s: \"%s\" is missing", keys->where, part->layers_else)
                : attn_json_whole(keys->where, part->layers_else, value, 1, ATTN_LAYERS_MAX, layers, error);
 }
 
-/* Windows. */
+/* ---- Windows ---- */
 
 /* What layer_types says of a layer. */
 static attn_status read_type(const attn_family_keys *keys, const json_t *types, size_t layer, bool *sliding,
                              attn_error *error) {
-    /* The last one is what the first was called. */
+    /* The last one is an old name of the first. */
     static const char *const names[] = {ATTN_TYPE_FULL, ATTN_TYPE_SLIDING, "attention"};
     attn_printable found;
     char key[40];
@@ -43,7 +43,7 @@ static attn_status read_type(const attn_family_keys *keys, const json_t *types, 
     return status;
 }
 
-/* Is it a layer of those with a window? */
+/* Does this layer have a window? */
 static attn_status is_sliding(const attn_family_keys *keys, size_t layer, bool *sliding, attn_error *error) {
     const attn_family *f = keys->family;
     const attn_count_key lower = {"max_window_layers", 28};
@@ -85,8 +85,8 @@ static attn_status read_width(const attn_family_keys *keys, size_t *width, attn_
     return ATTN_OK;
 }
 
-/* Does config.json make a decoder see the future? transformers builds each mask so (masking_utils.py), and
- * None is no true to it. */
+/* Is a decoder causal, as transformers builds each mask (masking_utils.py)? An absent key means yes, None no.
+ */
 static attn_status read_is_causal(const attn_family_keys *keys, bool *causal, attn_error *error) {
     const json_t *value = json_object_get(keys->object, "is_causal");
     *causal = value == NULL;
@@ -94,7 +94,7 @@ static attn_status read_is_causal(const attn_family_keys *keys, bool *causal, at
                                      : ATTN_OK;
 }
 
-/* Sets config->causal, too, where it is set so far. */
+/* Also clears config->causal, if it is set, where the keys say so. */
 static attn_status read_window(const attn_family_keys *keys, size_t layer, attn_config *config, bool *sliding,
                                attn_error *error) {
     size_t width = 0;
@@ -119,7 +119,7 @@ static attn_status read_window(const attn_family_keys *keys, size_t layer, attn_
     return ATTN_OK;
 }
 
-/* The rest. */
+/* ---- The rest ---- */
 
 static attn_status read_scale(const attn_family_keys *keys, size_t layer, const attn_config *config,
                               double *scale, attn_error *error) {
@@ -167,7 +167,7 @@ static attn_status read_relative(const attn_family_keys *keys, const attn_part *
     return ATTN_OK;
 }
 
-/* The document, and the keys that have the sizes: what does not fit together is one of them. */
+/* The document, and the keys of the sizes, for a sentence about sizes that do not fit together. */
 static void name_sizes(const attn_family_keys *keys, const attn_count_key *heads, char *where, size_t size) {
     const char *const names[] = {keys->family->width.key, heads->key, keys->family->kv_heads.key,
                                  keys->family->head_dim.key};
@@ -199,7 +199,7 @@ static attn_status read_dropout(const attn_family_keys *keys, double *dropout, a
                                      : ATTN_OK;
 }
 
-/* null is no cap, where an absent key is the family's. */
+/* null means no cap, an absent key the default of the family. */
 static attn_status read_softcap(const attn_family_keys *keys, double *softcap, attn_error *error) {
     const json_t *value = attn_family_find(keys, keys->family->softcap.key);
     *softcap = 0;

@@ -14,8 +14,8 @@ attn_status attn_family_layers(const attn_family_keys *keys, const attn_part *pa
 attn_status attn_family_config(const attn_family_keys *keys, const attn_part *part, size_t layer,
                                attn_config *config, attn_error *error);
 
-/* Writes the arrays that stand in config.json itself: ATTN_SCALE, ATTN_ROPE_SHORT and ATTN_ROPE_LONG, where
- * the layer, whose configuration is `config`, has them. */
+/* Writes the arrays whose numbers config.json itself holds: ATTN_SCALE, ATTN_ROPE_SHORT and ATTN_ROPE_LONG,
+ * those that `config`, the configuration of the layer, has. */
 attn_status attn_family_fill(const attn_family_keys *keys, size_t layer, const attn_config *config,
                              float *const arrays[ATTN_SLOTS], attn_error *error);
 

@@ -21,21 +21,21 @@ typedef struct {
     attn_warnings *warnings;
 } attn_family_keys;
 
-/* The name under which a key is there: its own, or another one for it. */
+/* The name that the key has in this document: its own or an alias. */
 const char *attn_family_name(const attn_family_keys *keys, const char *key);
 
-/* The value of a key, or of another name for it; NULL if there is none, or the key is NULL. */
+/* The value of a key, under its own name or an alias; NULL if there is none, or the key is NULL. */
 const json_t *attn_family_find(const attn_family_keys *keys, const char *key);
 
-/* A number that must be there, unless the family has it for an absent key. */
+/* A number that must be there, unless the family has a default. */
 attn_status attn_family_count(const attn_family_keys *keys, const attn_count_key *key, size_t most,
                               size_t *result, attn_error *error);
 
-/* One that can be derived from others, and then is 0. */
+/* A number that can be derived from others; then it is 0. */
 attn_status attn_family_derived(const attn_family_keys *keys, const attn_count_key *key, size_t *result,
                                 attn_error *error);
 
-/* A number above 0, or what the family has for an absent key or null. */
+/* A number above 0; the default of the family for an absent key or null. */
 attn_status attn_family_positive(const attn_family_keys *keys, const attn_number_key *key, double *result,
                                  attn_error *error);
 

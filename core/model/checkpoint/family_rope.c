@@ -33,7 +33,7 @@ static attn_status expect_object(const attn_family_keys *keys, const char *key, 
 }
 
 /* A family that rotates all layers alike. Older files have rope_scaling; where both are there, that one
- * counts, unless it is empty. What is no object, he who reads it will refuse. */
+ * counts, unless it is empty. Anything but an object is refused where it is read. */
 static attn_status open_flat(const attn_family_keys *keys, rotation *r, attn_error *error) {
     static const char key[] = "original_max_position_embeddings";
     const attn_rope_keys *names = &keys->family->rope;
@@ -63,8 +63,8 @@ static attn_status open_flat(const attn_family_keys *keys, rotation *r, attn_err
 }
 
 /* Gemma 3: an object for each type of layer, and rope_scaling goes into that of the full ones
- * (configuration_gemma3.py). What stands beside the types is not read, but for YaRN's truncate, which
- * transformers looks for there, and only there. */
+ * (configuration_gemma3.py). Keys beside the types are not read, except YaRN's truncate, which
+ * transformers reads there, and only there. */
 static attn_status settle_truncate(const attn_family_keys *keys, const json_t *parameters, rotation *r,
                                    attn_error *error) {
     const json_t *truncate = json_object_get(parameters, "truncate");
@@ -127,7 +127,7 @@ static attn_status open_rotation(const attn_family_keys *keys, bool sliding, rot
                                                       : open_flat(keys, r, error);
 }
 
-/* How many numbers of a head are rotated, as the keys outside of the object have it. */
+/* How many numbers of a head are rotated, by the keys outside the object. */
 static attn_status read_part(const attn_family_keys *keys, size_t head_dim, size_t *dims, attn_error *error) {
     const attn_number_key plain = {"partial_rotary_factor", 1};
     const bool partial = keys->family->rope.part.key != NULL;

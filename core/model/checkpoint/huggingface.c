@@ -93,8 +93,8 @@ static const char *find_prefix(const attn_tensors *tensors, const attn_family *f
     return NULL;
 }
 
-/* Which parts are there. If it is none at all, then the first, and a sentence about the missing tensor
- * follows. */
+/* Lists the parts that are there; if there are none at all, the first, and a sentence about its missing
+ * tensor follows. */
 static attn_status find_parts(loading *l, attn_error *error) {
     const attn_family *f = l->keys.family;
     for (size_t i = 0; i < ATTN_PARTS_MAX && f->parts[i].layers.key != NULL; i++) {
@@ -112,7 +112,7 @@ static attn_status find_parts(loading *l, attn_error *error) {
     return ATTN_OK;
 }
 
-/* The sources of a layer. `names` is where their names are put together. */
+/* Lists the sources of a layer; `names` holds their names. */
 static size_t list_sources(const found_part *p, size_t layer, bool biases, attn_source *sources,
                            char (*names)[TENSOR_NAME_MAX]) {
     const attn_source *const lists[] = {p->part->tensors, biases ? p->part->biases : NULL};
@@ -129,8 +129,8 @@ static size_t list_sources(const found_part *p, size_t layer, bool biases, attn_
     return count;
 }
 
-/* Some modules of the checkpoint may be quantised: these tensors must not be. transformers reads the key
- * outside of all objects, and it is in some of them too. */
+/* Some modules of the checkpoint may be quantised: these tensors must not be. The key is at
+ * the top, where transformers reads it, and in some objects too. */
 static attn_status check_quantized(const loading *l, const attn_source *sources, size_t count,
                                    attn_error *error) {
     const json_t *const configs[] = {l->checkpoint->config, l->keys.object};
@@ -146,7 +146,7 @@ static attn_status check_quantized(const loading *l, const attn_source *sources,
     return status;
 }
 
-/* Where a tensor is missing, transformers makes one up: the sentence names the key that asks for it. */
+/* transformers makes a missing tensor up; here the sentence names the key that asks for it. */
 static void name_key(const loading *l, const found_part *p, const attn_source *sources, size_t count,
                      attn_error *error) {
     attn_tensor_place place;

@@ -10,7 +10,7 @@
 /* The parts of a checkpoint directory. */
 typedef struct {
     const char *where;           /* the path of its config.json, for sentences */
-    const json_t *config;        /* what that holds */
+    const json_t *config;        /* its content */
     const attn_tensors *tensors; /* of its model.safetensors, or of the shards */
 } attn_checkpoint;
 

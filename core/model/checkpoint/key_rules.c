@@ -12,8 +12,8 @@
 #define OTHER_FILES  "it names other files than config.json and model.safetensors"
 #define OTHER_FAMILY "it belongs to attention of another kind, and transformers passes over it in this family"
 
-/* Where transformers itself passes over a key that would change attention in another family, the start stops
- * all the same: whoever wrote it there meant another layer. */
+/* A key that would change attention in another family stops the start even where transformers ignores it:
+ * whoever wrote it meant another layer. */
 static const attn_key_rule rules[] = {
     {false, "per_layer_config", NULL, ATTN_KEY_STOPS, NULL, "layers that differ by it are not served"},
     {false, "configuration_files", NULL, ATTN_KEY_STOPS, NULL, OTHER_FILES},

@@ -1,5 +1,5 @@
 /* key_rules.h: the keys of a checkpoint's config.json that change attention, or are believed to, and that no
- * family reads: which of them stop the start, and which are passed over with a warning. One table, in the
+ * family reads: which of them stop the start, and which are ignored with a warning. One table, in the
  * order of docs/families.md; keys that are not in it have nothing to do with attention. */
 #ifndef ATTN_KEY_RULES_H
 #define ATTN_KEY_RULES_H
@@ -28,12 +28,12 @@ typedef struct {
 /* The table; *count is how many rules it has. */
 const attn_key_rule *attn_key_rules(size_t *count);
 
-/* Holds the keys of the configuration, of a family's checkpoint, against the table; `family` NULL: only
+/* Checks the keys of the configuration of a family's checkpoint against the table; `family` NULL: only
  * against the rules for all families. Fails with ATTN_BAD_MODEL. */
 attn_status attn_key_rules_check(const char *where, const char *family, const json_t *config,
                                  attn_warnings *warnings, attn_error *error);
 
-/* Holds a key of an object about rotary embeddings, which its type does not read, against the table. An
+/* Checks a key of an object about rotary embeddings, which its type does not read, against the table. An
  * object always stops the start: it would be for some of the layers. Fails with ATTN_BAD_MODEL. */
 attn_status attn_key_rules_check_rope(const char *where, const char *key, const json_t *value,
                                       attn_warnings *warnings, attn_error *error);

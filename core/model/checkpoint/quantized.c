@@ -44,8 +44,9 @@ static bool matches_expression(const char *expression, const char *module) {
     return matches;
 }
 
-/* Does a line of such a list name the module, or one that it is in? "re:" begins a regular expression,
- * and what has signs of one, or a *, is one or a pattern of a shell; all else is a path, whole or a part. */
+/* Does an entry of such a list name the module, or one that contains it? An entry that begins with "re:" is a
+ * regular expression; one with special characters is one too, or a shell pattern; any other is a path or a
+ * part of one. */
 static bool names_module(const char *line, const char *module) {
     if (strncmp(line, "re:", 3) == 0)
         return matches_expression(line + 3, module);

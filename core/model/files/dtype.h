@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct {
-    const char *name; /* as it stands in a file: "F32" */
+    const char *name; /* in files: "F32" */
     size_t bits;      /* of one element */
     /* Turns `count` little-endian elements into float32: exactly, or from F64 rounded once (to infinity
      * what is beyond float32). NULL for a type that weights cannot have. */

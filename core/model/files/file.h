@@ -11,7 +11,7 @@
 typedef struct {
     int descriptor;
     size_t size;         /* in bytes, when it was opened */
-    attn_printable path; /* its path, for sentences */
+    attn_printable path; /* for error sentences */
 } attn_file;
 
 /* Opens a regular file for reading. Anything else (a directory, a pipe, a device) is refused and never

@@ -34,8 +34,8 @@ static int escaped(const rewriting *r, size_t at) {
     return isxdigit((unsigned char)digits[0]) && *end == '\0' ? (int)number : -1;
 }
 
-/* An escape: of a zero, or of one half of a pair alone, which Python takes and jansson does not, it becomes
- * that of U+FFFD, and the string another one still. */
+/* An escape. A zero, or half of a surrogate pair alone, which Python accepts and jansson does not, becomes
+ * U+FFFD: a string that was none of the expected ones still is none. */
 static void copy_escape(rewriting *r) {
     const int number = escaped(r, r->at), next = escaped(r, r->at + 6);
     const bool is_pair = number >= 0xd800 && number < 0xdc00 && next >= 0xdc00 && next < 0xe000;
@@ -90,7 +90,7 @@ static bool is_beyond_64_bits(const char *word) {
     return errno == ERANGE;
 }
 
-/* A number or a literal: rewritten, if jansson cannot take what Python does. */
+/* A number or a literal: rewritten, if Python accepts it and jansson does not. */
 static void copy_word(rewriting *r) {
     char word[NUMBER_MAX + 1];
     size_t end = r->at;

@@ -6,8 +6,8 @@
 
 #define CONTAINERS_MAX ((size_t)65536) /* a configuration has some dozens */
 
-/* An array or object of two bytes takes 200 bytes of heap and more: a text that has nothing else would take
- * much. */
+/* An array or object, of two bytes at least, takes 200 bytes of heap and more: a text of nothing else would
+ * exhaust memory. */
 static attn_status check_containers(const char *where, const char *text, size_t length, attn_error *error) {
     size_t count = 0;
     for (size_t i = 0; i < length; i++)
@@ -25,7 +25,7 @@ static attn_status parse(const char *where, const char *text, size_t length, siz
     json_error_t reason;
     json_t *root = json_loadb(text, length, flags | JSON_DECODE_ANY, &reason);
     attn_printable printable;
-    if (root == NULL && reason.text[0] == '\0') /* jansson has words for everything but this */
+    if (root == NULL && reason.text[0] == '\0') /* the one failure for which jansson has no text */
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to parse %zu bytes of JSON", where, length);
     if (root == NULL)
         return attn_fail(error, ATTN_BAD_MODEL, "%s: not valid JSON: %s (line %d, column %d)", where,

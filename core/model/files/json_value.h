@@ -1,7 +1,7 @@
-/* json_value.h: JSON documents and the values in them, with a sentence for all that is not as expected.
+/* json_value.h: JSON documents and the values in them, with a sentence about whatever is not as expected.
  *
  * `where` says in each sentence which document or which object in it that is: a path, made printable. What
- * takes a value fails with ATTN_BAD_MODEL. */
+ * reads a value fails with ATTN_BAD_MODEL. */
 #ifndef ATTN_JSON_VALUE_H
 #define ATTN_JSON_VALUE_H
 
@@ -17,19 +17,19 @@
 attn_status attn_json_parse(const char *where, const char *text, size_t length, json_t **object,
                             attn_error *error);
 
-/* The same, but of a key that stands there twice the last value counts. */
+/* The same, but of a key that is there twice the last value counts. */
 attn_status attn_json_parse_last(const char *where, const char *text, size_t length, json_t **object,
                                  attn_error *error);
 
-/* Takes a whole number from `least` to `most`. */
+/* Reads a whole number from `least` to `most`. */
 attn_status attn_json_whole(const char *where, const char *key, const json_t *value, size_t least,
                             size_t most, size_t *result, attn_error *error);
 
-/* Takes a number in 0 <= x <= 1. */
+/* Reads a number in 0 <= x <= 1. */
 attn_status attn_json_fraction(const char *where, const char *key, const json_t *value, double *result,
                                attn_error *error);
 
-/* Takes a number that is finite as a float32. */
+/* Reads a number that is finite as a float32. */
 attn_status attn_json_number(const char *where, const char *key, const json_t *value, double *result,
                              attn_error *error);
 
@@ -37,7 +37,7 @@ attn_status attn_json_number(const char *where, const char *key, const json_t *v
 attn_status attn_json_positive(const char *where, const char *key, const json_t *value, double *result,
                                attn_error *error);
 
-/* Takes an array of `count` numbers that are finite as float32, and if `positive` above 0. `results` [count]
+/* Reads an array of `count` numbers that are finite as float32, and if `positive` above 0. `results` [count]
  * can be NULL: then they are only checked. */
 attn_status attn_json_numbers(const char *where, const char *key, const json_t *value, size_t count,
                               bool positive, float *results, attn_error *error);
@@ -45,13 +45,13 @@ attn_status attn_json_numbers(const char *where, const char *key, const json_t *
 attn_status attn_json_boolean(const char *where, const char *key, const json_t *value, bool *result,
                               attn_error *error);
 
-/* Takes one of `count` strings: *result is the number of it. */
+/* Reads one of `count` strings: *result is its index. */
 attn_status attn_json_choice(const char *where, const char *key, const json_t *value,
                              const char *const *choices, size_t count, size_t *result, attn_error *error);
 
-/* What a key of an object must have, and so which of the functions above reads it. */
+/* What the value of a key must be, and so which of the functions above reads it. */
 typedef enum {
-    ATTN_JSON_OTHER,    /* something that the caller reads on its own */
+    ATTN_JSON_OTHER,    /* anything: the caller reads it */
     ATTN_JSON_WHOLE,    /* size_t, from least to most */
     ATTN_JSON_FRACTION, /* double, as the two below */
     ATTN_JSON_NUMBER,
@@ -62,17 +62,17 @@ typedef enum {
 typedef struct {
     const char *name;
     attn_json_kind kind;
-    size_t field; /* the offset in a struct of what it is read into */
+    size_t field; /* offset in the struct that it is read into */
     size_t least, most;
     bool required;
 } attn_json_key;
 
-/* Takes the keys of an object into the struct at `fields`. A key that is absent or null leaves its field
+/* Reads the keys of an object into the struct at `fields`. A key that is absent or null leaves its field
  * alone, unless it is required; a key that is not among the `count` known ones is refused. */
 attn_status attn_json_read(const char *where, const json_t *object, const attn_json_key *keys, size_t count,
                            void *fields, attn_error *error);
 
-/* The same, but keys that are not known are left alone. */
+/* The same, but unknown keys are ignored. */
 attn_status attn_json_read_known(const char *where, const json_t *object, const attn_json_key *keys,
                                  size_t count, void *fields, attn_error *error);
 

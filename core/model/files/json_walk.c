@@ -90,7 +90,7 @@ static attn_status parse(const attn_walk *walk, const attn_walk_value *value, js
                          &reason);
     if (*parsed != NULL)
         return ATTN_OK;
-    if (reason.text[0] == '\0') /* jansson has words for everything but this */
+    if (reason.text[0] == '\0') /* the one failure for which jansson has no text */
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory to parse %zu bytes of JSON", walk->where,
                          value->length);
     return attn_fail(error, ATTN_BAD_MODEL, "%s: not valid JSON: byte %zu: %s", walk->where,

@@ -33,9 +33,9 @@ attn_status attn_walk_begin(attn_walk *walk, const char *where, const char *text
 attn_status attn_walk_enter(attn_walk *inner, const attn_walk *outer, const attn_walk_value *value,
                             attn_error *error);
 
-/* Takes the next member: its name, which the caller frees with free(), and where its value is. After the
- * last one *name is NULL. That names are different is for the caller to see. Fails with ATTN_BAD_MODEL, also
- * if something follows the object, or ATTN_NO_MEMORY. */
+/* Reads the next member: its name, which the caller frees with free(), and where its value is. After the
+ * last one *name is NULL. Whether a name occurs twice is for the caller to check. Fails with ATTN_BAD_MODEL,
+ * also if something follows the object, or ATTN_NO_MEMORY. */
 attn_status attn_walk_next(attn_walk *walk, char **name, attn_walk_value *value, attn_error *error);
 
 /* Parses the value of member `name`, which may have at most `bytes` and be nested at most `depth` deep. Fails

@@ -126,7 +126,7 @@ static attn_status parse_shape(const attn_safetensors *st, const json_t *value, 
     return ATTN_OK;
 }
 
-/* Takes the place of the tensor in the file, and makes it count from the start of the file. */
+/* Reads where the tensor is, and makes its offset count from the start of the file. */
 static attn_status parse_offsets(const attn_safetensors *st, const json_t *value, attn_tensor *tensor,
                                  attn_error *error) {
     const json_t *from = json_array_get(value, 0), *to = json_array_get(value, 1);
@@ -182,7 +182,7 @@ static attn_status parse_entry(const attn_safetensors *st, const json_t *entry, 
     return check_size(st, tensor, error);
 }
 
-/* Room for one more tensor; it doubles, so that a header pays for the tensors that it has. */
+/* Makes room for one more tensor. The room doubles, so that memory follows the tensors that there are. */
 static attn_status make_room(attn_safetensors *st, attn_error *error) {
     if (st->count < st->room)
         return ATTN_OK;
@@ -199,7 +199,7 @@ static attn_status make_room(attn_safetensors *st, attn_error *error) {
     return ATTN_OK;
 }
 
-/* Takes one tensor, and with it the name. */
+/* Adds one tensor, which then owns the name. */
 static attn_status parse_tensor(attn_safetensors *st, const attn_walk *walk, char *name,
                                 const attn_walk_value *value, attn_error *error) {
     attn_status status = make_room(st, error);
@@ -273,7 +273,7 @@ static int compare_names(const void *left, const void *right) {
     return strcmp(a->name, b->name);
 }
 
-/* qsort wants an array also for no elements. */
+/* qsort wants an array even for no elements. */
 static void sort(attn_safetensors *st, int (*compare)(const void *, const void *)) {
     if (st->count > 0)
         qsort(st->tensors, st->count, sizeof *st->tensors, compare);
@@ -377,7 +377,7 @@ static void print_index(const attn_tensor *tensor, size_t index, char *text, siz
     }
 }
 
-/* What stands in the file where `value` came out: an F64 may be finite and beyond float32. */
+/* The number in the file from which `value` was made: an F64 may be finite and beyond float32. */
 static double found_number(const attn_dtype *dtype, const uint8_t *bytes, float value) {
     uint64_t bits;
     double number = (double)value;

@@ -28,8 +28,8 @@ typedef struct {
 
 typedef struct attn_safetensors attn_safetensors;
 
-/* Opens and checks a file. Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. The caller closes *file, to which all
- * that the functions below return belongs, with attn_safetensors_close. */
+/* Opens and checks a file. Fails with ATTN_BAD_MODEL or ATTN_NO_MEMORY. The caller closes *file, which
+ * owns all that the functions below return, with attn_safetensors_close. */
 attn_status attn_safetensors_open(const char *path, attn_safetensors **file, attn_error *error);
 
 /* NULL is allowed. */
@@ -44,7 +44,7 @@ const attn_tensor *attn_safetensors_tensors(const attn_safetensors *file, size_t
 /* What __metadata__ holds under `key`, or NULL. */
 const char *attn_safetensors_metadata(const attn_safetensors *file, const char *key);
 
-/* Frees the metadata: nobody asks for those of one file among several. */
+/* Frees the metadata, which nobody asks for where there are several files. */
 void attn_safetensors_forget_metadata(attn_safetensors *file);
 
 /* Reads the `count` elements from number `first` on into values [count]; the tensor must have them. Fails

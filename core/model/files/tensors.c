@@ -30,7 +30,7 @@ struct attn_tensors {
     size_t count;
 };
 
-/* Something with room for so many files. NULL, and the sentence, if there is no memory. */
+/* Room for `shards` files, none of them open. NULL, and the sentence, if there is no memory. */
 static attn_tensors *allocate(const char *path, size_t shards, attn_error *error) {
     attn_printable printable;
     attn_tensors *t = calloc(1, sizeof *t);
@@ -53,8 +53,8 @@ static int compare_names(const void *left, const void *right) {
     return strcmp(a->tensor->name, b->tensor->name);
 }
 
-/* How many tensors the files that are open have. Counted after each file, so that many files cannot take more
- * memory than one. */
+/* How many tensors the open files have. Counted after each file, so that many files cannot take more memory
+ * than one may. */
 static attn_status count_all(const attn_tensors *t, size_t *total, attn_error *error) {
     *total = 0;
     for (size_t i = 0; i < t->shard_count && t->shards[i].file != NULL; i++) {
@@ -90,8 +90,8 @@ static const attn_tensor_place *find_place(const attn_tensors *t, const char *na
     return bsearch(&key, t->places, t->count, sizeof key, compare_names);
 }
 
-/* Of a tensor that stands in several shards transformers would silently take the last: so none is taken, but
- * that is for him to say who needs it. */
+/* Of a tensor that is in several shards transformers silently uses the last. Here it is refused, but only by
+ * whoever needs that tensor. */
 static void mark_twice(attn_tensors *t) {
     for (size_t i = 1; i < t->count; i++)
         if (compare_names(&t->places[i - 1], &t->places[i]) == 0) {
@@ -112,7 +112,7 @@ static bool is_file_name(const char *name) {
 }
 
 static shard *find_shard(const attn_tensors *t, const char *name) {
-    for (size_t i = t->shard_count; i-- > 0;) /* it is mostly the one that was added last */
+    for (size_t i = t->shard_count; i-- > 0;) /* mostly the one that was added last */
         if (strcmp(t->shards[i].name, name) == 0)
             return &t->shards[i];
     return NULL;
@@ -217,8 +217,8 @@ static attn_status open_shards(attn_tensors *t, const char *directory, attn_erro
     return status;
 }
 
-/* transformers takes the list of the files from the index, and then all tensors of each file, wherever the
- * index says that they are (modeling_utils.py, _load_pretrained_model); so do we. A tensor that it names and
+/* transformers reads the list of files from the index, and then all tensors of each file, whatever the index
+ * says about where they are (modeling_utils.py, _load_pretrained_model); so do we. A tensor that it names and
  * no file has may well be one that nobody needs. */
 static attn_status follow_index(attn_tensors *t, const char *directory, const char *text, size_t length,
                                 attn_error *error) {
@@ -259,7 +259,7 @@ static attn_status open_index(const char *directory, attn_tensors **tensors, att
     return ATTN_OK;
 }
 
-/* What the header offers. */
+/* ---- The functions of tensors.h ---- */
 
 attn_status attn_tensors_open_file(const char *path, attn_tensors **tensors, attn_error *error) {
     attn_tensors *t = allocate(path, 1, error);

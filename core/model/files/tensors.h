@@ -10,7 +10,7 @@
 
 typedef struct attn_tensors attn_tensors;
 
-/* Where a tensor is: all belong to the attn_tensors. */
+/* Where a tensor is. All that this points to belongs to the attn_tensors. */
 typedef struct {
     const attn_safetensors *file;
     const attn_tensor *tensor;

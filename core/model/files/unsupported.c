@@ -6,8 +6,8 @@
 #include <fnmatch.h>
 #include <stdio.h>
 
-/* What a file is called, and what its owner can do (NULL: nothing, it is served); the first that matches
- * counts. */
+/* Names of files, and what their owner can do (NULL: nothing, such a file is served); the first match counts.
+ */
 static const struct {
     const char *pattern, *advice;
 } forms[] = {

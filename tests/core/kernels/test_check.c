@@ -103,12 +103,12 @@ static void wrong_cap(float *x, size_t count, float cap) {
     x[count - 1] *= count == 9 ? 1.00001f : 1;
 }
 
-/* Overlooks the last number. */
+/* Misses the last number. */
 static uint32_t wrong_largest(const float *x, size_t count) {
     return right->largest(x, count == 9 ? 8 : count);
 }
 
-/* Takes numbers for the larger the larger they are with their sign. */
+/* Compares numbers with their signs. */
 static uint32_t largest_with_signs(const float *x, size_t count) {
     float most = 0;
     uint32_t bits;

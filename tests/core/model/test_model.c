@@ -5,11 +5,17 @@
 
 TestSuite(init, .init = begin, .fini = end);
 
-/* Expected values from Python's own integers: draw k = 1, 2, ... of seed s, for fan_in + fan_out = f, is w(s,
- * k, f): import math, struct; M = 2**64-1 x = lambda s, k: (lambda z: z^z>>31)((lambda z:
- * (z^z>>27)*0x94d049bb133111eb&M)( (lambda z: (z^z>>30)*0xbf58476d1ce4e5b9&M)((s+k*0x9e3779b97f4a7c15)&M)))
- * w = lambda s, k, f: struct.unpack('f', struct.pack('f', (2*(x(s,k)>>40)/2**24-1)*math.sqrt(6/f)))[0].hex()
+// clang-format off
+/* Expected values from Python's own integers: draw k = 1, 2, ... of seed s, for fan_in + fan_out = f, is
+ * w(s, k, f):
+ *
+ *     import math, struct
+ *     M = 2**64-1
+ *     x = lambda s, k: (lambda z: z^z>>31)((lambda z: (z^z>>27)*0x94d049bb133111eb&M)(
+ *         (lambda z: (z^z>>30)*0xbf58476d1ce4e5b9&M)((s+k*0x9e3779b97f4a7c15)&M)))
+ *     w = lambda s, k, f: struct.unpack('f', struct.pack('f', (2*(x(s,k)>>40)/2**24-1)*math.sqrt(6/f)))[0].hex()
  */
+// clang-format on
 
 Test(init, demo_is_the_default_and_joint) {
     loaded("builtin:demo");
