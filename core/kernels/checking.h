@@ -1,9 +1,10 @@
-/* checking.h: what the checks of check.h have in common. */
+/* checking.h: what the checks of check_list.h have in common. */
 #ifndef ATTN_CHECKING_H
 #define ATTN_CHECKING_H
 
-#include "core/kernels/check.h"
+#include "core/kernels/check_list.h"
 #include "core/splitmix64.h"
+#include "core/status.h"
 
 #include <math.h>
 #include <stdio.h>
