@@ -1,26 +1,50 @@
-#include "server/scheduler_inside.h"
+#include "server/scheduler.h"
 
 #include "server/clock.h"
+#include "server/scheduler_loops.h"
 
 #include <fenv.h>
-#include <sched.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-/* How long a thread looks on before it sleeps, while a job is computed or after it has helped: the next loop
- * of a pass, or the end of this one, is often nearer than the time that waking a thread takes. */
-#define LOOKING_ON ((uint64_t)50000) /* nanoseconds */
-
-/* How much of its time a worker gives to small jobs in the midst of a large one: a part of that, and a
+/* How much of its time a worker gives to small jobs in the midst of a large one: a fraction of that, and a
  * millisecond at once. So many of them are prepared before they are computed together. */
-#define SHARE_OF_OTHERS   20
-#define ALWAYS_FOR_OTHERS ((uint64_t)1000000) /* nanoseconds */
-#define MOST_SMALL        ((size_t)16)
+#define TIME_FRACTION ((uint64_t)20)
+#define TIME_AT_ONCE  ((uint64_t)1000000) /* nanoseconds */
+#define MAX_PREPARED  ((size_t)16)
 
-_Thread_local size_t sched_own_place = SIZE_MAX;
+struct scheduler {
+    sched_lender lender;
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* there is something to do, or the scheduler stops */
+    pthread_cond_t timer;   /* an earlier deadline than the timer knows, or the scheduler stops */
+    pthread_cond_t started; /* one more worker has warmed up */
+    struct {
+        sched_job jobs; /* ring: jobs.next is the oldest */
+        size_t count;
+    } queues[SCHED_QUEUES];
+    size_t ready_rows; /* of the jobs in SCHED_READY */
+    size_t small;      /* jobs that are queued and small */
+    size_t max_queue;
+    size_t asleep, woken;    /* workers that wait for `work`, and those of them that have been woken */
+    atomic_size_t wakeups;   /* ever, of workers that were asleep */
+    size_t spinning;         /* workers that spin before they sleep */
+    size_t computing;        /* workers that compute jobs of their own */
+    atomic_bool small_waits; /* more jobs wait than workers sleep, and one is small: large ones give way */
+    size_t worker_count;     /* that have warmed up */
+    uint64_t wakes_at;       /* when the timer looks next */
+    bool stopping;
+    void (*warm_up)(void);
+    pthread_t timer_thread;
+    bool has_timer;
+    size_t thread_count;
+    pthread_t threads[];
+};
 
-/* What this worker does for others in the midst of a part of its own. */
+/* What this worker does for others in the midst of a step of its own. */
 static _Thread_local struct {
-    uint64_t began;  /* its part, on clock_now's clock */
+    uint64_t began;  /* its step, on clock_now's clock */
     uint64_t served; /* nanoseconds of that for others */
     bool for_others; /* it gives way, or helps: then it does not give way */
 } own;
@@ -31,14 +55,14 @@ static _Thread_local struct {
 
 static size_t jobs_waiting(const scheduler *s) {
     size_t count = 0;
-    for (size_t i = 0; i < SCHED_STAGES; i++)
-        count += s->waiting[i].count;
+    for (size_t i = 0; i < SCHED_QUEUES; i++)
+        count += s->queues[i].count;
     return count;
 }
 
-static void look_around(scheduler *s) {
+static void update_hints(scheduler *s) {
     const bool is_short = jobs_waiting(s) > s->asleep;
-    atomic_store(&s->short_of_workers, is_short);
+    atomic_store(&s->lender.wanted, is_short);
     atomic_store(&s->small_waits, is_short && s->small > 0);
 }
 
@@ -48,92 +72,88 @@ static size_t counted_rows(const sched_job *job) {
 }
 
 static void link_job(scheduler *s, sched_job *job) {
-    sched_job *ring = &s->waiting[job->stage].jobs;
+    sched_job *ring = &s->queues[job->queue].jobs;
     job->next = ring;
     job->previous = ring->previous;
     job->previous->next = job;
     ring->previous = job;
-    s->waiting[job->stage].count++;
+    s->queues[job->queue].count++;
     s->small += job->is_small;
-    if (job->stage == SCHED_READY)
+    if (job->queue == SCHED_READY)
         s->ready_rows += counted_rows(job);
     if (job->deadline < s->wakes_at) {
         s->wakes_at = job->deadline;
         pthread_cond_signal(&s->timer);
     }
-    look_around(s);
+    update_hints(s);
 }
 
 static void unlink_job(scheduler *s, sched_job *job) {
     job->previous->next = job->next;
     job->next->previous = job->previous;
-    s->waiting[job->stage].count--;
+    s->queues[job->queue].count--;
     s->small -= job->is_small;
-    if (job->stage == SCHED_READY)
+    if (job->queue == SCHED_READY)
         s->ready_rows -= counted_rows(job);
-    look_around(s);
+    update_hints(s);
 }
 
-/* The oldest job in this stage, or NULL. */
-static sched_job *oldest(scheduler *s, size_t stage) {
-    return s->waiting[stage].count == 0 ? NULL : s->waiting[stage].jobs.next;
+/* The oldest job in this queue, or NULL. */
+static sched_job *oldest(scheduler *s, size_t queue) {
+    return s->queues[queue].count == 0 ? NULL : s->queues[queue].jobs.next;
 }
 
 static void wake(scheduler *s, size_t count) {
-    for (; count > 0 && s->called < s->asleep; count--) {
-        s->called++;
-        atomic_fetch_add(&s->calls, 1);
-        if (s->called > s->looking)
+    for (; count > 0 && s->woken < s->asleep; count--) {
+        s->woken++;
+        atomic_fetch_add(&s->wakeups, 1);
+        if (s->woken > s->spinning)
             pthread_cond_signal(&s->work);
     }
 }
 
-void sched_look_on(const atomic_size_t *number, size_t was) {
-    const uint64_t until = clock_now() + LOOKING_ON;
-    while (atomic_load(number) == was && clock_now() < until)
-        sched_yield();
-}
-
-/* Who looks on counts as asleep: it comes when it is called. */
-static void sleep_until_called(scheduler *s, bool has_helped) {
+/* A worker that spins counts as asleep: it comes when it is woken. */
+static void sleep_until_woken(scheduler *s, bool has_helped) {
     s->asleep++;
-    look_around(s);
-    const size_t calls = atomic_load(&s->calls);
+    update_hints(s);
+    const size_t before = atomic_load(&s->wakeups);
     if (s->computing > 0 || has_helped) {
-        s->looking++;
+        s->spinning++;
         pthread_mutex_unlock(&s->lock);
-        sched_look_on(&s->calls, calls);
+        sched_spin(&s->wakeups, before);
         pthread_mutex_lock(&s->lock);
-        s->looking--;
+        s->spinning--;
     }
-    if (atomic_load(&s->calls) == calls && !s->stopping)
+    if (atomic_load(&s->wakeups) == before && !s->stopping)
         pthread_cond_wait(&s->work, &s->lock);
     s->asleep--;
-    s->called -= s->called > 0;
-    look_around(s);
+    s->woken -= s->woken > 0;
+    update_hints(s);
 }
 
-/* Up to two for a loop: each of them wakes two more. */
-void sched_leave_the_rest(scheduler *s) {
-    if (s->called == s->asleep)
+/* Each thread that has taken something wakes others for what is left, so that none has to wake many: up to
+ * two for a loop, each of which wakes two more. */
+static void call_more(void *context) {
+    scheduler *s = context;
+    if (s->woken == s->asleep)
         return;
-    const loop *l = sched_open_loop(s);
-    if (jobs_waiting(s) > s->called)
+    const sched_loop *loop = sched_open_loop(&s->lender);
+    if (jobs_waiting(s) > s->woken)
         wake(s, 1);
-    else if (l != NULL)
-        wake(s, atomic_load(&l->left) == 1 || (l->free_slots & (l->free_slots - 1)) == 0 ? 1 : 2);
+    else if (loop != NULL)
+        wake(s, atomic_load(&loop->left) == 1 || (loop->free_slots & (loop->free_slots - 1)) == 0 ? 1 : 2);
 }
 
 /* ---- Jobs ---- */
 
 static void prepare_job(scheduler *s, sched_job *job) {
     unlink_job(s, job);
-    sched_leave_the_rest(s);
+    call_more(s);
     pthread_mutex_unlock(&s->lock);
-    const bool is_ready = job->parts->prepare(job);
+    const bool is_ready = job->steps->prepare(job);
     pthread_mutex_lock(&s->lock);
     if (is_ready) {
-        job->stage = SCHED_READY;
+        job->queue = SCHED_READY;
         link_job(s, job);
     }
 }
@@ -144,7 +164,7 @@ static size_t take_group(scheduler *s, sched_job *first, sched_job *jobs[SCHED_T
     const void *group = first->group;
     size_t count = 0, rows = 0;
     sched_job *next = first;
-    for (sched_job *job = first; job != &s->waiting[SCHED_READY].jobs && count < SCHED_TOGETHER; job = next) {
+    for (sched_job *job = first; job != &s->queues[SCHED_READY].jobs && count < SCHED_TOGETHER; job = next) {
         next = job->next;
         if (job->group != group || (own.for_others && !job->is_small) ||
             (count > 0 && (rows > SCHED_ROWS || job->rows > SCHED_ROWS - rows)))
@@ -159,54 +179,54 @@ static size_t take_group(scheduler *s, sched_job *first, sched_job *jobs[SCHED_T
 static void compute_jobs(scheduler *s, sched_job *first) {
     sched_job *jobs[SCHED_TOGETHER];
     const size_t count = take_group(s, first, jobs);
-    sched_leave_the_rest(s);
+    call_more(s);
     s->computing++;
     pthread_mutex_unlock(&s->lock);
-    jobs[0]->parts->compute(jobs, count);
+    jobs[0]->steps->compute(jobs, count);
     pthread_mutex_lock(&s->lock);
     s->computing--;
     for (size_t i = 0; i < count; i++) {
-        jobs[i]->stage = SCHED_COMPUTED;
+        jobs[i]->queue = SCHED_COMPUTED;
         link_job(s, jobs[i]);
     }
 }
 
 static void finish_job(scheduler *s, sched_job *job) {
     unlink_job(s, job);
-    sched_leave_the_rest(s);
+    call_more(s);
     pthread_mutex_unlock(&s->lock);
-    job->parts->finish(job);
+    job->steps->finish(job);
     pthread_mutex_lock(&s->lock);
 }
 
 /* Should a worker prepare one more job before it computes those that are ready? */
 static bool prepares_first(scheduler *s) {
     const sched_job *job = oldest(s, SCHED_QUEUED);
-    const size_t ready = s->waiting[SCHED_READY].count;
+    const size_t ready = s->queues[SCHED_READY].count;
     return job != NULL &&
            (ready == 0 || (job->is_small && ready < SCHED_TOGETHER && s->ready_rows < SCHED_ROWS));
 }
 
 /* ---- Giving way ---- */
 
-/* The oldest small job in this stage, or NULL. */
-static sched_job *oldest_small(scheduler *s, size_t stage) {
-    sched_job *const ring = &s->waiting[stage].jobs;
+/* The oldest small job in this queue, or NULL. */
+static sched_job *oldest_small(scheduler *s, size_t queue) {
+    sched_job *const ring = &s->queues[queue].jobs;
     for (sched_job *job = ring->next; job != ring; job = job->next)
         if (job->is_small)
             return job;
     return NULL;
 }
 
-static size_t count_small(scheduler *s, size_t stage) {
-    sched_job *const ring = &s->waiting[stage].jobs;
+static size_t count_small(scheduler *s, size_t queue) {
+    sched_job *const ring = &s->queues[queue].jobs;
     size_t count = 0;
     for (const sched_job *job = ring->next; job != ring; job = job->next)
         count += job->is_small;
     return count;
 }
 
-/* Does one part of a small job, the lock given up meanwhile. False if none waits, or if this thread has done
+/* Does one step of a small job, the lock released meanwhile. False if none waits, or if this thread has done
  * enough for others: then it ends what has begun, but begins nothing. */
 static bool serve_small(scheduler *s, bool begins) {
     sched_job *const computed = oldest_small(s, SCHED_COMPUTED),
@@ -214,7 +234,7 @@ static bool serve_small(scheduler *s, bool begins) {
                      *const ready = oldest_small(s, SCHED_READY);
     if (computed != NULL)
         finish_job(s, computed);
-    else if (begins && queued != NULL && count_small(s, SCHED_READY) < MOST_SMALL)
+    else if (begins && queued != NULL && count_small(s, SCHED_READY) < MAX_PREPARED)
         prepare_job(s, queued);
     else if (ready != NULL)
         compute_jobs(s, ready);
@@ -225,16 +245,17 @@ static bool serve_small(scheduler *s, bool begins) {
 
 /* Has this thread time for others? */
 static bool may_serve(uint64_t now) {
-    return own.served <= (now - own.began) / SHARE_OF_OTHERS + ALWAYS_FOR_OTHERS;
+    return own.served <= (now - own.began) / TIME_FRACTION + TIME_AT_ONCE;
 }
 
-void sched_give_way(scheduler *s) {
+static void give_way(void *context) {
+    scheduler *s = context;
     uint64_t last;
     fenv_t mode;
     if (!atomic_load_explicit(&s->small_waits, memory_order_relaxed) || own.for_others ||
-        sched_own_place == SIZE_MAX || !may_serve(last = clock_now()))
+        sched_worker_number == SCHED_NO_WORKER || !may_serve(last = clock_now()))
         return;
-    /* The part that is interrupted may have its own way of rounding. */
+    /* The step that is interrupted may have its own way of rounding. */
     fegetenv(&mode);
     fesetenv(FE_DFL_ENV);
     own.for_others = true;
@@ -249,14 +270,17 @@ void sched_give_way(scheduler *s) {
     fesetenv(&mode);
 }
 
+void sched_give_way(scheduler *s) {
+    give_way(s);
+}
+
 /* ---- Threads ---- */
 
-/* What a worker has done. */
-typedef enum { NOTHING, A_PART, HELPED } deed;
+typedef enum { DID_NOTHING, DID_STEP, DID_HELP } worker_deed;
 
-/* Does one thing that is to be done, the lock given up meanwhile. */
-static deed work(scheduler *s) {
-    loop *l;
+/* Does the most urgent thing that there is, the lock released meanwhile. */
+static worker_deed do_one_thing(scheduler *s) {
+    sched_loop *loop;
     own.began = clock_now();
     own.served = 0;
     if (oldest(s, SCHED_COMPUTED) != NULL)
@@ -265,29 +289,29 @@ static deed work(scheduler *s) {
         prepare_job(s, oldest(s, SCHED_QUEUED));
     else if (oldest(s, SCHED_READY) != NULL)
         compute_jobs(s, oldest(s, SCHED_READY));
-    else if ((l = sched_open_loop(s)) != NULL) {
+    else if ((loop = sched_open_loop(&s->lender)) != NULL) {
         own.for_others = true;
-        sched_help(s, l);
+        sched_help(&s->lender, loop);
         own.for_others = false;
-        return HELPED;
+        return DID_HELP;
     } else
-        return NOTHING;
-    return A_PART;
+        return DID_NOTHING;
+    return DID_STEP;
 }
 
 static void *run_worker(void *argument) {
     scheduler *s = argument;
-    if (s->prepare != NULL)
-        s->prepare();
+    if (s->warm_up != NULL)
+        s->warm_up();
     pthread_mutex_lock(&s->lock);
-    sched_own_place = s->started++;
-    pthread_cond_signal(&s->prepared);
-    for (deed last = NOTHING, now;; last = now) {
-        now = work(s);
-        if (now == NOTHING && s->stopping)
+    sched_worker_number = s->worker_count++;
+    pthread_cond_signal(&s->started);
+    for (worker_deed last = DID_NOTHING, now;; last = now) {
+        now = do_one_thing(s);
+        if (now == DID_NOTHING && s->stopping)
             break;
-        if (now == NOTHING)
-            sleep_until_called(s, last == HELPED);
+        if (now == DID_NOTHING)
+            sleep_until_woken(s, last == DID_HELP);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -297,8 +321,8 @@ static void *run_worker(void *argument) {
  * sets s->wakes_at to the next deadline. */
 static sched_job *take_expired(scheduler *s, uint64_t now) {
     uint64_t earliest = CLOCK_NEVER;
-    for (size_t i = 0; i < SCHED_STAGES; i++)
-        for (sched_job *job = s->waiting[i].jobs.next; job != &s->waiting[i].jobs; job = job->next) {
+    for (size_t i = 0; i < SCHED_QUEUES; i++)
+        for (sched_job *job = s->queues[i].jobs.next; job != &s->queues[i].jobs; job = job->next) {
             if (job->deadline <= now) {
                 unlink_job(s, job);
                 return job;
@@ -329,7 +353,7 @@ static void *run_timer(void *argument) {
             wait_for_deadline(s);
         } else if ((job = take_expired(s, now)) != NULL) {
             pthread_mutex_unlock(&s->lock);
-            job->parts->expire(job);
+            job->steps->expire(job);
             pthread_mutex_lock(&s->lock);
         }
     }
@@ -339,31 +363,31 @@ static void *run_timer(void *argument) {
 
 /* ---- Start and stop ---- */
 
-static void init(scheduler *s, size_t slots, size_t max_queue, void (*prepare)(void)) {
+static void init(scheduler *s, size_t slots, size_t max_queue, void (*warm_up)(void)) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->timer, &monotonic);
-    pthread_cond_init(&s->prepared, NULL);
+    pthread_cond_init(&s->started, NULL);
     pthread_condattr_destroy(&monotonic);
-    for (size_t i = 0; i < SCHED_STAGES; i++)
-        s->waiting[i].jobs.previous = s->waiting[i].jobs.next = &s->waiting[i].jobs;
-    s->loops.previous = s->loops.next = &s->loops;
-    s->lender.parallel =
-        (attn_parallel){.slots = slots < LOOP_SLOTS ? slots : LOOP_SLOTS, .run = sched_run_loop};
+    for (size_t i = 0; i < SCHED_QUEUES; i++)
+        s->queues[i].jobs.previous = s->queues[i].jobs.next = &s->queues[i].jobs;
+    sched_lender_init(&s->lender, slots, &s->lock);
     s->lender.scheduler = s;
+    s->lender.call_more = call_more;
+    s->lender.give_way = give_way;
     s->max_queue = max_queue;
     s->wakes_at = CLOCK_NEVER;
-    s->prepare = prepare;
+    s->warm_up = warm_up;
 }
 
-scheduler *sched_new(size_t threads, bool has_guest, size_t max_queue, void (*prepare)(void)) {
+scheduler *sched_new(size_t threads, bool has_guest, size_t max_queue, void (*warm_up)(void)) {
     scheduler *s = calloc(1, sizeof *s + threads * sizeof s->threads[0]);
     if (s == NULL)
         return NULL;
-    init(s, threads + has_guest, max_queue, prepare);
+    init(s, threads + has_guest, max_queue, warm_up);
     s->has_timer = pthread_create(&s->timer_thread, NULL, run_timer, s) == 0;
     while (s->has_timer && s->thread_count < threads &&
            pthread_create(&s->threads[s->thread_count], NULL, run_worker, s) == 0)
@@ -373,18 +397,18 @@ scheduler *sched_new(size_t threads, bool has_guest, size_t max_queue, void (*pr
         return NULL;
     }
     pthread_mutex_lock(&s->lock);
-    while (s->started < threads)
-        pthread_cond_wait(&s->prepared, &s->lock);
+    while (s->worker_count < threads)
+        pthread_cond_wait(&s->started, &s->lock);
     pthread_mutex_unlock(&s->lock);
     return s;
 }
 
 bool sched_submit(scheduler *s, sched_job *job) {
     pthread_mutex_lock(&s->lock);
-    const size_t waiting = s->waiting[SCHED_QUEUED].count + s->waiting[SCHED_READY].count;
-    const bool room = waiting < s->max_queue + s->asleep + s->helping;
+    const size_t waiting = s->queues[SCHED_QUEUED].count + s->queues[SCHED_READY].count;
+    const bool room = waiting < s->max_queue + s->asleep + s->lender.helping;
     if (room) {
-        job->stage = SCHED_QUEUED;
+        job->queue = SCHED_QUEUED;
         link_job(s, job);
         wake(s, 1);
     }
@@ -394,7 +418,7 @@ bool sched_submit(scheduler *s, sched_job *job) {
 
 bool sched_crowded(scheduler *s) {
     pthread_mutex_lock(&s->lock);
-    const bool crowded = s->waiting[SCHED_QUEUED].count > s->asleep + s->helping;
+    const bool crowded = s->queues[SCHED_QUEUED].count > s->asleep + s->lender.helping;
     pthread_mutex_unlock(&s->lock);
     return crowded;
 }
@@ -417,7 +441,7 @@ void sched_free(scheduler *s) {
         pthread_join(s->timer_thread, NULL);
     pthread_cond_destroy(&s->work);
     pthread_cond_destroy(&s->timer);
-    pthread_cond_destroy(&s->prepared);
+    pthread_cond_destroy(&s->started);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

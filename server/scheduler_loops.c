@@ -1,52 +1,65 @@
-#include "server/scheduler_inside.h"
+#include "server/scheduler_loops.h"
 
-loop *sched_open_loop(scheduler *s) {
-    for (loop *l = s->loops.next; l != &s->loops; l = l->next)
-        if (l->free_slots != 0 && atomic_load(&l->left) > 0)
-            return l;
+#include "server/clock.h"
+
+#include <sched.h>
+
+/* How long a thread spins before it sleeps, while a job is computed or after it has helped: the next loop of
+ * a pass, or the end of this one, is often nearer than the time that waking a thread takes. */
+#define SPIN ((uint64_t)50000) /* nanoseconds */
+
+_Thread_local size_t sched_worker_number = SCHED_NO_WORKER;
+
+void sched_spin(const atomic_size_t *number, size_t was) {
+    const uint64_t until = clock_now() + SPIN;
+    while (atomic_load(number) == was && clock_now() < until)
+        sched_yield();
+}
+
+sched_loop *sched_open_loop(const sched_lender *lender) {
+    for (sched_loop *loop = lender->open.next; loop != &lender->open; loop = loop->next)
+        if (loop->free_slots != 0 && atomic_load(&loop->left) > 0)
+            return loop;
     return NULL;
 }
 
-static bool is_set(const atomic_bool *stop) {
-    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
-}
-
-/* Takes rounds, those of its own share first, until none is left, or until *stop; before each of them the
- * loop's caller gives way. Without the lock. */
-static void take_rounds(loop *l, size_t slot, const atomic_bool *stop, scheduler *giving_way) {
-    for (size_t n = 0; n < l->slots; n++) {
-        share *of = &l->shares[(slot + n) % l->slots];
-        while (atomic_load(&of->next) < of->end && !is_set(stop)) {
-            if (giving_way != NULL)
-                sched_give_way(giving_way);
-            const size_t round = atomic_fetch_add(&of->next, 1);
-            if (round >= of->end)
+/* Does rounds of a share, until none is left. The loop's caller gives way before each; a helper leaves when
+ * it is wanted elsewhere. Without the lock. */
+static void do_rounds(sched_lender *lender, sched_loop *loop, size_t slot, bool is_caller) {
+    for (size_t n = 0; n < loop->slots; n++) {
+        sched_share *share = &loop->shares[(slot + n) % loop->slots];
+        while (atomic_load(&share->next) < share->end &&
+               (is_caller || !atomic_load_explicit(&lender->wanted, memory_order_relaxed))) {
+            if (is_caller)
+                lender->give_way(lender->scheduler);
+            const size_t round = atomic_fetch_add(&share->next, 1);
+            if (round >= share->end)
                 break;
-            atomic_fetch_sub(&l->left, 1);
-            l->round(l->context, round, slot);
+            atomic_fetch_sub(&loop->left, 1);
+            loop->round(loop->context, round, slot);
         }
     }
 }
 
 /* The slot of this thread, or another one if that is taken. */
-static size_t choose_slot(const loop *l) {
-    const size_t own = sched_own_place < l->slots ? sched_own_place : l->slots - 1;
-    return (l->free_slots >> own & 1) != 0 ? own : (size_t)__builtin_ctzll(l->free_slots);
+static size_t choose_slot(const sched_loop *loop) {
+    const size_t own = sched_worker_number < loop->slots ? sched_worker_number : loop->slots - 1;
+    return (loop->free_slots >> own & 1) != 0 ? own : (size_t)__builtin_ctzll(loop->free_slots);
 }
 
-void sched_help(scheduler *s, loop *l) {
-    const size_t slot = choose_slot(l);
-    l->free_slots &= ~((uint64_t)1 << slot);
-    atomic_fetch_add(&l->helpers, 1);
-    s->helping++;
-    sched_leave_the_rest(s);
-    pthread_mutex_unlock(&s->lock);
-    take_rounds(l, slot, &s->short_of_workers, NULL);
-    pthread_mutex_lock(&s->lock);
-    s->helping--;
-    l->free_slots |= (uint64_t)1 << slot;
-    if (atomic_fetch_sub(&l->helpers, 1) == 1)
-        pthread_cond_signal(&l->empty);
+void sched_help(sched_lender *lender, sched_loop *loop) {
+    const size_t slot = choose_slot(loop);
+    loop->free_slots &= ~((uint64_t)1 << slot);
+    atomic_fetch_add(&loop->helpers, 1);
+    lender->helping++;
+    lender->call_more(lender->scheduler);
+    pthread_mutex_unlock(lender->lock);
+    do_rounds(lender, loop, slot, false);
+    pthread_mutex_lock(lender->lock);
+    lender->helping--;
+    loop->free_slots |= (uint64_t)1 << slot;
+    if (atomic_fetch_sub(&loop->helpers, 1) == 1)
+        pthread_cond_signal(&loop->empty);
 }
 
 /* Where the share of slot n begins, without a product that overflows. */
@@ -54,44 +67,51 @@ static size_t first_round(size_t rounds, size_t n, size_t slots) {
     return rounds / slots * n + rounds % slots * n / slots;
 }
 
-static void init_loop(loop *l, size_t rounds, size_t slots, attn_round *round, void *context) {
-    l->round = round;
-    l->context = context;
-    l->slots = slots;
-    l->free_slots = UINT64_MAX >> (LOOP_SLOTS - slots);
-    atomic_init(&l->left, rounds);
-    atomic_init(&l->helpers, 0);
+static void init_loop(sched_loop *loop, size_t rounds, size_t slots, attn_round *round, void *context) {
+    loop->round = round;
+    loop->context = context;
+    loop->slots = slots;
+    loop->free_slots = UINT64_MAX >> (SCHED_SLOTS - slots);
+    atomic_init(&loop->left, rounds);
+    atomic_init(&loop->helpers, 0);
     for (size_t n = 0; n < slots; n++) {
-        atomic_init(&l->shares[n].next, first_round(rounds, n, slots));
-        l->shares[n].end = first_round(rounds, n + 1, slots);
+        atomic_init(&loop->shares[n].next, first_round(rounds, n, slots));
+        loop->shares[n].end = first_round(rounds, n + 1, slots);
     }
-    pthread_cond_init(&l->empty, NULL);
+    pthread_cond_init(&loop->empty, NULL);
 }
 
-void sched_run_loop(const attn_parallel *parallel, size_t rounds, attn_round *round, void *context) {
-    scheduler *s = ((const struct lender *)(const void *)parallel)->scheduler;
-    loop l;
-    init_loop(&l, rounds, parallel->slots, round, context);
-    const size_t own = choose_slot(&l);
-    l.free_slots &= ~((uint64_t)1 << own);
-    pthread_mutex_lock(&s->lock);
-    l.next = &s->loops;
-    l.previous = s->loops.previous;
-    l.previous->next = s->loops.previous = &l;
-    sched_leave_the_rest(s);
-    pthread_mutex_unlock(&s->lock);
-    take_rounds(&l, own, NULL, s);
-    pthread_mutex_lock(&s->lock);
-    l.previous->next = l.next;
-    l.next->previous = l.previous;
-    const size_t helpers = atomic_load(&l.helpers);
+/* attn_parallel's `run`. */
+static void run_loop(const attn_parallel *parallel, size_t rounds, attn_round *round, void *context) {
+    sched_lender *lender = (sched_lender *)(uintptr_t)(const void *)parallel;
+    sched_loop loop;
+    init_loop(&loop, rounds, parallel->slots, round, context);
+    const size_t own = choose_slot(&loop);
+    loop.free_slots &= ~((uint64_t)1 << own);
+    pthread_mutex_lock(lender->lock);
+    loop.next = &lender->open;
+    loop.previous = lender->open.previous;
+    loop.previous->next = lender->open.previous = &loop;
+    lender->call_more(lender->scheduler);
+    pthread_mutex_unlock(lender->lock);
+    do_rounds(lender, &loop, own, true);
+    pthread_mutex_lock(lender->lock);
+    loop.previous->next = loop.next;
+    loop.next->previous = loop.previous;
+    const size_t helpers = atomic_load(&loop.helpers);
     if (helpers > 0) {
-        pthread_mutex_unlock(&s->lock);
-        sched_look_on(&l.helpers, helpers);
-        pthread_mutex_lock(&s->lock);
+        pthread_mutex_unlock(lender->lock);
+        sched_spin(&loop.helpers, helpers);
+        pthread_mutex_lock(lender->lock);
     }
-    while (atomic_load(&l.helpers) > 0)
-        pthread_cond_wait(&l.empty, &s->lock);
-    pthread_mutex_unlock(&s->lock);
-    pthread_cond_destroy(&l.empty);
+    while (atomic_load(&loop.helpers) > 0)
+        pthread_cond_wait(&loop.empty, lender->lock);
+    pthread_mutex_unlock(lender->lock);
+    pthread_cond_destroy(&loop.empty);
+}
+
+void sched_lender_init(sched_lender *lender, size_t slots, pthread_mutex_t *lock) {
+    lender->parallel = (attn_parallel){.slots = slots < SCHED_SLOTS ? slots : SCHED_SLOTS, .run = run_loop};
+    lender->lock = lock;
+    lender->open.previous = lender->open.next = &lender->open;
 }

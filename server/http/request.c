@@ -351,7 +351,7 @@ static void expire_job(sched_job *job) {
     resume(r);
 }
 
-static const sched_parts parts = {prepare_job, compute_jobs, finish_job, expire_job};
+static const sched_steps steps = {prepare_job, compute_jobs, finish_job, expire_job};
 
 /* The last byte has come. */
 static enum MHD_Result take_end(request *r) {
@@ -374,7 +374,7 @@ static enum MHD_Result take_end(request *r) {
     }
     /* Suspended before it is handed over: a worker may be done with it before this function returns. */
     r->stage = QUEUED;
-    r->job = (sched_job){.parts = &parts,
+    r->job = (sched_job){.steps = &steps,
                          .deadline = x->deadline,
                          /* what has nothing to compute is done in its first part, which may be long */
                          .is_small = x->route->work->compute != NULL &&

@@ -106,7 +106,7 @@ static void finish(sched_job *job) {
     pthread_barrier_wait(&((bench *)(void *)job)->done);
 }
 
-static const sched_parts parts = {.prepare = prepare, .compute = compute, .finish = finish};
+static const sched_steps steps = {.prepare = prepare, .compute = compute, .finish = finish};
 
 static int compare(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -126,7 +126,7 @@ static void bench_layer(const char *spec, scheduler *pool, size_t threads, uint6
         exit(EXIT_FAILURE);
     }
     bench *b = new_bench(&registry.models[0]->layer, seed);
-    b->job = (sched_job){.parts = &parts, .deadline = UINT64_MAX};
+    b->job = (sched_job){.steps = &steps, .deadline = UINT64_MAX};
     b->parallel = threads == 1 ? NULL : sched_parallel(pool);
     pthread_barrier_init(&b->done, NULL, 2);
     sched_submit(pool, &b->job);

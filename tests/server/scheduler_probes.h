@@ -8,15 +8,15 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* A job that waits, in one of its parts, for a gate to open. */
+/* A job that waits, in one of its steps, for a gate to open. */
 typedef struct probe {
     sched_job job;
-    atomic_int prepared, computed, finished, expired; /* how often; with `order`, which it was of all parts */
+    atomic_int prepared, computed, finished, expired; /* how often; with `order`, which it was of all steps */
     atomic_int together;                              /* jobs that were computed with it */
     bool is_only_prepared;
     atomic_bool *prepare_gate, *compute_gate, *finish_gate;
     atomic_int *order;
-    void (*compute)(struct probe *p); /* in the computing part; NULL: nothing */
+    void (*compute)(struct probe *p); /* in the computing step; NULL: nothing */
     void *context;
 } probe;
 
@@ -68,12 +68,12 @@ static void expire_probe(sched_job *job) {
     ((probe *)(void *)job)->expired++;
 }
 
-static const sched_parts probe_parts = {prepare_probe, compute_probes, finish_probe, expire_probe};
+static const sched_steps probe_steps = {prepare_probe, compute_probes, finish_probe, expire_probe};
 
 /* A small job of one row. */
 static inline probe new_probe(const void *group) {
     return (probe){
-        .job = {.parts = &probe_parts, .deadline = CLOCK_NEVER, .is_small = true, .group = group, .rows = 1}};
+        .job = {.steps = &probe_steps, .deadline = CLOCK_NEVER, .is_small = true, .group = group, .rows = 1}};
 }
 
 #endif

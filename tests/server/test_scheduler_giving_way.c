@@ -117,14 +117,14 @@ static bool grow_in_prepare(sched_job *job) {
 
 /* Only after it has been read is it known to be large: then it waits. */
 Test(giving_way, not_to_what_turns_out_to_be_large) {
-    static const sched_parts growing = {grow_in_prepare, compute_probes, finish_probe, expire_probe};
+    static const sched_steps growing = {grow_in_prepare, compute_probes, finish_probe, expire_probe};
     atomic_int order = 0;
     static large first;
     scheduler *s = sched_new(1, false, 100, NULL);
     start_large(&first, s, 1000, &order);
     cr_assert(comes_true(&first.begun));
     probe small = new_probe(&first), grows = new_probe(&first); /* of one group */
-    grows.job.parts = &growing;
+    grows.job.steps = &growing;
     small.order = grows.order = &order;
     cr_assert(sched_submit(s, &small.job));
     cr_assert(sched_submit(s, &grows.job));
@@ -217,7 +217,7 @@ static bool prepare_and_look(sched_job *job) {
 
 /* The rounds of a large job may have their own way of rounding; a small job does not notice, nor do they. */
 Test(giving_way, with_the_ordinary_rounding) {
-    static const sched_parts looking = {prepare_and_look, compute_probes, finish_probe, expire_probe};
+    static const sched_steps looking = {prepare_and_look, compute_probes, finish_probe, expire_probe};
     static large first;
     atomic_int order = 0;
     scheduler *s = sched_new(1, false, 100, NULL);
@@ -226,7 +226,7 @@ Test(giving_way, with_the_ordinary_rounding) {
     cr_assert(sched_submit(s, &first.probe.job));
     cr_assert(comes_true(&first.begun));
     probe small = new_probe("small");
-    small.job.parts = &looking;
+    small.job.steps = &looking;
     small.order = &order;
     cr_assert(sched_submit(s, &small.job));
     first.gate = true;
@@ -256,12 +256,12 @@ static void finish_long(sched_job *job) {
 
 /* Reading and writing may take long as well. */
 Test(giving_way, in_the_other_parts_where_they_ask_for_it) {
-    static const sched_parts parts = {prepare_long, compute_probes, finish_long, expire_probe};
+    static const sched_steps steps = {prepare_long, compute_probes, finish_long, expire_probe};
     atomic_int order = 0;
     scheduler *s = asked = sched_new(1, false, 100, NULL);
     probe slow = new_probe("slow"), one = new_probe("small"), other = new_probe("small");
     prepare_gate = finish_gate = false;
-    slow.job.parts = &parts;
+    slow.job.steps = &steps;
     slow.job.is_small = false;
     slow.order = one.order = other.order = &order;
     cr_assert(sched_submit(s, &slow.job));
