@@ -9,8 +9,11 @@
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"
+#include "server/routes/documents.h"
 #include "server/routes/routes.h"
+#include "server/scheduler.h"
 #include "server/service.h"
+#include "server/store/results.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -184,7 +187,8 @@ static int run(service *s) {
     s->scheduler =
         ready ? sched_new(choose_threads(&s->options), false, s->options.max_queue, preparation(&s->options))
               : NULL;
-    http_server *server = s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &error);
+    http_server *server =
+        s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &service_routes, &error);
     if (server == NULL) {
         fprintf(stderr, "attend-server: %s\n",
                 s->scheduler == NULL || s->results == NULL ? "cannot start the threads" : error.text);

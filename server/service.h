@@ -2,11 +2,9 @@
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
 
-#include "core/arena.h"
+#include "core/blocks.h"
 #include "core/model/registry.h"
 #include "server/options.h"
-#include "server/scheduler.h"
-#include "server/store/results.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -23,10 +21,10 @@ typedef struct {
     attn_registry registry;
     document models, openapi; /* what GET /models and GET /openapi.json say of the registry */
     attn_budget budget;       /* --max-memory */
-    scheduler *scheduler;
-    results *results;     /* --results-memory, --results-ttl */
-    atomic_bool draining; /* since SIGTERM or SIGINT */
-    atomic_bool ending;   /* since --drain-timeout has passed: nothing more is computed */
+    struct scheduler *scheduler;
+    struct results *results; /* --results-memory, --results-ttl */
+    atomic_bool draining;    /* since SIGTERM or SIGINT */
+    atomic_bool ending;      /* since --drain-timeout has passed: nothing more is computed */
 } service;
 
 #endif

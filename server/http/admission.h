@@ -2,13 +2,12 @@
 #ifndef HTTP_ADMISSION_H
 #define HTTP_ADMISSION_H
 
-#include "server/http/head.h"
-#include "server/http/http.h"
+#include "server/http/route.h"
 #include "server/options.h"
-#include "server/problem.h"
 
-/* Fills in the route, its argument, the formats and encodings, the time allowed and the expected size of the
- * body, or says in *p why the request is refused. */
-problem_code admit(const request_head *head, const options *o, http_exchange *x, problem *p);
+/* Fills in the route, its argument, the media types and compressions, the headers that every answer has, the
+ * time allowed and the expected size of the body, or says in *p why the request is refused. */
+problem_code admit(const request_head *head, const http_routes *routes, const options *o, http_exchange *x,
+                   problem *p);
 
 #endif

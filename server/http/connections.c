@@ -39,9 +39,10 @@ struct connection {
     connection_end why;
     bool fresh; /* it has had no request yet */
     bool extra;
-    bool hung_up; /* the client sends no more */
-    bool taking;  /* while WAITING: the client has yet to take the rest of its last answer */
-    pace pace;    /* while SENDING or taking */
+    bool hung_up;        /* the client sends no more */
+    bool taking;         /* while WAITING: the client has yet to take the rest of its last answer */
+    pace pace;           /* while SENDING or taking */
+    const void *request; /* for write_late; NULL: its head has not been read */
     char request_id[REQUEST_ID_MAX + 1];
     const char *answer; /* for a late request; NULL: that it is late */
     size_t answer_length;
@@ -85,20 +86,15 @@ static uint64_t write_window(const connection *c) {
 
 /* With the lock held: the answer to a request that is late; an extra one had less time than it says. */
 static void send_late(const connection *c) {
-    char text[1024], id[REQUEST_ID_MAX + 1];
-    if (c->table->limits.late == NULL || c->extra)
+    char text[4096];
+    const connection_limits *limits = &c->table->limits;
+    if (limits->write_late == NULL || c->extra)
         return;
-    if (c->answer != NULL) {
+    if (c->answer != NULL)
         send(c->descriptor, c->answer, c->answer_length, MSG_DONTWAIT | MSG_NOSIGNAL);
-        return;
-    }
-    request_id_choose(c->request_id, id);
-    const int length = snprintf(text, sizeof text,
-                                "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
-                                "Content-Length: %zu\r\nX-Request-Id: %s\r\nConnection: close\r\n\r\n%s",
-                                strlen(c->table->limits.late), id, c->table->limits.late);
-    if (length > 0 && (size_t)length < sizeof text)
-        send(c->descriptor, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+        send(c->descriptor, text, limits->write_late(limits->context, c->request, text, sizeof text),
+             MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* With the lock held: the library will notice, and close. An answer of which a part has not even been handed
@@ -392,20 +388,21 @@ void connection_begin(connection *c) {
     pthread_mutex_unlock(&c->table->lock);
 }
 
-void connection_name(connection *c, const char *request_id) {
+void connection_identify(connection *c, const void *request, const char *request_id) {
     pthread_mutex_lock(&c->table->lock);
+    c->request = request;
     snprintf(c->request_id, sizeof c->request_id, "%s", request_id);
     pthread_mutex_unlock(&c->table->lock);
 }
 
-void connection_answer(connection *c, const char *answer, size_t length) {
+void connection_refuse(connection *c, const char *answer, size_t length) {
     pthread_mutex_lock(&c->table->lock);
     c->answer = answer;
     c->answer_length = length;
     pthread_mutex_unlock(&c->table->lock);
 }
 
-bool connection_complete(connection *c) {
+bool connection_end_reading(connection *c) {
     pthread_mutex_lock(&c->table->lock);
     const bool in_time = c->state != ENDED;
     if (in_time) {
@@ -440,6 +437,7 @@ connection_end connection_idle(connection *c) {
     connections *table = c->table;
     pthread_mutex_lock(&table->lock);
     const connection_end why = c->why;
+    c->request = NULL;
     c->answer = NULL;
     if (c->state != ENDED) {
         c->taking = c->state == SENDING && socket_has_unsent(c->descriptor);

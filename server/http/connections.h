@@ -16,9 +16,12 @@ typedef struct {
     size_t read_timeout, idle_timeout, write_timeout; /* milliseconds */
     size_t max_connections;                           /* those beyond are extra: there to be told so ... */
     size_t extra_connections;                         /* ... as many as this */
-    /* The JSON that a client is sent whose request is not complete in time. NULL: nothing is written into a
-     * connection from here, because its bytes are not plain text. */
-    const char *late;
+    /* Writes what a client is sent whose request is not complete in time into `text` [size], and returns its
+     * length; `request` is that of connection_identify, or NULL. Called on a thread of the table's own, with
+     * its lock held. NULL: nothing is written into a connection from here, because its bytes are not plain
+     * text. */
+    size_t (*write_late)(const void *context, const void *request, char *text, size_t size);
+    const void *context;
 } connection_limits;
 
 /* Why a connection was shut down from here. */
@@ -65,16 +68,17 @@ bool connection_is_extra(const connection *c);
 /* A request begins: it must be complete within the read timeout. */
 void connection_begin(connection *c);
 
-/* The request's id, for the answer that it gets if it is late; cut to REQUEST_ID_MAX. */
-void connection_name(connection *c, const char *request_id);
+/* What the request is for write_late, and its id, cut to REQUEST_ID_MAX, for the log. What write_late looks
+ * at must stay as it is until connection_end_reading. */
+void connection_identify(connection *c, const void *request, const char *request_id);
 
 /* The answer stands before the request is complete: should it be late, this is what the client is sent. The
  * bytes [length], a whole answer, must stay until connection_idle. */
-void connection_answer(connection *c, const char *answer, size_t length);
+void connection_refuse(connection *c, const char *answer, size_t length);
 
 /* The request is complete, nothing more is expected of the client. False if the connection is being shut down
  * already, because its time was up or the client left: the request is not worth serving. */
-bool connection_complete(connection *c);
+bool connection_end_reading(connection *c);
 
 /* Its answer is handed over to be sent. From now on the client must take 64 KiB a second or more of what is
  * there for it, averaged over the write timeout (pace.h); a client that has taken all of it is not waited

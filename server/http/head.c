@@ -1,6 +1,8 @@
 #include "server/http/head.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -137,6 +139,10 @@ bool head_is_host(const char *text) {
     return *text == '\0';
 }
 
+head_part head_part_of(const char *header) {
+    return (head_part){header, header == NULL ? 0 : strlen(header)};
+}
+
 bool head_next(head_part *rest, char separator, head_part *part) {
     while (rest->length > 0) {
         size_t n = 0;
@@ -161,8 +167,17 @@ bool head_is(head_part part, const char *word) {
     return part.length == strlen(word) && strncasecmp(part.text, word, part.length) == 0;
 }
 
+bool head_read_whole(const char *text, uint64_t *number) {
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return errno == 0 && *end == '\0';
+}
+
 bool head_lists(const char *list, const char *word) {
-    head_part rest = {list, list == NULL ? 0 : strlen(list)}, part;
+    head_part rest = head_part_of(list), part;
     while (head_next(&rest, ',', &part))
         if (head_is(part, word))
             return true;

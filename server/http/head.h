@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HEAD_PARAMETERS 8 /* of the query string that are kept; no path takes as many */
 #define HEAD_LISTS      6 /* headers that are lists */
@@ -49,12 +50,18 @@ typedef struct {
     size_t length;
 } head_part;
 
+/* The whole of a header, or of none (NULL). */
+head_part head_part_of(const char *header);
+
 /* Cuts the next part that is not empty off `rest`, up to `separator`, which does not count in a quoted
  * string; blanks around the part are left out. False: there is none. */
 bool head_next(head_part *rest, char separator, head_part *part);
 
 /* Is the part this word, upper or lower case? */
 bool head_is(head_part part, const char *word);
+
+/* Reads a header that is digits alone, no sign, no spaces, nothing behind them. */
+bool head_read_whole(const char *text, uint64_t *number);
 
 /* Has the list (or NULL) this word? */
 bool head_lists(const char *list, const char *word);

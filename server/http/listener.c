@@ -37,7 +37,8 @@ static connections *new_connections(http_server *server) {
                                       .write_timeout = o->write_timeout,
                                       .max_connections = o->max_connections,
                                       .extra_connections = EXTRA_CONNECTIONS,
-                                      .late = server->late};
+                                      .write_late = http_write_late,
+                                      .context = server};
     return connections_new(&limits);
 }
 
@@ -116,13 +117,14 @@ static bool start_serving(http_server *server, int listener) {
     return false;
 }
 
-http_server *http_start(service *s, attn_error *error) {
+http_server *http_start(service *s, const http_routes *routes, attn_error *error) {
     const int listener = endpoint_listen(&s->options, error);
     if (listener < 0)
         return NULL;
     http_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
         server->service = s;
+        server->routes = routes;
         endpoint_url(listener, server->url, sizeof server->url);
         fit_connections(&s->options);
         server->connections = new_connections(server);

@@ -1,16 +1,32 @@
-/* request.c: a request from its first line to the last byte of its answer.
+// clang-format off
+/* request.c: a request from its first line to the last byte of its answer. libmicrohttpd has five callbacks; the stages
+ * that a request goes through in them are
  *
- * A request that costs time is suspended while a worker has it, and resumed with its answer. What the library
- * leaves to us of a request: framing that two parties could read in two ways. */
+ *   callback                stage         when                          what is done
+ *   --------------------------------------------------------------------------------------------------------------------
+ *   connection_changed      -             a connection is accepted      listener.c: it is watched (connections.c)
+ *   http_request_begin      READING_HEAD  the request line has come     memory; its time begins
+ *   http_request_serve      READING_HEAD  the headers have come         read_head: admit() says what is wrong with them; a
+ *                                                                       body that is not wanted is not waited for
+ *                           READING_BODY  a piece of the body has come  read_body: keep it, or refuse it and all that follows
+ *                           READING_BODY  its last byte has come        read_end: answer here, or suspend the connection and
+ *                                                                       submit a job to the scheduler
+ *                           COMPUTING     a worker is done with it      send_answer
+ *   http_request_completed  ANSWERED      the answer has been sent, or  log it, free it
+ *                                         never will be
+ *   connection_changed      -             the connection is closed      listener.c
+ *
+ * What the library leaves to us of a request: framing that two parties could read in two ways. */
+// clang-format on
 #include "server/http/request.h"
 
 #include "server/clock.h"
 #include "server/http/admission.h"
+#include "server/http/answer.h"
 #include "server/http/mhd_head.h"
 #include "server/http/request_id.h"
 #include "server/log.h"
-#include "server/log_path.h"
-#include "server/wire/json/json.h"
+#include "server/scheduler.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +35,19 @@
 
 #define FIRST_RESERVE ((size_t)256 * 1024) /* bytes of a body; more only as it comes ... */
 #define AT_ONCE       ((size_t)8 << 20)    /* ... or so many, if there is memory in plenty */
-#define LOOK_EVERY    1000000u             /* nanoseconds, for a client that has left */
 #define SMALL_BODY    ((size_t)256 * 1024) /* bytes that take less than a millisecond to read */
 
 /* One request as this file sees it. */
 typedef struct {
     http_exchange public; /* first, so that a handler's pointer is ours too */
+    request_head head;
     sched_job job;
     http_server *server;
     struct MHD_Connection *mhd;
     connection *connection;
-    enum { HEADERS, BODY, QUEUED, ANSWERED } stage;
+    enum { READING_HEAD, READING_BODY, COMPUTING, ANSWERED } stage;
     bool refused;    /* the answer stands already; what still comes of the body is thrown away */
-    bool close;      /* after the answer */
+    bool closes;     /* the connection ends with the answer */
     bool kept;       /* the client wants the connection to live on */
     bool by_library; /* it was refused before it got here */
     bool odd_path;   /* with an encoded slash or NUL; the path that we get is decoded */
@@ -40,136 +56,66 @@ typedef struct {
     char request_id[REQUEST_ID_MAX + 1];
 } request;
 
-static request *request_of(http_exchange *x) {
-    return (request *)(void *)x;
-}
-
 /* ---- Answers ---- */
 
-/* The answer that needs no memory. */
-static char no_memory[] = "{\"error\":\"the service could not allocate memory\",\"code\":\"out_of_memory\"}";
-
-void http_answer_problem(http_exchange *x, const problem *p) {
-    x->answer = (wire_buffer){.arena = x->small};
-    x->media_type = NULL;
-    x->answer_header_length = 0;
-    x->answer_encoding = ENCODING_IDENTITY;
-    *x->result_url = '\0';
-    x->status = problem_http_status(p->code);
-    if (p->code == PROBLEM_NOT_FOUND && x->show_not_found != NULL ? x->show_not_found(x, p)
-                                                                  : json_write_problem(p, &x->answer))
-        return;
-    x->status = problem_http_status(PROBLEM_OUT_OF_MEMORY);
-    x->answer = (wire_buffer){.bytes = no_memory, .length = strlen(no_memory)};
-}
-
-/* Asks the system, but not more often than is worth it. */
-static bool nobody_waits(http_exchange *x, uint64_t now) {
-    if (now < x->next_look)
-        return false;
-    x->next_look = now + LOOK_EVERY;
-    const connection_state state = connection_look(request_of(x)->connection);
+static bool is_abandoned(const http_exchange *x) {
+    const connection_state state = connection_look(((const request *)(const void *)x)->connection);
     return state == CONNECTION_GONE ||
            (state == CONNECTION_HALF_CLOSED && sched_crowded(x->service->scheduler));
 }
 
-bool http_should_stop(http_exchange *x) {
-    if (x->stopped != HTTP_GO_ON)
-        return true;
-    http_stop_reason before = HTTP_GO_ON;
-    const uint64_t now = clock_now();
-    const http_stop_reason reason = now >= x->deadline     ? HTTP_TOO_LATE
-                                    : x->service->ending   ? HTTP_ENDING
-                                    : nobody_waits(x, now) ? HTTP_NOBODY_WAITS
-                                                           : HTTP_GO_ON;
-    if (reason == HTTP_GO_ON)
-        return false;
-    atomic_compare_exchange_strong(&x->stopped, &before, reason); /* another thread may have been first */
-    return true;
+/* The bytes of the answer stay ours until the request is completed. */
+static enum MHD_Result queue_answer(struct MHD_Connection *mhd, const http_exchange *x,
+                                    const answer_ending *ending) {
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(x->answer.length, x->answer.bytes, MHD_RESPMEM_PERSISTENT);
+    answer_headers list;
+    if (response == NULL)
+        return MHD_NO;
+    enum MHD_Result result = MHD_YES;
+    answer_list_headers(x, ending, &list);
+    for (size_t i = 0; i < list.count && result == MHD_YES; i++)
+        result = MHD_add_response_header(response, list.headers[i].name, list.headers[i].value);
+    if (result == MHD_YES)
+        result = MHD_queue_response(mhd, (unsigned)x->status, response);
+    MHD_destroy_response(response);
+    return result;
 }
 
-static const char shutting_down[] = "the service is shutting down and computes no more requests";
-
-void http_answer_stopped(http_exchange *x) {
-    problem p;
-    if (x->stopped == HTTP_NOBODY_WAITS)
-        problem_set(
-            &p, PROBLEM_UNAVAILABLE,
-            "the client closed its side of the connection before it had its answer, and other requests wait");
-    else if (x->stopped == HTTP_ENDING)
-        problem_set(&p, PROBLEM_UNAVAILABLE, "%s", shutting_down);
-    else
-        problem_set(&p, PROBLEM_DEADLINE_EXCEEDED,
-                    "the request was not answered within its deadline of %.6g ms (%s)",
-                    (double)(x->deadline - x->arrived) / 1e6, x->deadline_of);
-    http_answer_problem(x, &p);
-}
-
-static bool add_header(struct MHD_Response *response, const char *name, const char *value) {
-    return value == NULL || *value == '\0' || MHD_add_response_header(response, name, value) == MHD_YES;
-}
-
-/* The headers that not every answer has. */
-static bool add_own_headers(struct MHD_Response *response, const http_exchange *x) {
-    char header_length[24] = "";
-    if (x->answer_header_length > 0)
-        snprintf(header_length, sizeof header_length, "%zu", x->answer_header_length);
-    for (const http_header *h = x->headers; h != NULL && h->name != NULL; h++)
-        if (!add_header(response, h->name, h->value))
-            return false;
-    return add_header(response, "Inference-Header-Content-Length", header_length) &&
-           add_header(response, "ETag", x->etag) && add_header(response, "X-Result-Url", x->result_url) &&
-           add_header(response, "Allow", x->allow) && add_header(response, "Server-Timing", x->timing);
-}
-
-/* Does the connection end with the answer? If not, the client is told how long it may rest: one that sends
- * its next request at the moment of the end loses it. */
-static bool add_connection_headers(struct MHD_Response *response, const request *r) {
-    char rest[32] = "";
-    const bool close = r->close || r->public.service->draining || connection_is_extra(r->connection);
-    if (!close && r->kept)
-        snprintf(rest, sizeof rest, "timeout=%zu", r->public.service->options.idle_timeout / 1000);
-    return add_header(response, "Connection", close ? "close" : "") &&
-           add_header(response, "Keep-Alive", rest);
-}
-
-/* Is it worth trying again in a moment? */
-static bool is_busy(const http_exchange *x) {
-    return x->status == problem_http_status(PROBLEM_QUEUE_FULL) ||
-           x->status == problem_http_status(PROBLEM_UNAVAILABLE);
-}
-
-/* What kind of body it is; an answer that can have none says nothing. */
-static const char *media_type_of(const http_exchange *x) {
-    if (x->status == MHD_HTTP_NO_CONTENT || x->status == MHD_HTTP_NOT_MODIFIED)
-        return NULL;
-    return x->media_type == NULL ? "application/json" : x->media_type;
-}
-
-/* Hands the answer to the library. The bytes stay ours until the request is completed. */
+/* Hands the answer to the library. A client is told how long its connection may rest: one that sends its next
+ * request at the moment of the end loses it. */
 static enum MHD_Result send_answer(request *r) {
     http_exchange *x = &r->public;
+    const answer_ending ending = {
+        .request_id = r->request_id,
+        .closes = r->closes || x->service->draining || connection_is_extra(r->connection),
+        .is_kept = r->kept,
+        .idle_seconds = x->service->options.idle_timeout / 1000,
+    };
     problem p;
     if (x->status == 0) { /* a handler that could not write its document */
         problem_set(&p, PROBLEM_OUT_OF_MEMORY, "the service could not allocate memory");
         http_answer_problem(x, &p);
     }
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(x->answer.length, x->answer.bytes, MHD_RESPMEM_PERSISTENT);
-    if (response == NULL)
-        return MHD_NO;
-    enum MHD_Result result = MHD_NO;
-    if (add_header(response, "Server", "attend-server/" ATTEND_VERSION) &&
-        add_header(response, "Content-Type", media_type_of(x)) &&
-        add_header(response, "Content-Encoding", encoding_name(x->answer_encoding)) &&
-        add_header(response, "Vary", x->route != NULL && x->route->work != NULL ? "Accept-Encoding" : "") &&
-        add_header(response, "X-Request-Id", r->request_id) && add_own_headers(response, x) &&
-        add_header(response, "Retry-After", is_busy(x) ? "1" : "") && add_connection_headers(response, r))
-        result = MHD_queue_response(r->mhd, (unsigned)x->status, response);
-    MHD_destroy_response(response);
+    const enum MHD_Result result = queue_answer(r->mhd, x, &ending);
     r->stage = ANSWERED;
     connection_sending(r->connection);
     return result;
+}
+
+size_t http_write_late(const void *context, const void *late, char *text, size_t size) {
+    const http_server *server = context;
+    const request *r = late;
+    char id[REQUEST_ID_MAX + 1];
+    http_exchange x = {.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT)};
+    x.answer = (wire_buffer){.bytes = (char *)(uintptr_t)server->late, .length = strlen(server->late)};
+    if (r != NULL) {
+        x.header_count = r->public.fixed_headers;
+        memcpy(x.headers, r->public.headers, x.header_count * sizeof *x.headers);
+    }
+    request_id_choose(r == NULL ? NULL : r->request_id, id);
+    return answer_write(&x, &(answer_ending){.request_id = id, .closes = true}, "Request Timeout", text,
+                        size);
 }
 
 /* Has the path, before its query, an encoded slash or NUL? */
@@ -180,7 +126,7 @@ static bool is_odd(const char *uri) {
     return false;
 }
 
-/* ---- The life of a request ---- */
+/* ---- Its head ---- */
 
 void *http_request_begin(void *context, const char *uri, struct MHD_Connection *mhd) {
     http_server *server = context;
@@ -190,13 +136,15 @@ void *http_request_begin(void *context, const char *uri, struct MHD_Connection *
         free(r);
         return NULL;
     }
-    r->public.service = server->service;
-    r->public.arena = attn_arena_new(&server->service->budget);
-    r->public.small = attn_arena_new(NULL);
-    r->public.body.arena = r->public.arena;
-    if (r->public.arena == NULL || r->public.small == NULL) {
-        attn_arena_free(r->public.arena);
-        attn_arena_free(r->public.small);
+    http_exchange *x = &r->public;
+    x->service = server->service;
+    x->arena = attn_arena_new(&server->service->budget);
+    x->small = attn_arena_new(NULL);
+    x->body.arena = x->arena;
+    x->is_abandoned = is_abandoned;
+    if (x->arena == NULL || x->small == NULL) {
+        attn_arena_free(x->arena);
+        attn_arena_free(x->small);
         free(r);
         return NULL;
     }
@@ -205,7 +153,7 @@ void *http_request_begin(void *context, const char *uri, struct MHD_Connection *
     r->connection = info->socket_context;
     r->began = clock_now();
     r->odd_path = is_odd(uri);
-    log_path(uri, r->path, sizeof r->path);
+    http_log_path(server->routes, uri, r->path, sizeof r->path);
     connection_begin(r->connection);
     atomic_fetch_add(&server->active, 1);
     return r;
@@ -228,38 +176,47 @@ static size_t first_room(const http_exchange *x) {
     return (used <= most && wanted <= most - used) || wanted < FIRST_RESERVE ? wanted : FIRST_RESERVE;
 }
 
-static enum MHD_Result take_headers(request *r, const char *url, const char *method, const char *version) {
+/* What is wrong with the head; PROBLEM_NONE: the body is waited for. */
+static problem_code check_head(request *r, bool complete, problem *p) {
     http_exchange *x = &r->public;
-    request_head head;
+    if (!complete)
+        return problem_from_core(p, ATTN_NO_MEMORY, NULL);
+    const problem_code code = admit(&r->head, r->server->routes, &x->service->options, x, p);
+    if (code == PROBLEM_NONE && !wire_buffer_grow(&x->body, first_room(x)))
+        return problem_from_core(p, attn_arena_failure(x->arena), NULL);
+    return code;
+}
+
+static enum MHD_Result read_head(request *r, const char *url, const char *method, const char *version) {
+    http_exchange *x = &r->public;
+    request_head *head = &r->head;
     problem p;
-    const bool known = http_read_head(r->mhd, x->small, method, url, version, &head);
-    head.odd_path = r->odd_path;
-    head.extra = connection_is_extra(r->connection);
-    r->stage = BODY;
+    const bool complete = http_read_head(r->mhd, x->small, method, url, version, head);
+    head->odd_path = r->odd_path;
+    head->extra = connection_is_extra(r->connection);
+    r->stage = READING_BODY;
     snprintf(r->method, sizeof r->method, "%s", method);
     r->kept =
-        head.http_1_0 ? head_lists(head.connection, "keep-alive") : !head_lists(head.connection, "close");
-    request_id_choose(head.request_id, r->request_id);
-    connection_name(r->connection, r->request_id);
-    if (!known)
-        problem_from_core(&p, ATTN_NO_MEMORY, NULL);
-    else if (admit(&head, &x->service->options, x, &p) == PROBLEM_NONE) {
-        if (wire_buffer_grow(&x->body, first_room(x)))
-            return MHD_YES;
-        problem_from_core(&p, attn_arena_failure(x->arena), NULL);
-    }
+        head->http_1_0 ? head_lists(head->connection, "keep-alive") : !head_lists(head->connection, "close");
+    request_id_choose(head->request_id, r->request_id);
+    const problem_code code = check_head(r, complete, &p);
+    connection_identify(r->connection, r, r->request_id);
+    if (code == PROBLEM_NONE)
+        return MHD_YES;
     r->refused = true;
-    r->close = p.code == PROBLEM_BAD_REQUEST || p.code == PROBLEM_UNAVAILABLE;
+    r->closes = code == PROBLEM_BAD_REQUEST || code == PROBLEM_UNAVAILABLE;
     http_answer_problem(x, &p);
     /* A body that has not been read is not waited for: the answer goes out now, and the connection ends.
      * Without one the library calls again, and the connection lives on. */
-    if (!head.transfer_encoding && head.content_length == NULL)
+    if (!head->transfer_encoding && head->content_length == NULL)
         return MHD_YES;
-    if (connection_complete(r->connection))
+    if (connection_end_reading(r->connection))
         connection_linger(r->connection);
-    r->close = true;
+    r->closes = true;
     return send_answer(r);
 }
+
+/* ---- Its body ---- */
 
 /* Memory for a body is taken as it comes, twice as much each time, but not beyond the length that was
  * announced. */
@@ -275,23 +232,20 @@ static bool make_room(http_exchange *x, size_t count) {
  * slow even for that gets this answer instead of 408, which would name the wrong reason. */
 static void refuse_body(request *r, const problem *p) {
     http_exchange *x = &r->public;
-    wire_buffer whole = {.arena = x->small};
-    char head[512];
     r->refused = true;
     attn_arena_release(x->arena, x->body.bytes);
     x->body = (wire_buffer){.arena = x->arena};
     http_answer_problem(x, p);
-    const int length = snprintf(head, sizeof head,
-                                "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                                "X-Request-Id: %s\r\n%sConnection: close\r\n\r\n",
-                                x->status, MHD_get_reason_phrase_for((unsigned)x->status), x->answer.length,
-                                r->request_id, is_busy(x) ? "Retry-After: 1\r\n" : "");
-    if (wire_buffer_append(&whole, head, (size_t)length) &&
-        wire_buffer_append(&whole, x->answer.bytes, x->answer.length))
-        connection_answer(r->connection, whole.bytes, whole.length);
+    const size_t size = ANSWER_HEAD_MAX + x->answer.length;
+    char *text = attn_arena_alloc(x->small, size);
+    if (text != NULL) {
+        const answer_ending ending = {.request_id = r->request_id, .closes = true};
+        const char *reason = MHD_get_reason_phrase_for((unsigned)x->status);
+        connection_refuse(r->connection, text, answer_write(x, &ending, reason, text, size));
+    }
 }
 
-static void take_body(request *r, const char *bytes, size_t count) {
+static void read_body(request *r, const char *bytes, size_t count) {
     http_exchange *x = &r->public;
     problem p;
     const size_t limit = r->server->service->options.max_body;
@@ -307,6 +261,8 @@ static void take_body(request *r, const char *bytes, size_t count) {
     refuse_body(r, &p);
 }
 
+/* ---- Its steps ---- */
+
 /* From here on the request is the loop's, which may be through with it before this returns. */
 static void resume(request *r) {
     http_loop *loop = r->server->loop;
@@ -321,14 +277,11 @@ static request *request_of_job(sched_job *job) {
 static bool prepare_job(sched_job *job) {
     request *r = request_of_job(job);
     http_exchange *x = &r->public;
-    if (!x->route->work->prepare(x)) {
+    if (!x->route->work->prepare(x, job)) {
         resume(r);
         return false;
     }
     job->deadline = x->deadline; /* the body may have lowered it */
-    job->group = x->group;
-    job->rows = x->rows;
-    job->is_small = x->is_small;
     return true;
 }
 
@@ -351,32 +304,16 @@ static void expire_job(sched_job *job) {
     resume(r);
 }
 
-static const sched_steps steps = {prepare_job, compute_jobs, finish_job, expire_job};
+static const sched_steps job_steps = {prepare_job, compute_jobs, finish_job, expire_job};
 
-/* The last byte has come. */
-static enum MHD_Result take_end(request *r) {
+/* Suspended before it is submitted: a worker may be done with it before this function returns. */
+static enum MHD_Result submit(request *r) {
     http_exchange *x = &r->public;
     problem p;
-    if (!connection_complete(r->connection))
-        return MHD_NO;
-    if (r->refused)
-        return send_answer(r);
-    x->arrived = clock_now();
-    x->deadline = x->arrived + x->time_allowed;
-    if (x->route->work == NULL) {
-        x->route->handle(x);
-        return send_answer(r);
-    }
-    if (x->service->ending) {
-        problem_set(&p, PROBLEM_UNAVAILABLE, "%s", shutting_down);
-        http_answer_problem(x, &p);
-        return send_answer(r);
-    }
-    /* Suspended before it is handed over: a worker may be done with it before this function returns. */
-    r->stage = QUEUED;
-    r->job = (sched_job){.steps = &steps,
+    r->stage = COMPUTING;
+    r->job = (sched_job){.steps = &job_steps,
                          .deadline = x->deadline,
-                         /* what has nothing to compute is done in its first part, which may be long */
+                         /* what has nothing to compute is done in its first step, which may be long */
                          .is_small = x->route->work->compute != NULL &&
                                      x->body_encoding == ENCODING_IDENTITY && x->body.length <= SMALL_BODY};
     MHD_suspend_connection(r->mhd);
@@ -389,16 +326,30 @@ static enum MHD_Result take_end(request *r) {
     return MHD_YES;
 }
 
+static enum MHD_Result read_end(request *r) {
+    http_exchange *x = &r->public;
+    if (!connection_end_reading(r->connection))
+        return MHD_NO;
+    if (r->refused)
+        return send_answer(r);
+    x->arrived = clock_now();
+    x->deadline = x->arrived + x->time_allowed;
+    if (x->route->work != NULL && !x->service->ending)
+        return submit(r);
+    if (x->route->work == NULL) {
+        x->route->handle(x);
+    } else {
+        x->stopped = HTTP_ENDING;
+        http_answer_stopped(x);
+    }
+    return send_answer(r);
+}
+
 /* A request for which http_request_begin() had no memory. */
 static enum MHD_Result refuse_without_memory(struct MHD_Connection *mhd) {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
-    enum MHD_Result result = MHD_NO;
-    if (response != NULL && add_header(response, "Content-Type", "application/json") &&
-        add_header(response, "Connection", "close"))
-        result = MHD_queue_response(mhd, (unsigned)problem_http_status(PROBLEM_OUT_OF_MEMORY), response);
-    MHD_destroy_response(response);
-    return result;
+    http_exchange x = {.status = 0};
+    http_answer_no_memory(&x);
+    return queue_answer(mhd, &x, &(answer_ending){.closes = true});
 }
 
 enum MHD_Result http_request_serve(void *context, struct MHD_Connection *mhd, const char *url,
@@ -408,15 +359,17 @@ enum MHD_Result http_request_serve(void *context, struct MHD_Connection *mhd, co
     (void)context;
     if (r == NULL)
         return refuse_without_memory(mhd);
-    if (r->stage == HEADERS)
-        return take_headers(r, url, method, version);
+    if (r->stage == READING_HEAD)
+        return read_head(r, url, method, version);
     if (*count > 0) {
-        take_body(r, bytes, *count);
+        read_body(r, bytes, *count);
         *count = 0;
         return MHD_YES;
     }
-    return r->stage == QUEUED ? send_answer(r) : take_end(r);
+    return r->stage == COMPUTING ? send_answer(r) : read_end(r);
 }
+
+/* ---- Its end ---- */
 
 /* The status of the answer that was queued, 0 if there is none. */
 static int queued_status(struct MHD_Connection *mhd) {
@@ -444,9 +397,14 @@ static const char *ending(const request *r, enum MHD_RequestTerminationCode how,
 
 static void log_request(const request *r, const char *end) {
     const http_exchange *x = &r->public;
-    log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
+    const http_header *logged = &x->logged;
+    const bool has = logged->name != NULL;
+    char timings[HTTP_TIMINGS_SIZE];
+    http_write_timings(&x->timings, timings);
+    log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
              x->status, (double)(clock_now() - r->began) / 1e6, *r->request_id ? r->request_id : "-",
-             *x->model ? " model=" : "", x->model, x->answer.length, *x->timing ? " " : "", x->timing, end);
+             has ? " " : "", has ? logged->name : "", has ? "=" : "", has ? logged->value : "",
+             x->answer.length, *timings ? " " : "", timings, end);
 }
 
 void http_request_completed(void *context, struct MHD_Connection *mhd, void **state,
@@ -462,7 +420,7 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **st
     }
     const connection_end why = connection_idle(r->connection);
     if (why == CONNECTION_LATE && !r->refused)
-        r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as connections.c told the client */
+        r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as the client was told */
     log_request(r, ending(r, how, why));
     http_server *server = r->server;
     attn_arena_free(r->public.arena);

@@ -15,6 +15,7 @@
 
 struct http_server {
     service *service;
+    const http_routes *routes;
     struct MHD_Daemon *daemon;
     connections *connections;
     http_loop *loop; /* drives the daemon */
@@ -27,6 +28,10 @@ struct http_server {
 /* The library has read the request line; `context` is the http_server. What is returned comes back as *state
  * in the other two. NULL: no memory. */
 void *http_request_begin(void *context, const char *uri, struct MHD_Connection *mhd);
+
+/* What a client is told whose request is late, for connections.c: `context` is the http_server, `late` the
+ * request, if its head has been read, or NULL. */
+size_t http_write_late(const void *context, const void *late, char *text, size_t size);
 
 /* The library's one entry: first with the headers, then with each piece of the body, then with none left, and
  * once more after each resumption. */

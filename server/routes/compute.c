@@ -2,9 +2,8 @@
 
 #include "server/attend/outputs.h"
 #include "server/clock.h"
-#include "server/routes/routes.h"
+#include "server/store/results.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Bytes of an answer; smaller ones are compressed only if the request was. */
@@ -19,22 +18,13 @@ static bool should_stop(void *context) {
     return http_should_stop(context);
 }
 
-bool compute_fail(computation *c, const problem *p) {
-    if (*c->call.result_url != '\0') /* nobody has learnt of it */
+void compute_fail(computation *c, const problem *p) {
+    if (*c->call.result_url != '\0') /* nobody will be told its path */
         results_delete(c->x->service->results, c->call.result_url + strlen(RESULTS_PATH));
     if (http_should_stop(c->x))
         http_answer_stopped(c->x);
     else
         http_answer_problem(c->x, p);
-    return false;
-}
-
-const attn_model *compute_model(computation *c, const char *name, const char *path) {
-    const attn_registry *registry = &c->x->service->registry;
-    const attn_model *model = name == NULL ? registry->models[0] : attn_registry_find(registry, name);
-    if (model == NULL)
-        answer_no_model(c->x, name, path);
-    return model;
 }
 
 /* Before anything is computed: may the result be kept? Then its weights are computed, if nobody else wants
@@ -50,12 +40,11 @@ static bool keep(computation *c, problem *p) {
         return true;
     if (results_put(c->x->service->results, &c->request, &c->call, &c->control, p) != PROBLEM_NONE)
         return false;
-    memcpy(c->x->result_url, c->call.result_url, sizeof c->x->result_url);
+    http_copy_header(c->x, "X-Result-Url", c->call.result_url);
     return true;
 }
 
-/* Memory from the request's arena. NULL with the answer given. */
-static void *allocate(http_exchange *x, size_t bytes) {
+void *compute_allocate(http_exchange *x, size_t bytes) {
     problem p;
     void *memory = attn_arena_alloc(x->arena, bytes);
     if (memory == NULL) {
@@ -65,16 +54,15 @@ static void *allocate(http_exchange *x, size_t bytes) {
     return memory;
 }
 
-void *compute_keep(computation *c, size_t bytes) {
-    return c->kept = allocate(c->x, bytes);
-}
-
+/* False, with the answer given, on failure. */
 static bool inflate(computation *c) {
     http_exchange *x = c->x;
     problem p;
-    return x->body_encoding == ENCODING_IDENTITY ||
-           compress_inflate(&x->body, x->body_encoding, x->service->options.max_body, &c->control, &p) ||
-           compute_fail(c, &p);
+    if (x->body_encoding == ENCODING_IDENTITY ||
+        compress_inflate(&x->body, x->body_encoding, x->service->options.max_body, &c->control, &p))
+        return true;
+    compute_fail(c, &p);
+    return false;
 }
 
 /* How many rows the largest of its projections has. */
@@ -93,42 +81,46 @@ static bool is_small(const attend_request *request, const attn_config *config, c
            (double)count_rows(input) * weights + 2 * q * pairs <= SMALL_MULTIPLICATIONS;
 }
 
-static bool resolve(computation *c, const attn_model *model) {
+/* Checks the request against the model, and says of what kind the job is. False, with the answer given, on
+ * failure. */
+static bool resolve(computation *c, const attn_model *model, sched_job *job) {
     http_exchange *x = c->x;
     problem p;
     if (!c->keeps_body) {
         attn_arena_release(x->arena, x->body.bytes);
         x->body = (wire_buffer){.arena = x->arena};
     }
-    memcpy(x->model, model->name, sizeof x->model);
+    x->logged = (http_header){"model", model->name};
     if (request_resolve(&c->request, model, x->service->options.max_answer, x->arena, &c->call, &p) !=
             PROBLEM_NONE ||
-        !prepare_keeping(c, &p))
-        return compute_fail(c, &p);
-    x->group = model;
-    x->rows = count_rows(&c->call.input);
-    x->is_small = is_small(&c->request, &model->layer.config, &c->call.input);
+        !prepare_keeping(c, &p)) {
+        compute_fail(c, &p);
+        return false;
+    }
+    job->group = model;
+    job->rows = count_rows(&c->call.input);
+    job->is_small = is_small(&c->request, &model->layer.config, &c->call.input);
     return true;
 }
 
 computation *compute_new(http_exchange *x) {
-    computation *c = allocate(x, sizeof *c);
+    computation *c = compute_allocate(x, sizeof *c);
     if (c == NULL)
         return NULL;
-    *c = (computation){.x = x, .control = {should_stop, x}, .began = clock_now()};
-    x->work = c;
+    *c = (computation){.x = x, .control = {should_stop, x}, .query = x->route_data, .began = clock_now()};
+    x->route_data = c;
     return c;
 }
 
-void compute_give_back(http_exchange *x) {
+void compute_release(http_exchange *x) {
     wire_buffer *const answer = &x->answer;
-    x->work = NULL;
+    x->route_data = NULL;
     x->body = (wire_buffer){.arena = x->arena};
     attn_arena_keep_only(x->arena, answer->bytes);
     wire_buffer_trim(answer);
 }
 
-bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write) {
+bool compute_prepare(http_exchange *x, sched_job *job, compute_read *read, compute_write *write) {
     computation *c = compute_new(x);
     if (c == NULL)
         return false;
@@ -138,8 +130,8 @@ bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write)
         http_answer_stopped(x);
     else if (inflate(c))
         model = read(c);
-    if (model == NULL || !resolve(c, model)) {
-        compute_give_back(x);
+    if (model == NULL || !resolve(c, model, job)) {
+        compute_release(x);
         return false;
     }
     c->prepared = clock_now();
@@ -150,17 +142,17 @@ void compute_together(http_exchange *const *xs, size_t count) {
     attn_job jobs[SCHED_TOGETHER];
     const uint64_t started = clock_now();
     for (size_t i = 0; i < count; i++) {
-        const computation *c = xs[i]->work;
+        const computation *c = xs[i]->route_data;
         jobs[i].input = &c->call.input;
         jobs[i].output = &c->call.output;
         jobs[i].work = xs[i]->arena;
         jobs[i].control = &c->control;
     }
-    const computation *first = xs[0]->work;
+    const computation *first = xs[0]->route_data;
     attn_forward_batch(&first->call.model->layer, jobs, count, sched_parallel(xs[0]->service->scheduler));
     const uint64_t computed = clock_now();
     for (size_t i = 0; i < count; i++) {
-        computation *c = xs[i]->work;
+        computation *c = xs[i]->route_data;
         c->started = started;
         c->computed = computed;
         c->together = count;
@@ -170,22 +162,18 @@ void compute_together(http_exchange *const *xs, size_t count) {
     }
 }
 
-static double milliseconds(uint64_t from, uint64_t to) {
-    return (double)(to - from) / 1e6;
-}
-
-/* Where the time went; `queue` is all waiting for a worker, before each of the three parts. */
-static void tell_timing(const computation *c) {
+static void note_timings(const computation *c) {
     const attn_layer *layer = &c->call.model->layer;
     const attn_precision precision = layer->config.precision;
-    const uint64_t waited = c->began - c->x->arrived + c->started - c->prepared + c->resumed - c->computed;
-    snprintf(c->x->timing, sizeof c->x->timing,
-             "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f;desc=\"%s%s%s\";batch=%zu, encode;dur=%.3f",
-             milliseconds(c->began, c->prepared), milliseconds(0, waited),
-             milliseconds(c->started, c->computed), layer->kernels->name,
-             precision == ATTN_FLOAT32 ? "" : " ",
-             precision == ATTN_FLOAT32 ? "" : attn_precision_name(precision), c->together,
-             milliseconds(c->resumed, clock_now()));
+    c->x->timings = (http_timings){
+        .parse = c->prepared - c->began,
+        .queue = c->began - c->x->arrived + c->started - c->prepared + c->resumed - c->computed,
+        .compute = c->computed - c->started,
+        .encode = clock_now() - c->resumed,
+        .batch = c->together,
+        .kernels = layer->kernels->name,
+        .precision = precision == ATTN_FLOAT32 ? "" : attn_precision_name(precision),
+    };
 }
 
 void compute_close(computation *c, bool written) {
@@ -223,12 +211,12 @@ static void finish(computation *c) {
     if (x->status == 0) /* else it has been answered with what went wrong */
         compute_close(c, written);
     if (x->status == 200)
-        tell_timing(c);
+        note_timings(c);
 }
 
 void compute_finish(http_exchange *x) {
-    computation *c = x->work;
+    computation *c = x->route_data;
     c->resumed = clock_now();
     finish(c);
-    compute_give_back(x);
+    compute_release(x);
 }

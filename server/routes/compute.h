@@ -1,8 +1,8 @@
-/* compute.h: the way of one attention request through the workers, the same for every route and wire format.
- * A route brings how its requests are read and its answers written, and is otherwise made of the parts below:
+/* compute.h: the steps of an attention request on the workers, the same for every route and wire format. A
+ * route brings how its requests are read and its answers written, and is otherwise made of what is here:
  *
- *     static bool prepare(http_exchange *x) {
- *         return compute_prepare(x, read_request, write_answer);
+ *     static bool prepare(http_exchange *x, sched_job *job) {
+ *         return compute_prepare(x, job, read_request, write_answer);
  *     }
  *     const http_work my_work = {prepare, compute_together, compute_finish}; */
 #ifndef ROUTES_COMPUTE_H
@@ -10,7 +10,7 @@
 
 #include "core/attention.h"
 #include "server/attend/request.h"
-#include "server/http/http.h"
+#include "server/http/route.h"
 
 #include <stdint.h>
 
@@ -23,40 +23,40 @@ typedef const attn_model *compute_read(computation *c);
 /* Writes c->call to x->answer. False: memory ran out, or the answer's control said stop. */
 typedef bool compute_write(computation *c);
 
-/* What is known of a request between its parts; in its arena. */
+/* What is known of a request between its steps, as x->route_data; in its arena. */
 struct computation {
     http_exchange *x;
     compute_write *write;
     attn_control control; /* says when the deadline has passed or the client has left */
     attend_request request;
     attend_call call;
-    void *kept;         /* the route's own */
+    void *query;        /* what the route's http_query left as x->route_data */
+    void *route_data;   /* the route's own */
     bool keeps_body;    /* the request has pointers into the body, which is released otherwise */
     size_t together;    /* requests that were computed together, this one included */
     attn_status status; /* of the computing ... */
     attn_error error;   /* ... if it is not ATTN_OK */
-    uint64_t began, prepared, started, computed, resumed; /* for Server-Timing */
+    uint64_t began, prepared, started, computed, resumed; /* for the timings */
 };
 
-/* The model called `name`, or the default for NULL. NULL with the answer given: 404, with `path` as the place
- * where the name stood. */
-const attn_model *compute_model(computation *c, const char *name, const char *path);
+/* A new computation of the exchange, in its arena, as x->route_data. NULL with the answer given. */
+computation *compute_new(http_exchange *x);
 
-/* Memory for c->kept. NULL with the answer given. */
-void *compute_keep(computation *c, size_t bytes);
+/* Memory that lives as long. NULL with the answer given. */
+void *compute_allocate(http_exchange *x, size_t bytes);
 
 /* http_work's `prepare`: inflates the body if it is compressed, reads it, and checks it against the model. */
-bool compute_prepare(http_exchange *x, compute_read *read, compute_write *write);
+bool compute_prepare(http_exchange *x, sched_job *job, compute_read *read, compute_write *write);
 
 /* http_work's `compute`: one pass for all of these requests, which are for the same model. */
 void compute_together(http_exchange *const *xs, size_t count);
 
-/* Answers with why the work was stopped, or else with `p`. Returns false. */
-bool compute_fail(computation *c, const problem *p);
+/* Answers with why the work was stopped, or else with `p`. */
+void compute_fail(computation *c, const problem *p);
 
 /* The answer stands, whatever it is. A client may take its time to read it: nothing else of the request is
- * held meanwhile, nor room that the answer does not need. x->work is gone. */
-void compute_give_back(http_exchange *x);
+ * held meanwhile, nor room that the answer does not need. x->route_data is gone. */
+void compute_release(http_exchange *x);
 
 /* http_work's `finish`: keeps the result, if that was asked for, writes the answer, and closes it. */
 void compute_finish(http_exchange *x);
@@ -64,8 +64,5 @@ void compute_finish(http_exchange *x);
 /* The answer has been `written` to x->answer (false: memory ran out, or the control said stop): compresses it
  * where the caller takes that, and sets the status. */
 void compute_close(computation *c, bool written);
-
-/* A new computation of the exchange, in its arena, as x->work. NULL with the answer given. */
-computation *compute_new(http_exchange *x);
 
 #endif

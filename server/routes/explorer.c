@@ -1,6 +1,8 @@
 /* explorer.c: GET / and GET /assets/{name}, the page and what it loads; GET /results/{id} is the page too. */
 #include "server/assets.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
+#include "server/routes/lookup.h"
+#include "server/store/results.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -12,40 +14,12 @@
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src "      \
     "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-static const http_header asset_headers[] = {
-    {"Cache-Control", "no-cache"}, /* asked for again each time, and answered with 304 */
-    {"Content-Security-Policy", POLICY},
-    {"X-Content-Type-Options", "nosniff"},
-    {"Referrer-Policy", "no-referrer"},
-    {"Vary", "Accept-Encoding"},
-    {NULL, NULL},
-};
-
-/* Its path is a secret, so no cache may have it. */
-static const http_header result_page_headers[] = {
-    {"Cache-Control", "private, no-store"},
-    {"Content-Security-Policy", POLICY},
-    {"X-Content-Type-Options", "nosniff"},
-    {"Referrer-Policy", "no-referrer"},
-    {"Vary", "Accept-Encoding"},
-    {NULL, NULL},
-};
-
-/* For who has followed a link that leads nowhere; a program that asks for the same gets JSON. */
-static const http_header not_found_headers[] = {
-    {"Cache-Control", "private, no-store"},
-    {"Content-Security-Policy", POLICY},
-    {"X-Content-Type-Options", "nosniff"},
-    {"Referrer-Policy", "no-referrer"},
-    {"Vary", "Accept"},
-    {NULL, NULL},
-};
-
-bool is_page_path(const char *path) {
-    const char *ending = strrchr(path, '.');
-    return strcmp(path, "/") == 0 || strncmp(path, "/assets/", 8) == 0 ||
-           (is_result_path(path) &&
-            (ending == NULL || (strcmp(ending, ".json") != 0 && strcmp(ending, ".png") != 0)));
+static void set_page_headers(http_exchange *x, const char *cache, const char *vary) {
+    http_set_header(x, "Cache-Control", cache);
+    http_set_header(x, "Content-Security-Policy", POLICY);
+    http_set_header(x, "X-Content-Type-Options", "nosniff");
+    http_set_header(x, "Referrer-Policy", "no-referrer");
+    http_set_header(x, "Vary", vary);
 }
 
 static bool append_text(wire_buffer *buffer, const char *text) {
@@ -62,7 +36,7 @@ static bool append_escaped(wire_buffer *buffer, const char *text) {
     return true;
 }
 
-bool show_not_found(http_exchange *x, const problem *p) {
+bool write_not_found_page(http_exchange *x, const problem *p) {
     static const char head[] =
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -73,7 +47,7 @@ bool show_not_found(http_exchange *x, const problem *p) {
     if (!append_text(&x->answer, head) || !append_escaped(&x->answer, p->text) ||
         !append_text(&x->answer, tail))
         return false;
-    x->headers = not_found_headers;
+    set_page_headers(x, "private, no-store", "Accept"); /* a program that asks for the same gets JSON */
     x->media_type = asset_media_type(PAGE);
     return true;
 }
@@ -90,8 +64,8 @@ static void answer_file(http_exchange *x, const web_asset *file) {
 
 /* Does If-None-Match list this file as it is now? Whether it is compressed makes no difference. */
 static bool is_known(const http_exchange *x, const web_asset *file) {
-    return x->if_none_match != NULL &&
-           (strcmp(x->if_none_match, "*") == 0 || strstr(x->if_none_match, file->etag) != NULL);
+    const char *known = x->head->if_none_match;
+    return known != NULL && (strcmp(known, "*") == 0 || strstr(known, file->etag) != NULL);
 }
 
 static void answer_asset(http_exchange *x, const char *name) {
@@ -102,8 +76,8 @@ static void answer_asset(http_exchange *x, const char *name) {
         http_answer_problem(x, &p);
         return;
     }
-    x->headers = asset_headers;
-    x->etag = file->etag;
+    set_page_headers(x, "no-cache", "Accept-Encoding"); /* asked for again each time, and answered with 304 */
+    http_set_header(x, "ETag", file->etag);
     answer_file(x, file);
     if (is_known(x, file))
         x->status = 304; /* without the body, but with its length, which the library knows how to do */
@@ -123,6 +97,6 @@ void handle_result_page(http_exchange *x) {
         answer_no_result(x);
         return;
     }
-    x->headers = result_page_headers;
+    set_page_headers(x, "private, no-store", "Accept-Encoding"); /* its path is a secret */
     answer_file(x, page);
 }

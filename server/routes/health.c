@@ -1,5 +1,6 @@
-/* health.c: is the process alive, and does it want requests? */
-#include "server/routes/routes.h"
+#include "server/routes/health.h"
+
+#include "server/routes/handlers.h"
 
 static void answer_ok(http_exchange *x) {
     static const char ok[] = "{\"status\":\"ok\"}";
@@ -12,12 +13,16 @@ void handle_healthz(http_exchange *x) {
     answer_ok(x);
 }
 
-void handle_readyz(http_exchange *x) {
+bool check_ready(http_exchange *x) {
     problem p;
-    if (!x->service->draining) {
-        answer_ok(x);
-        return;
-    }
+    if (!x->service->draining)
+        return true;
     problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and wants no new requests");
     http_answer_problem(x, &p);
+    return false;
+}
+
+void handle_readyz(http_exchange *x) {
+    if (check_ready(x))
+        answer_ok(x);
 }

@@ -1,10 +1,11 @@
 /* models.c: what is served. The options of a model have the names that a config.json has for them. */
 #include "core/model/builtin/patterns.h"
-#include "server/routes/routes.h"
+#include "server/routes/documents.h"
+#include "server/routes/handlers.h"
+#include "server/routes/lookup.h"
+#include "server/routes/openapi.h"
 
-#include <jansson.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,21 +133,6 @@ static json_t *describe(const attn_model *model) {
     return merge(shape, describe_options(&model->layer));
 }
 
-/* Takes over the reference. NULL: no memory. */
-static char *text_of(json_t *object) {
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(object);
-    return text;
-}
-
-void answer_document(http_exchange *x, json_t *object) {
-    char *text = text_of(object);
-    x->answer.arena = x->small;
-    if (text != NULL && wire_buffer_append(&x->answer, text, strlen(text)))
-        x->status = 200;
-    free(text);
-}
-
 static json_t *describe_models(const attn_registry *registry) {
     json_t *list = json_array();
     for (size_t i = 0; i < registry->count; i++)
@@ -158,81 +144,18 @@ static json_t *describe_models(const attn_registry *registry) {
     return json_pack("{s:s, s:o}", "default", registry->models[0]->name, "models", list);
 }
 
-void documents_free(service *s) {
-    free(s->models.bytes);
-    free(s->openapi.bytes);
-}
-
-/* Made when it is asked for first: both are long, and this is the thread that serves everybody. The text
- * stays where it is. */
-static void answer_text(http_exchange *x, document *d,
-                        json_t *(*describe_all)(const attn_registry *registry)) {
-    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&making);
-    if (d->bytes == NULL) {
-        d->bytes = text_of(describe_all(&x->service->registry));
-        d->length = d->bytes == NULL ? 0 : strlen(d->bytes);
-    }
-    x->answer = (wire_buffer){.bytes = d->bytes, .length = d->length};
-    x->status = d->bytes == NULL ? 0 : 200;
-    pthread_mutex_unlock(&making);
-}
-
 void handle_models(http_exchange *x) {
-    answer_text(x, &x->service->models, describe_models);
+    answer_once(x, &x->service->models, describe_models);
 }
 
 void handle_openapi(http_exchange *x) {
-    answer_text(x, &x->service->openapi, describe_api);
+    answer_once(x, &x->service->openapi, describe_api);
 }
 
 void handle_model(http_exchange *x) {
-    const attn_model *model = attn_registry_find(&x->service->registry, x->argument);
-    if (model == NULL)
-        answer_no_model(x, x->argument, "");
-    else if (strcmp(model->layout, "patterns") == 0)
-        answer_document(x, merge(describe(model), attn_patterns_describe()));
-    else
-        answer_document(x, describe(model));
-}
-
-/* Is this model a layer of the checkpoint that was loaded as `name`? */
-static bool is_layer_of(const attn_model *model, const char *name) {
-    const size_t length = strlen(name);
-    return strncmp(model->name, name, length) == 0 && model->name[length] == '.';
-}
-
-/* Writes the names of the layers of `name`, or of all models if `name` is NULL, as far as there is room. */
-static size_t list_models(const attn_registry *registry, const char *name, char *list, size_t room) {
-    size_t n = 0, count = 0;
-    bool full = false;
-    list[0] = '\0';
-    for (size_t i = 0; i < registry->count; i++) {
-        const attn_model *model = registry->models[i];
-        if (name != NULL && !is_layer_of(model, name))
-            continue;
-        full = full || n + strlen(model->name) + sizeof ", , ..." > room;
-        if (!full)
-            n += (size_t)snprintf(list + n, room - n, "%s%s", count == 0 ? "" : ", ", model->name);
-        count++;
-    }
-    if (full)
-        snprintf(list + n, room - n, ", ...");
-    return count;
-}
-
-void answer_no_model(http_exchange *x, const char *name, const char *path) {
-    const attn_registry *registry = &x->service->registry;
-    problem p;
-    char list[sizeof p.text - 200];
-    const size_t layers = list_models(registry, name, list, sizeof list);
-    if (layers > 0) {
-        problem_set_at(&p, PROBLEM_NOT_FOUND, path,
-                       "'%.96s' is a checkpoint of which %zu layers are served, each under its own name: %s",
-                       name, layers, list);
-    } else {
-        list_models(registry, NULL, list, sizeof list);
-        problem_set_at(&p, PROBLEM_NOT_FOUND, path, "there is no model '%.96s'; served are: %s", name, list);
-    }
-    http_answer_problem(x, &p);
+    const attn_model *model = lookup_model(x, x->argument, "");
+    if (model != NULL)
+        answer_document(x, strcmp(model->layout, "patterns") == 0
+                               ? merge(describe(model), attn_patterns_describe())
+                               : describe(model));
 }

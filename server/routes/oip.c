@@ -2,9 +2,13 @@
 #include "server/wire/oip/oip.h"
 
 #include "server/routes/compute.h"
-#include "server/routes/routes.h"
+#include "server/routes/documents.h"
+#include "server/routes/handlers.h"
+#include "server/routes/health.h"
+#include "server/routes/lookup.h"
 
-#include <string.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #define VERSION "1" /* of every model */
 
@@ -14,26 +18,14 @@ void handle_oip_live(http_exchange *x) {
     answer_document(x, json_pack("{s:b}", "live", 1));
 }
 
-/* False, with the answer given, if no new requests are wanted. */
-static bool is_ready(http_exchange *x) {
-    problem p;
-    if (!x->service->draining)
-        return true;
-    problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and wants no new requests");
-    http_answer_problem(x, &p);
-    return false;
-}
-
 void handle_oip_ready(http_exchange *x) {
-    if (is_ready(x)) /* KServe's client looks for `ready` */
+    if (check_ready(x)) /* KServe's client looks for `ready` */
         answer_document(x, json_pack("{s:b, s:b}", "live", 1, "ready", 1));
 }
 
 void handle_oip_model_ready(http_exchange *x) {
-    const attn_model *model = attn_registry_find(&x->service->registry, x->argument);
-    if (model == NULL)
-        answer_no_model(x, x->argument, "");
-    else if (is_ready(x))
+    const attn_model *model = lookup_model(x, x->argument, "");
+    if (model != NULL && check_ready(x))
         answer_document(x, json_pack("{s:s, s:b}", "name", model->name, "ready", 1));
 }
 
@@ -102,11 +94,9 @@ static json_t *list_outputs(const attn_config *config) {
 }
 
 void handle_oip_model(http_exchange *x) {
-    const attn_model *model = attn_registry_find(&x->service->registry, x->argument);
-    if (model == NULL) {
-        answer_no_model(x, x->argument, "");
+    const attn_model *model = lookup_model(x, x->argument, "");
+    if (model == NULL)
         return;
-    }
     const attn_config *config = &model->layer.config;
     answer_document(x, json_pack("{s:s, s:[s], s:s, s:o, s:o}", "name", model->name, "versions", VERSION,
                                  "platform", "attend_server", "inputs", list_inputs(config), "outputs",
@@ -129,26 +119,32 @@ static void lower_deadline(http_exchange *x, const request_whole *timeout) {
 /* While the body is read: its timeout holds as soon as it is known. */
 static bool should_stop(void *context) {
     computation *c = context;
-    const oip_options *protocol = c->kept;
+    const oip_options *protocol = c->route_data;
     lower_deadline(c->x, &protocol->timeout);
     return http_should_stop(c->x);
 }
 
 static bool read_body(computation *c) {
     http_exchange *x = c->x;
-    const oip_body body = {x->body.bytes, x->body.length, x->has_inference_header, x->inference_header};
+    uint64_t json_length = 0; /* it was checked before it came here */
+    const bool is_binary =
+        x->head->inference_header != NULL && head_read_whole(x->head->inference_header, &json_length);
+    const oip_body body = {x->body.bytes, x->body.length, is_binary, (size_t)json_length};
     const attn_control control = {should_stop, c};
     problem p;
-    return oip_read_request(&body, x->arena, &control, &c->request, c->kept, &p) == PROBLEM_NONE ||
-           compute_fail(c, &p);
+    if (oip_read_request(&body, x->arena, &control, &c->request, c->route_data, &p) == PROBLEM_NONE)
+        return true;
+    compute_fail(c, &p);
+    return false;
 }
 
 static const attn_model *read_request(computation *c) {
-    const attn_model *model = compute_model(c, c->x->argument, "");
-    oip_options *protocol = model == NULL ? NULL : compute_keep(c, sizeof *protocol);
+    const attn_model *model = lookup_model(c->x, c->x->argument, "");
+    oip_options *protocol = model == NULL ? NULL : compute_allocate(c->x, sizeof *protocol);
     if (protocol == NULL)
         return NULL;
     *protocol = (oip_options){.borrows = false};
+    c->route_data = protocol;
     if (!read_body(c))
         return NULL;
     c->keeps_body = protocol->borrows;
@@ -157,15 +153,19 @@ static const attn_model *read_request(computation *c) {
 
 static bool write_answer(computation *c) {
     http_exchange *x = c->x;
-    const bool written =
-        oip_write_answer(&c->request, &c->call, c->kept, &x->answer, &x->answer_header_length);
-    if (x->answer_header_length > 0)
+    size_t json_length;
+    char length[24];
+    const bool written = oip_write_answer(&c->request, &c->call, c->route_data, &x->answer, &json_length);
+    if (json_length > 0) {
+        snprintf(length, sizeof length, "%zu", json_length);
+        http_copy_header(x, "Inference-Header-Content-Length", length);
         x->media_type = "application/octet-stream";
+    }
     return written;
 }
 
-static bool prepare(http_exchange *x) {
-    return compute_prepare(x, read_request, write_answer);
+static bool prepare(http_exchange *x, sched_job *job) {
+    return compute_prepare(x, job, read_request, write_answer);
 }
 
 const http_work oip_work = {prepare, compute_together, compute_finish};

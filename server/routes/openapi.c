@@ -1,10 +1,9 @@
-/* openapi.c: what GET /openapi.json says. The parts that say what a request may hold come from the tables
- * that the decoders use; the rest is server/openapi.json. */
+#include "server/routes/openapi.h"
+
 #include "server/assets.h"
 #include "server/attend/fields.h"
-#include "server/routes/routes.h"
+#include "server/problem.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #define WIDEST_EXAMPLE                                                                                       \

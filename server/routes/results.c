@@ -5,30 +5,12 @@
 #include "server/picture/map.h"
 #include "server/picture/png.h"
 #include "server/routes/compute.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
+#include "server/routes/lookup.h"
+#include "server/routes/media.h"
 #include "server/wire/json/kept.h"
 
 #include <string.h>
-
-const http_header result_headers[] = {
-    {"Cache-Control", "private, no-store"},
-    {"Referrer-Policy", "no-referrer"},
-    {"X-Content-Type-Options", "nosniff"},
-    {NULL, NULL},
-};
-
-bool is_result_path(const char *path) {
-    return strncmp(path, RESULTS_PATH, strlen(RESULTS_PATH)) == 0;
-}
-
-void answer_no_result(http_exchange *x) {
-    problem p;
-    problem_set(
-        &p, PROBLEM_NOT_FOUND,
-        "no result is kept under this path: it may have expired (--results-ttl), made room for newer ones "
-        "(--results-memory), or been deleted");
-    http_answer_problem(x, &p);
-}
 
 static bool write_json(computation *c, const results_taken *taken) {
     c->x->media_type = NULL;
@@ -37,16 +19,25 @@ static bool write_json(computation *c, const results_taken *taken) {
 
 static bool write_picture(computation *c, const results_taken *taken) {
     http_exchange *x = c->x;
+    picture_options *picture = c->query;
     attend_call shown;
     problem p;
-    if (picture_map_show(&x->picture, &taken->kept->request, &taken->kept->call, &c->control, x->arena,
-                         &shown, &p) != PROBLEM_NONE) {
+    if (picture_map_show(picture, &taken->kept->request, &taken->kept->call, &c->control, x->arena, &shown,
+                         &p) != PROBLEM_NONE) {
         compute_fail(c, &p);
         return false;
     }
-    c->request.picture = &x->picture;
+    c->request.picture = picture;
     x->media_type = FORMAT_PNG;
-    return png_write_picture(&x->picture, &shown, &x->answer);
+    return png_write_picture(picture, &shown, &x->answer);
+}
+
+/* The name is copied: the log is written when what was taken may be gone. */
+static void log_model(http_exchange *x, const char *name) {
+    const size_t size = strlen(name) + 1;
+    char *copy = attn_arena_alloc(x->small, size);
+    if (copy != NULL)
+        x->logged = (http_header){"model", memcpy(copy, name, size)};
 }
 
 /* What is taken is given back when its answer has been written; nothing of the answer leads into it. There is
@@ -60,21 +51,23 @@ static bool answer_kept(http_exchange *x, bool (*write)(computation *c, const re
         answer_no_result(x);
         return false;
     }
-    memcpy(x->model, taken.kept->model.name, sizeof x->model);
+    log_model(x, taken.kept->model.name);
     x->answer = (wire_buffer){.arena = x->arena, .control = &c->control};
     const bool written = write(c, &taken);
     results_give_back(x->service->results, &taken);
     if (x->status == 0)
         compute_close(c, written);
-    compute_give_back(x);
+    compute_release(x);
     return false;
 }
 
-static bool prepare_json(http_exchange *x) {
+static bool prepare_json(http_exchange *x, sched_job *job) {
+    (void)job;
     return answer_kept(x, write_json);
 }
 
-static bool prepare_picture(http_exchange *x) {
+static bool prepare_picture(http_exchange *x, sched_job *job) {
+    (void)job;
     return answer_kept(x, write_picture);
 }
 

@@ -1,10 +1,30 @@
 /* What is refused from the headers alone. */
 #include "server/http/admission.h"
 
+#include "server/routes/routes.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
 
 static const options limits = {.max_body = 1000, .max_connections = 10, .request_timeout = 500};
+
+/* For what the query of a picture says. */
+static attn_arena *arena;
+
+static void set_up(void) {
+    arena = attn_arena_new(NULL);
+}
+
+static void tear_down(void) {
+    attn_arena_free(arena);
+}
+
+TestSuite(admission, .init = set_up, .fini = tear_down);
+
+static problem_code judge(const request_head *head, http_exchange *x, problem *p) {
+    *x = (http_exchange){.small = arena};
+    return admit(head, &service_routes, &limits, x, p);
+}
 
 /* A request head that is fine; a test spoils one thing in it. */
 #define FINE .method = "POST", .path = "/attend"
@@ -146,30 +166,30 @@ static const struct {
 
 Test(admission, judges_by_the_head) {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        http_exchange x = {0};
+        http_exchange x;
         problem p = {0};
-        cr_assert_eq(admit(&table[i].head, &limits, &x, &p), table[i].code, "%zu: %s", i, p.text);
+        cr_assert_eq(judge(&table[i].head, &x, &p), table[i].code, "%zu: %s", i, p.text);
         cr_assert_not_null(strstr(p.text, table[i].named), "%zu: %s", i, p.text);
         cr_assert_eq(x.route != NULL && p.code == PROBLEM_NONE, table[i].code == PROBLEM_NONE);
     }
 }
 
 Test(admission, takes_what_the_head_says) {
-    http_exchange x = {0};
+    http_exchange x;
     problem p;
     request_head head = {
         .method = "POST", .path = "/attend/a.0", .content_length = "77", .request_timeout = "20"};
-    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE);
     cr_assert_str_eq(x.argument, "a.0");
     cr_assert_eq(x.expected_body, 77);
     cr_assert_eq(x.time_allowed, 20000000);
     cr_assert_str_eq(x.deadline_of, "X-Request-Timeout");
     head.request_timeout = "9999"; /* may lower the service's, not raise it */
-    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE);
     cr_assert_eq(x.time_allowed, 500000000);
     cr_assert_str_eq(x.deadline_of, "--request-timeout");
     head = (request_head){.method = "GET", .path = "/attend/a"};
-    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_METHOD_NOT_ALLOWED);
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_METHOD_NOT_ALLOWED);
     cr_assert_str_eq(x.allow, "POST");
 }
 
@@ -194,8 +214,7 @@ Test(admission, takes_the_segment_of_the_path) {
     problem p;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         const request_head head = {.method = paths[i].method, .path = paths[i].path};
-        x = (http_exchange){0};
-        cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%s: %s", paths[i].path, p.text);
+        cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE, "%s: %s", paths[i].path, p.text);
         if (paths[i].argument == NULL)
             cr_assert_null(x.argument);
         else
@@ -206,21 +225,21 @@ Test(admission, takes_the_segment_of_the_path) {
     name[sizeof name - 1] = '\0';
     strcat(path, name);
     const request_head head = {.method = "GET", .path = path};
-    x = (http_exchange){0};
-    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE);
     cr_assert_eq(strlen(x.argument), HTTP_SEGMENT_SIZE - 1);
     cr_assert_eq(strncmp(x.argument, name, HTTP_SEGMENT_SIZE - 1), 0);
 }
 
 Test(admission, takes_the_length_of_the_inference_header) {
-    http_exchange x = {0};
+    http_exchange x;
     problem p;
     request_head head = {OIP};
-    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
-    cr_assert(!x.has_inference_header);
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE);
+    cr_assert_null(x.head->inference_header);
     head.inference_header = "120";
-    cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE);
-    cr_assert(x.has_inference_header && x.inference_header == 120);
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE);
+    uint64_t bytes;
+    cr_assert(head_read_whole(x.head->inference_header, &bytes) && bytes == 120);
 }
 
 /* The highest q wins; ties go in the order JSON, safetensors, PNG; the most specific range decides. */
@@ -240,11 +259,11 @@ Test(admission, chooses_the_format_of_the_answer) {
         {"application/json;q=0.3, image/png", "image/png"},
     };
     for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
-        http_exchange x = {0};
+        http_exchange x;
         problem p;
         const request_head head = {FINE, .accept = wishes[i].accept};
-        cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%zu: %s", i, p.text);
-        cr_assert_str_eq(x.out->media_type, wishes[i].chosen, "%zu", i);
+        cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE, "%zu: %s", i, p.text);
+        cr_assert_str_eq(x.answer_type, wishes[i].chosen, "%zu", i);
     }
 }
 
@@ -277,14 +296,14 @@ Test(admission, a_query_does_not_matter_to_pages_and_probes) {
         {"POST", "/v2/models/a/infer", true},
     };
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        http_exchange x = {0};
+        http_exchange x;
         problem p;
         const request_head head = {.method = paths[i].method,
                                    .path = paths[i].path,
                                    .parameters = {{"utm_source", "x"}, {"ts", NULL}},
                                    .parameter_count = 20};
-        cr_assert_eq(admit(&head, &limits, &x, &p), paths[i].matters ? PROBLEM_UNKNOWN_FIELD : PROBLEM_NONE,
-                     "%s %s", paths[i].method, paths[i].path);
+        cr_assert_eq(judge(&head, &x, &p), paths[i].matters ? PROBLEM_UNKNOWN_FIELD : PROBLEM_NONE, "%s %s",
+                     paths[i].method, paths[i].path);
     }
 }
 
@@ -298,10 +317,10 @@ Test(admission, options_tells_the_methods_of_a_path) {
         {"/nowhere", HTTP_METHODS},        {"/v2/nowhere", HTTP_METHODS},
     };
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        http_exchange x = {0};
+        http_exchange x;
         problem p;
         const request_head head = {.method = "OPTIONS", .path = paths[i].path};
-        cr_assert_eq(admit(&head, &limits, &x, &p), PROBLEM_NONE, "%s", paths[i].path);
+        cr_assert_eq(judge(&head, &x, &p), PROBLEM_NONE, "%s", paths[i].path);
         cr_assert_str_eq(x.allow, paths[i].allow, "%s", paths[i].path);
         x.route->handle(&x);
         cr_assert_eq(x.status, 204);
@@ -315,22 +334,69 @@ Test(admission, a_404_is_a_page_for_a_browser_only) {
         const char *path, *accept;
         bool page;
     } asked[] = {
-        {"/results/abc", browser, true},
-        {"/results/abc", "TEXT/HTML;q=0.9", true},
-        {"/results/abc/", browser, true},
-        {"/assets/x.js", browser, true},
-        {"/results/abc", NULL, false},
-        {"/results/abc", "*/*", false},
-        {"/results/abc", "*/*, text/html", false},
-        {"/results/abc.json", browser, false},
-        {"/results/abc/heatmap.png", browser, false},
+        {"/results/abc", browser, true},       {"/results/abc", "TEXT/HTML;q=0.9", true},
+        {"/results/abc/", browser, true},      {"/results/abc/def", browser, true},
+        {"/results/abc.png", browser, false},  {"/results/abc/def.json", browser, false},
+        {"/assets/a/b.json", browser, true},   {"/assets", browser, false},
+        {"/assets/x.js", browser, true},       {"/results/abc", NULL, false},
+        {"/results/abc", "*/*", false},        {"/results/abc", "*/*, text/html", false},
+        {"/results/abc.json", browser, false}, {"/results/abc/heatmap.png", browser, false},
         {"/models/none", browser, false},
     };
     for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
-        http_exchange x = {0};
+        http_exchange x;
         problem p;
         const request_head head = {.method = "GET", .path = asked[i].path, .accept = asked[i].accept};
-        admit(&head, &limits, &x, &p);
-        cr_assert_eq(x.show_not_found != NULL, asked[i].page, "%zu", i);
+        judge(&head, &x, &p);
+        cr_assert_eq(x.write_not_found != NULL, asked[i].page, "%zu", i);
+    }
+}
+
+/* The sentence is made from the table of routes. */
+Test(admission, a_404_lists_what_there_is) {
+    http_exchange x;
+    problem p;
+    request_head head = {.method = "GET", .path = "/nowhere"};
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NOT_FOUND);
+    cr_assert_str_eq(
+        p.text,
+        "there is nothing at '/nowhere'; expected GET /, POST /attend, POST /attend/{model}, GET /models, "
+        "GET /models/{name}, GET /results/{id}, GET /openapi.json, GET /healthz or GET /readyz");
+    head.path = "/v2/nowhere";
+    cr_assert_eq(judge(&head, &x, &p), PROBLEM_NOT_FOUND);
+    cr_assert_str_eq(p.text, "there is nothing at '/v2/nowhere'; expected GET /v2, GET /v2/health/live, GET "
+                             "/v2/health/ready, GET /v2/models/{name}, GET /v2/models/{name}/ready or POST "
+                             "/v2/models/{name}/infer, where {name} may be {name}/versions/1");
+}
+
+static const char *header_of(const http_exchange *x, const char *name) {
+    for (size_t i = 0; i < x->fixed_headers; i++)
+        if (strcmp(x->headers[i].name, name) == 0)
+            return x->headers[i].value;
+    return "";
+}
+
+/* Whatever the answer will be: these go with a problem too. */
+Test(admission, some_headers_go_with_every_answer_of_a_path) {
+    static const struct {
+        const char *method, *path, *cache, *allow, *vary;
+    } paths[] = {
+        {"GET", "/results/abc", "private, no-store", "", ""},
+        {"GET", "/results/abc.json", "private, no-store", "", "Accept-Encoding"},
+        {"GET", "/results/abc/nothing/here", "private, no-store", "", ""},
+        {"GET", "/results/", "private, no-store", "", ""},
+        {"GET", "/results", "", "", ""},
+        {"POST", "/results/abc", "private, no-store", "GET, HEAD, DELETE", ""},
+        {"POST", "/attend", "", "", "Accept-Encoding"},
+        {"GET", "/models", "", "", ""},
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        http_exchange x;
+        problem p;
+        const request_head head = {.method = paths[i].method, .path = paths[i].path};
+        judge(&head, &x, &p);
+        cr_expect_str_eq(header_of(&x, "Cache-Control"), paths[i].cache, "%s", paths[i].path);
+        cr_expect_str_eq(header_of(&x, "Allow"), paths[i].allow, "%s", paths[i].path);
+        cr_expect_str_eq(header_of(&x, "Vary"), paths[i].vary, "%s", paths[i].path);
     }
 }

@@ -1,8 +1,13 @@
 /* The description is complete, or there is none: each allocation that it takes fails once. */
+#include "server/routes/openapi.h"
+
 #include "core/model/load.h"
+#include "server/routes/documents.h"
+#include "server/routes/handlers.h"
 #include "server/routes/routes.h"
 
 #include <criterion/criterion.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,4 +71,53 @@ Test(openapi, is_made_once) {
     }
     documents_free(&s);
     attn_registry_free(&s.registry);
+}
+
+/* The path with its hole left empty: what stands in it may have several names. */
+static void empty_hole(const char *path, char *emptied) {
+    for (bool inside = false; *path != '\0'; path++) {
+        inside = inside && *path != '}';
+        if (!inside)
+            *emptied++ = *path;
+        inside = inside || *path == '{';
+    }
+    *emptied = '\0';
+}
+
+/* The object of a route in the description, or NULL. */
+static json_t *find_described(json_t *paths, const http_route *row) {
+    const char *path;
+    json_t *item;
+    char wanted[100], emptied[100], method[10] = "";
+    empty_hole(row->path, wanted);
+    for (size_t i = 0; row->method[i] != '\0'; i++)
+        method[i] = (char)tolower(row->method[i]);
+    json_object_foreach(paths, path, item) {
+        empty_hole(path, emptied);
+        if (strcmp(emptied, wanted) == 0)
+            return json_object_get(item, method);
+    }
+    return NULL;
+}
+
+/* Each row of the table, but the other spelling of /v2, and nothing else. */
+Test(openapi, has_the_paths_of_the_table) {
+    attn_registry registry = {0};
+    attn_error error;
+    size_t rows = 0, described = 0;
+    cr_assert_eq(attn_registry_load(&registry, "init:embed_dim=4,num_heads=2", &error), ATTN_OK);
+    json_t *root = describe_api(&registry), *paths = json_object_get(root, "paths"), *item, *method;
+    const char *path, *name;
+    for (size_t i = 0; i < service_routes.count; i++) {
+        const http_route *row = &service_routes.rows[i];
+        if (strcmp(row->path, "/v2/") == 0)
+            continue;
+        cr_expect_not_null(find_described(paths, row), "%s %s", row->method, row->path);
+        rows++;
+    }
+    json_object_foreach(paths, path, item) json_object_foreach(item, name, method) described +=
+        strcmp(name, "parameters") != 0;
+    cr_expect_eq(described, rows);
+    json_decref(root);
+    attn_registry_free(&registry);
 }

@@ -1,5 +1,5 @@
 /* Whoever reads the log learns no id. */
-#include "server/log_path.h"
+#include "server/routes/routes.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -32,7 +32,7 @@ Test(log_path, shows_the_route_of_a_kept_result) {
     };
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         char shown[64];
-        log_path(paths[i].uri, shown, sizeof shown);
+        http_log_path(&service_routes, paths[i].uri, shown, sizeof shown);
         cr_expect_str_eq(shown, paths[i].shown, "%s became %s", paths[i].uri, shown);
     }
 }
@@ -41,9 +41,9 @@ Test(log_path, cuts_what_is_long) {
     char uri[5000], shown[20];
     memset(uri, 'a', sizeof uri);
     uri[sizeof uri - 1] = '\0';
-    log_path(uri, shown, sizeof shown);
+    http_log_path(&service_routes, uri, shown, sizeof shown);
     cr_assert_eq(strlen(shown), 19);
     memcpy(uri, "/results/", 9);
-    log_path(uri, shown, sizeof shown);
+    http_log_path(&service_routes, uri, shown, sizeof shown);
     cr_assert_str_eq(shown, "/results/{id}");
 }

@@ -1,0 +1,68 @@
+#include "server/http/answer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void add(answer_headers *list, const char *name, const char *value) {
+    if (value != NULL && *value != '\0')
+        list->headers[list->count++] = (http_header){name, value};
+}
+
+/* Is it worth trying again in a moment? */
+static bool is_busy(const http_exchange *x) {
+    return x->status == problem_http_status(PROBLEM_QUEUE_FULL) ||
+           x->status == problem_http_status(PROBLEM_UNAVAILABLE);
+}
+
+/* What kind of body it is; an answer that can have none (204, 304) says nothing. */
+static const char *media_type_of(const http_exchange *x) {
+    if (x->status == 204 || x->status == 304)
+        return NULL;
+    return x->media_type == NULL ? "application/json" : x->media_type;
+}
+
+/* The exchange's own headers; of Vary, the names from all of its lines. */
+static void add_own(answer_headers *list, const http_exchange *x) {
+    size_t length = 0;
+    for (size_t i = 0; i < x->header_count; i++) {
+        const http_header *h = &x->headers[i];
+        if (strcmp(h->name, "Vary") != 0)
+            add(list, h->name, h->value);
+        else if (length < sizeof list->vary)
+            length += (size_t)snprintf(list->vary + length, sizeof list->vary - length, "%s%s",
+                                       length == 0 ? "" : ", ", h->value);
+    }
+    add(list, "Vary", list->vary);
+}
+
+void answer_list_headers(const http_exchange *x, const answer_ending *ending, answer_headers *list) {
+    list->count = 0;
+    *list->vary = *list->keep_alive = '\0';
+    if (!ending->closes && ending->is_kept)
+        snprintf(list->keep_alive, sizeof list->keep_alive, "timeout=%zu", ending->idle_seconds);
+    http_write_timings(&x->timings, list->timings);
+    add(list, "Server", "attend-server/" ATTEND_VERSION);
+    add(list, "Content-Type", media_type_of(x));
+    add(list, "Content-Encoding", encoding_name(x->answer_encoding));
+    add(list, "X-Request-Id", ending->request_id);
+    add_own(list, x);
+    add(list, "Server-Timing", list->timings);
+    add(list, "Retry-After", is_busy(x) ? "1" : "");
+    add(list, "Connection", ending->closes ? "close" : "");
+    add(list, "Keep-Alive", list->keep_alive);
+}
+
+size_t answer_write(const http_exchange *x, const answer_ending *ending, const char *reason, char *text,
+                    size_t size) {
+    answer_headers list;
+    answer_list_headers(x, ending, &list);
+    size_t n = (size_t)snprintf(text, size, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\n", x->status, reason,
+                                x->answer.length);
+    for (size_t i = 0; i < list.count && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s: %s\r\n", list.headers[i].name, list.headers[i].value);
+    if (n + 2 + x->answer.length > size)
+        return 0;
+    memcpy(text + n, "\r\n", 2);
+    memcpy(text + n + 2, x->answer.bytes, x->answer.length);
+    return n + 2 + x->answer.length;
+}

@@ -1,0 +1,37 @@
+#include "server/routes/documents.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes over the reference. NULL: no memory. */
+static char *text_of(json_t *object) {
+    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(object);
+    return text;
+}
+
+void answer_document(http_exchange *x, json_t *object) {
+    char *text = text_of(object);
+    x->answer.arena = x->small;
+    if (text != NULL && wire_buffer_append(&x->answer, text, strlen(text)))
+        x->status = 200;
+    free(text);
+}
+
+void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *registry)) {
+    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&making);
+    if (d->bytes == NULL) {
+        d->bytes = text_of(describe(&x->service->registry));
+        d->length = d->bytes == NULL ? 0 : strlen(d->bytes);
+    }
+    x->answer = (wire_buffer){.bytes = d->bytes, .length = d->length};
+    x->status = d->bytes == NULL ? 0 : 200;
+    pthread_mutex_unlock(&making);
+}
+
+void documents_free(service *s) {
+    free(s->models.bytes);
+    free(s->openapi.bytes);
+}
