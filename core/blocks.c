@@ -1,5 +1,6 @@
 #include "core/blocks.h"
 
+#include "core/ring.h"
 #include "core/size.h"
 
 #include <malloc.h>
@@ -45,15 +46,11 @@
 
 _Static_assert(ATTN_BLOCK_MIN == (size_t)1 << FIRST_BITS, "FIRST_BITS");
 
-typedef struct links {
-    struct links *previous, *next;
-} links;
-
 /* Stands at the start of a block that is free. */
 typedef struct {
-    links by_age; /* first: what was used last */
-    links in_bin; /* likewise */
-    links in_cut; /* of those that were cut off others; a ring of its own if it was not */
+    attn_ring by_age; /* first: what was used last */
+    attn_ring in_bin; /* likewise */
+    attn_ring in_cut; /* of those that were cut off others; a ring of its own if it was not */
     size_t bytes;
     uint64_t since; /* when it became free */
 } free_block;
@@ -65,8 +62,8 @@ struct attn_blocks {
     pthread_mutex_t lock;
     /* There is a free block, and the thread sleeps without a time to wake; or the end. */
     pthread_cond_t changed;
-    links by_age, cut;
-    links bins[BINS];
+    attn_ring by_age, cut;
+    attn_ring bins[BINS];
     uint64_t filled[BINS / 64]; /* a bit for each bin that has a block */
     bool sleeps, stopping;
     pthread_t thread;
@@ -74,28 +71,16 @@ struct attn_blocks {
 
 /* ---- Lists: all of these with the lock held ---- */
 
-static void insert_first(links *ring, links *item) {
-    item->previous = ring;
-    item->next = ring->next;
-    ring->next->previous = item;
-    ring->next = item;
+static free_block *by_age(attn_ring *link) {
+    return ATTN_RING_ITEM(link, free_block, by_age);
 }
 
-static void take_out(links *item) {
-    item->previous->next = item->next;
-    item->next->previous = item->previous;
+static free_block *in_bin(attn_ring *link) {
+    return ATTN_RING_ITEM(link, free_block, in_bin);
 }
 
-static free_block *by_age(links *item) {
-    return (free_block *)(void *)((char *)item - offsetof(free_block, by_age));
-}
-
-static free_block *in_bin(links *item) {
-    return (free_block *)(void *)((char *)item - offsetof(free_block, in_bin));
-}
-
-static free_block *in_cut(links *item) {
-    return (free_block *)(void *)((char *)item - offsetof(free_block, in_cut));
+static free_block *in_cut(attn_ring *link) {
+    return ATTN_RING_ITEM(link, free_block, in_cut);
 }
 
 /* The bin of blocks of this many bytes; each has more than those of the bins before. */
@@ -117,9 +102,9 @@ static free_block *insert(attn_blocks *b, void *memory, size_t bytes) {
     ASAN_POISON_MEMORY_REGION((char *)memory + sizeof *block, bytes - sizeof *block);
     block->bytes = bytes;
     block->since = now();
-    block->in_cut.previous = block->in_cut.next = &block->in_cut;
-    insert_first(&b->by_age, &block->by_age);
-    insert_first(&b->bins[bin], &block->in_bin);
+    attn_ring_init(&block->in_cut);
+    attn_ring_insert(&b->by_age, &block->by_age);
+    attn_ring_insert(&b->bins[bin], &block->in_bin);
     b->filled[bin / 64] |= (uint64_t)1 << bin % 64;
     if (b->sleeps)
         pthread_cond_signal(&b->changed);
@@ -128,9 +113,9 @@ static free_block *insert(attn_blocks *b, void *memory, size_t bytes) {
 
 static void extract(attn_blocks *b, free_block *block) {
     const size_t bin = bin_of(block->bytes);
-    take_out(&block->by_age);
-    take_out(&block->in_bin);
-    take_out(&block->in_cut);
+    attn_ring_remove(&block->by_age);
+    attn_ring_remove(&block->in_bin);
+    attn_ring_remove(&block->in_cut);
     if (b->bins[bin].next == &b->bins[bin])
         b->filled[bin / 64] &= ~((uint64_t)1 << bin % 64);
     ASAN_UNPOISON_MEMORY_REGION(block, block->bytes);
@@ -150,7 +135,7 @@ static size_t next_filled(const attn_blocks *b, size_t bin) {
 static free_block *find(attn_blocks *b, size_t bytes, size_t most) {
     const size_t own = bin_of(bytes);
     int looks = 0;
-    for (links *item = b->bins[own].next; item != &b->bins[own] && looks < MOST_LOOKS;
+    for (attn_ring *item = b->bins[own].next; item != &b->bins[own] && looks < MOST_LOOKS;
          item = item->next, looks++)
         if (in_bin(item)->bytes >= bytes && in_bin(item)->bytes <= most)
             return in_bin(item);
@@ -165,14 +150,14 @@ static size_t cut(attn_blocks *b, void *block, size_t has, size_t bytes) {
     if (has - bytes < ATTN_BLOCK_MIN)
         return has;
     free_block *const rest = insert(b, (char *)block + bytes, has - bytes);
-    insert_first(&b->cut, &rest->in_cut);
+    attn_ring_insert(&b->cut, &rest->in_cut);
     return bytes;
 }
 
 /* A block of so many bytes becomes free. If what was cut off it still is, they are one again: for the next
  * request that goes the same way. */
 static void join(attn_blocks *b, void *block, size_t bytes) {
-    links *item = b->cut.next;
+    attn_ring *item = b->cut.next;
     for (int looks = 0; item != &b->cut && looks < MOST_CUT_LOOKS; item = item->next, looks++)
         if ((char *)in_cut(item) == (char *)block + bytes) {
             free_block *const rest = in_cut(item);
@@ -229,8 +214,8 @@ static bool give_back(attn_blocks *b, size_t bytes) {
     unmap(b, (char *)block + has - piece, piece);
     insert(b, block, has - piece);
     block->since = since; /* and it remains the oldest */
-    take_out(&block->by_age);
-    insert_first(b->by_age.previous, &block->by_age);
+    attn_ring_remove(&block->by_age);
+    attn_ring_insert(b->by_age.previous, &block->by_age);
     return true;
 }
 
@@ -411,10 +396,10 @@ bool attn_blocks_start(attn_budget *budget, uint64_t keep_for) {
     b->budget = budget;
     b->page = (size_t)sysconf(_SC_PAGESIZE);
     b->keep_for = keep_for;
-    b->by_age.previous = b->by_age.next = &b->by_age;
-    b->cut.previous = b->cut.next = &b->cut;
+    attn_ring_init(&b->by_age);
+    attn_ring_init(&b->cut);
     for (size_t i = 0; i < BINS; i++)
-        b->bins[i].previous = b->bins[i].next = &b->bins[i];
+        attn_ring_init(&b->bins[i]);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&b->lock, NULL);

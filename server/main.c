@@ -13,7 +13,7 @@
 #include "server/routes/routes.h"
 #include "server/scheduler.h"
 #include "server/service.h"
-#include "server/store/results.h"
+#include "server/store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,7 +182,7 @@ static int run(service *s) {
     }
     warn_of_old_library();
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
-    s->results = results_new(s->options.results_memory, s->options.results_ttl * 1000000000u, NULL);
+    s->results = store_new(s->options.results_memory, s->options.results_ttl * 1000000000u, free, NULL);
     const bool ready = attn_blocks_start(&s->budget, ATTN_BLOCKS_KEEP) && catch_signals();
     s->scheduler =
         ready ? sched_new(choose_threads(&s->options), false, s->options.max_queue, preparation(&s->options))
@@ -193,7 +193,7 @@ static int run(service *s) {
         fprintf(stderr, "attend-server: %s\n",
                 s->scheduler == NULL || s->results == NULL ? "cannot start the threads" : error.text);
         sched_free(s->scheduler);
-        results_free(s->results);
+        store_free(s->results);
         attn_blocks_stop(&s->budget);
         return EXIT_BAD_START;
     }
@@ -202,7 +202,7 @@ static int run(service *s) {
     sched_free(
         s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);
-    results_free(s->results);
+    store_free(s->results);
     attn_blocks_stop(&s->budget);
     return EXIT_SUCCESS;
 }

@@ -22,7 +22,7 @@ typedef struct {
     document models, openapi; /* what GET /models and GET /openapi.json say of the registry */
     attn_budget budget;       /* --max-memory */
     struct scheduler *scheduler;
-    struct results *results; /* --results-memory, --results-ttl */
+    struct store *results; /* --results-memory, --results-ttl */
     atomic_bool draining;    /* since SIGTERM or SIGINT */
     atomic_bool ending;      /* since --drain-timeout has passed: nothing more is computed */
 } service;

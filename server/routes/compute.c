@@ -1,8 +1,8 @@
 #include "server/routes/compute.h"
 
+#include "server/attend/keep.h"
 #include "server/attend/outputs.h"
 #include "server/clock.h"
-#include "server/store/results.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ static bool should_stop(void *context) {
 
 void compute_fail(computation *c, const problem *p) {
     if (*c->call.result_url != '\0') /* nobody will be told its path */
-        results_delete(c->x->service->results, c->call.result_url + strlen(RESULTS_PATH));
+        store_delete(c->x->service->results, c->call.result_url + strlen(RESULTS_PATH));
     if (http_should_stop(c->x))
         http_answer_stopped(c->x);
     else
@@ -31,14 +31,14 @@ void compute_fail(computation *c, const problem *p) {
  * them. */
 static bool prepare_keeping(computation *c, problem *p) {
     return !c->request.keep ||
-           (results_check(c->x->service->results, &c->request, &c->call, p) == PROBLEM_NONE &&
+           (keep_check(c->x->service->results, &c->request, &c->call, p) == PROBLEM_NONE &&
             answer_allocate_withheld(&c->call, c->x->arena, p) == PROBLEM_NONE);
 }
 
 static bool keep(computation *c, problem *p) {
     if (!c->request.keep)
         return true;
-    if (results_put(c->x->service->results, &c->request, &c->call, &c->control, p) != PROBLEM_NONE)
+    if (keep_result(c->x->service->results, &c->request, &c->call, &c->control, p) != PROBLEM_NONE)
         return false;
     http_copy_header(c->x, "X-Result-Url", c->call.result_url);
     return true;

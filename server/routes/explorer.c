@@ -2,7 +2,7 @@
 #include "server/assets.h"
 #include "server/routes/handlers.h"
 #include "server/routes/lookup.h"
-#include "server/store/results.h"
+#include "server/store/store.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -93,7 +93,7 @@ void handle_asset(http_exchange *x) {
 
 void handle_result_page(http_exchange *x) {
     const web_asset *page = asset_web(PAGE);
-    if (!results_has(x->service->results, x->argument)) {
+    if (!store_has(x->service->results, x->argument)) {
         answer_no_result(x);
         return;
     }

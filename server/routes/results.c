@@ -1,6 +1,6 @@
 /* results.c: what is kept, under /results/{id}: as JSON, as a picture, and its end. The page is in
  * explorer.c. */
-#include "server/store/results.h"
+#include "server/attend/keep.h"
 
 #include "server/picture/map.h"
 #include "server/picture/png.h"
@@ -12,18 +12,19 @@
 
 #include <string.h>
 
-static bool write_json(computation *c, const results_taken *taken) {
+static bool write_json(computation *c, const store_item *item) {
     c->x->media_type = NULL;
-    return json_write_kept(taken, &c->x->answer);
+    return json_write_kept(item->value, item->created, item->seconds_left, &c->x->answer);
 }
 
-static bool write_picture(computation *c, const results_taken *taken) {
+static bool write_picture(computation *c, const store_item *item) {
     http_exchange *x = c->x;
+    const kept_result *kept = item->value;
     picture_options *picture = c->query;
     attend_call shown;
     problem p;
-    if (picture_map_show(picture, &taken->kept->request, &taken->kept->call, &c->control, x->arena, &shown,
-                         &p) != PROBLEM_NONE) {
+    if (picture_map_show(picture, &kept->request, &kept->call, &c->control, x->arena, &shown, &p) !=
+        PROBLEM_NONE) {
         compute_fail(c, &p);
         return false;
     }
@@ -40,21 +41,21 @@ static void log_model(http_exchange *x, const char *name) {
         x->logged = (http_header){"model", memcpy(copy, name, size)};
 }
 
-/* What is taken is given back when its answer has been written; nothing of the answer leads into it. There is
- * nothing to compute, so all is done while it is prepared. */
-static bool answer_kept(http_exchange *x, bool (*write)(computation *c, const results_taken *taken)) {
+/* What is taken from the store is given back when its answer has been written; nothing of that leads into it.
+ * There is nothing to compute, so all is done while it is prepared. */
+static bool answer_kept(http_exchange *x, bool (*write)(computation *c, const store_item *item)) {
     computation *c = compute_new(x);
     if (c == NULL)
         return false;
-    const results_taken taken = results_take(x->service->results, x->argument);
-    if (taken.kept == NULL) {
+    const store_item item = store_take(x->service->results, x->argument);
+    if (item.value == NULL) {
         answer_no_result(x);
         return false;
     }
-    log_model(x, taken.kept->model.name);
+    log_model(x, ((const kept_result *)item.value)->model.name);
     x->answer = (wire_buffer){.arena = x->arena, .control = &c->control};
-    const bool written = write(c, &taken);
-    results_give_back(x->service->results, &taken);
+    const bool written = write(c, &item);
+    store_give_back(x->service->results, &item);
     if (x->status == 0)
         compute_close(c, written);
     compute_release(x);
@@ -75,7 +76,7 @@ const http_work result_json_work = {.prepare = prepare_json};
 const http_work result_picture_work = {.prepare = prepare_picture};
 
 void handle_result_delete(http_exchange *x) {
-    if (results_delete(x->service->results, x->argument))
+    if (store_delete(x->service->results, x->argument))
         x->status = 204;
     else
         answer_no_result(x);

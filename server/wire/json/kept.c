@@ -137,15 +137,14 @@ static bool write_answer(wire_buffer *out, const kept_result *kept) {
            json_write_results(out, weights, count, true);
 }
 
-bool json_write_kept(const results_taken *taken, wire_buffer *out) {
-    const kept_result *kept = taken->kept;
+bool json_write_kept(const kept_result *kept, time_t created, uint64_t seconds_left, wire_buffer *out) {
     const attend_request *request = &kept->request;
-    char created[32];
+    char date[32];
     struct tm utc;
-    gmtime_r(&taken->created, &utc);
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    gmtime_r(&created, &utc);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
     return append_text(out, "{\"model\":") && json_write_string(out, kept->model.name) &&
-           append(out, ",\"created\":\"%s\",\"expires_in\":%" PRIu64, created, taken->seconds_left) &&
+           append(out, ",\"created\":\"%s\",\"expires_in\":%" PRIu64, date, seconds_left) &&
            (!request->query_labels.present ||
             (append_text(out, ",\"query_labels\":") && write_labels(out, &request->query_labels))) &&
            (!request->key_labels.present ||
