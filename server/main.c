@@ -9,7 +9,6 @@
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"
-#include "server/routes/documents.h"
 #include "server/routes/routes.h"
 #include "server/scheduler.h"
 #include "server/service.h"
@@ -44,23 +43,36 @@ static void print_models(const attn_registry *registry) {
     }
 }
 
-static bool load_models(service *s, attn_error *error) {
-    s->registry.kernels = s->options.kernels;
-    s->registry.precision = (attn_precision)s->options.precision;
-    for (size_t i = 0; i < s->options.model_count; i++)
-        if (attn_registry_load(&s->registry, s->options.models[i], error) != ATTN_OK)
+static bool load_models(const options *o, attn_registry *models, attn_error *error) {
+    models->kernels = o->kernels;
+    models->precision = (attn_precision)o->precision;
+    for (size_t i = 0; i < o->model_count; i++)
+        if (attn_registry_load(models, o->models[i], error) != ATTN_OK)
             return false;
-    for (size_t i = 0; i < s->registry.warnings.count; i++)
-        log_line(LOG_WARNING, "%s", s->registry.warnings.lines[i]);
+    for (size_t i = 0; i < models->warnings.count; i++)
+        log_line(LOG_WARNING, "%s", models->warnings.lines[i]);
     return true;
 }
 
 /* Holds the kernels against plain loops, for the precisions that the models have. */
-static bool check_kernels(const service *s, attn_error *error) {
+static bool check_kernels(const options *o, const attn_registry *models, attn_error *error) {
     bool in_use[ATTN_PRECISIONS] = {false};
-    for (size_t i = 0; i < s->registry.count; i++)
-        in_use[s->registry.models[i]->layer.config.precision] = true;
-    return !s->options.self_check || attn_self_check(s->options.kernels, in_use, error) == ATTN_OK;
+    for (size_t i = 0; i < models->count; i++)
+        in_use[models->models[i]->layer.config.precision] = true;
+    return !o->self_check || attn_self_check(o->kernels, in_use, error) == ATTN_OK;
+}
+
+/* What is served from the options' models. NULL on failure. */
+static snapshot *load_snapshot(const options *o, attn_error *error) {
+    snapshot *s = snapshot_new();
+    if (s == NULL) {
+        attn_fail(error, ATTN_NO_MEMORY, "cannot allocate memory");
+        return NULL;
+    }
+    if (load_models(o, &s->models, error) && check_kernels(o, &s->models, error))
+        return s;
+    snapshot_release(s);
+    return NULL;
 }
 
 static size_t choose_threads(const options *o) {
@@ -172,12 +184,14 @@ static int run(service *s) {
     log_set_level((log_level)s->options.level);
     if (s->options.ignored_service_port)
         log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
-    if (!load_models(s, &error) || !check_kernels(s, &error)) {
+    snapshot *loaded = load_snapshot(&s->options, &error);
+    if (loaded == NULL) {
         fprintf(stderr, "attend-server: %s\n", error.text);
         return EXIT_BAD_START;
     }
+    snapshot_replace(&s->served, loaded);
     if (s->options.check) {
-        print_models(&s->registry);
+        print_models(&loaded->models);
         return EXIT_SUCCESS;
     }
     warn_of_old_library();
@@ -222,7 +236,7 @@ static void end_at_once(int signal_number) {
 }
 
 int main(int argc, char **argv) {
-    static service s;
+    static service s = {.served = SNAPSHOT_HOLDER};
     char sentence[512];
     signal(SIGTERM, end_at_once);
     signal(SIGINT, end_at_once);
@@ -241,8 +255,7 @@ int main(int argc, char **argv) {
         code = run_probe(&s.options);
     else
         code = run(&s);
-    documents_free(&s);
-    attn_registry_free(&s.registry);
+    snapshot_replace(&s.served, NULL);
     options_free(&s.options);
     return code;
 }

@@ -35,6 +35,7 @@ typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_NOBODY_WAITS, HTTP_ENDING } http_
 
 struct http_exchange {
     service *service;
+    snapshot *snapshot; /* what is served, from when the head has come */
     const struct http_route *route;
     void *route_data;                /* the route's own, from one step to the next */
     const request_head *head;        /* lives as long as the exchange */

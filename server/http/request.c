@@ -191,6 +191,7 @@ static enum MHD_Result read_head(request *r, const char *url, const char *method
     http_exchange *x = &r->public;
     request_head *head = &r->head;
     problem p;
+    x->snapshot = snapshot_take(&x->service->served);
     const bool complete = http_read_head(r->mhd, x->small, method, url, version, head);
     head->odd_path = r->odd_path;
     head->extra = connection_is_extra(r->connection);
@@ -425,6 +426,7 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **st
     http_server *server = r->server;
     attn_arena_free(r->public.arena);
     attn_arena_free(r->public.small);
+    snapshot_release(r->public.snapshot);
     free(r);
     atomic_fetch_sub(&server->active, 1);
 }

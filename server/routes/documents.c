@@ -1,6 +1,5 @@
 #include "server/routes/documents.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,19 +18,14 @@ void answer_document(http_exchange *x, json_t *object) {
     free(text);
 }
 
-void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *registry)) {
-    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&making);
+void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *models)) {
+    snapshot *s = x->snapshot;
+    pthread_mutex_lock(&s->documents_lock);
     if (d->bytes == NULL) {
-        d->bytes = text_of(describe(&x->service->registry));
+        d->bytes = text_of(describe(&s->models));
         d->length = d->bytes == NULL ? 0 : strlen(d->bytes);
     }
     x->answer = (wire_buffer){.bytes = d->bytes, .length = d->length};
     x->status = d->bytes == NULL ? 0 : 200;
-    pthread_mutex_unlock(&making);
-}
-
-void documents_free(service *s) {
-    free(s->models.bytes);
-    free(s->openapi.bytes);
+    pthread_mutex_unlock(&s->documents_lock);
 }

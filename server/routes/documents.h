@@ -9,11 +9,8 @@
 /* The answer is this document, whose reference is taken over; NULL means that memory ran out. */
 void answer_document(http_exchange *x, json_t *object);
 
-/* The answer is *d, which `describe` makes when it is asked for first, and which stays where it is: it is
+/* The answer is *d, of the exchange's snapshot, which `describe` makes when it is asked for first: it is
  * long, and this is the thread that serves everybody. */
-void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *registry));
-
-/* Frees what answer_once has made. */
-void documents_free(service *s);
+void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *models));
 
 #endif

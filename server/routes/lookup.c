@@ -29,7 +29,7 @@ static size_t list_models(const attn_registry *registry, const char *name, char 
 }
 
 static void answer_no_model(http_exchange *x, const char *name, const char *path) {
-    const attn_registry *registry = &x->service->registry;
+    const attn_registry *registry = &x->snapshot->models;
     problem p;
     char list[sizeof p.text - 200];
     const size_t layers = list_models(registry, name, list, sizeof list);
@@ -45,7 +45,7 @@ static void answer_no_model(http_exchange *x, const char *name, const char *path
 }
 
 const attn_model *lookup_model(http_exchange *x, const char *name, const char *path) {
-    const attn_registry *registry = &x->service->registry;
+    const attn_registry *registry = &x->snapshot->models;
     const attn_model *model = name == NULL ? registry->models[0] : attn_registry_find(registry, name);
     if (model == NULL)
         answer_no_model(x, name, path);

@@ -145,11 +145,11 @@ static json_t *describe_models(const attn_registry *registry) {
 }
 
 void handle_models(http_exchange *x) {
-    answer_once(x, &x->service->models, describe_models);
+    answer_once(x, &x->snapshot->model_list, describe_models);
 }
 
 void handle_openapi(http_exchange *x) {
-    answer_once(x, &x->service->openapi, describe_api);
+    answer_once(x, &x->snapshot->api, describe_api);
 }
 
 void handle_model(http_exchange *x) {

@@ -2,7 +2,6 @@
 #include "server/routes/openapi.h"
 
 #include "core/model/load.h"
-#include "server/routes/documents.h"
 #include "server/routes/handlers.h"
 #include "server/routes/routes.h"
 
@@ -42,8 +41,8 @@ Test(openapi, is_complete_or_not_there) {
 }
 
 /* The text, from the same place each time; the caller frees nothing. */
-static const char *ask(service *s, void (*handle)(http_exchange *x), size_t *length) {
-    http_exchange x = {.service = s, .small = attn_arena_new(NULL)};
+static const char *ask(snapshot *s, void (*handle)(http_exchange *x), size_t *length) {
+    http_exchange x = {.snapshot = s, .small = attn_arena_new(NULL)};
     handle(&x);
     attn_arena_free(x.small);
     *length = x.answer.length;
@@ -53,24 +52,23 @@ static const char *ask(service *s, void (*handle)(http_exchange *x), size_t *len
 /* It takes a millisecond, on the thread that serves everybody. */
 Test(openapi, is_made_once) {
     void (*const handles[])(http_exchange *) = {handle_openapi, handle_models};
-    static service s;
+    snapshot *s = snapshot_new();
     attn_error error;
-    cr_assert_eq(attn_registry_load(&s.registry, "init:embed_dim=4,num_heads=2", &error), ATTN_OK);
+    cr_assert_eq(attn_registry_load(&s->models, "init:embed_dim=4,num_heads=2", &error), ATTN_OK);
     json_set_alloc_funcs(allocate, free);
     for (size_t i = 0; i < 2; i++) {
         size_t length, again;
         left = 10; /* without memory there is none, and nothing is left of the attempt */
-        cr_assert_null(ask(&s, handles[i], &length));
+        cr_assert_null(ask(s, handles[i], &length));
         left = SIZE_MAX;
-        const char *text = ask(&s, handles[i], &length);
+        const char *text = ask(s, handles[i], &length);
         cr_assert(text != NULL && length > 100 && text[0] == '{' && text[length - 1] == '}');
         left = 0;
-        cr_assert_eq(ask(&s, handles[i], &again), text);
+        cr_assert_eq(ask(s, handles[i], &again), text);
         cr_assert_eq(again, length);
         left = SIZE_MAX;
     }
-    documents_free(&s);
-    attn_registry_free(&s.registry);
+    snapshot_release(s);
 }
 
 /* The path with its hole left empty: what stands in it may have several names. */

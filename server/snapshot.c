@@ -1,0 +1,39 @@
+#include "server/snapshot.h"
+
+#include <stdlib.h>
+
+snapshot *snapshot_new(void) {
+    snapshot *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    pthread_mutex_init(&s->documents_lock, NULL);
+    atomic_init(&s->holders, 1);
+    return s;
+}
+
+void snapshot_release(snapshot *s) {
+    if (s == NULL || atomic_fetch_sub(&s->holders, 1) > 1)
+        return;
+    attn_registry_free(&s->models);
+    free(s->model_list.bytes);
+    free(s->api.bytes);
+    pthread_mutex_destroy(&s->documents_lock);
+    free(s);
+}
+
+snapshot *snapshot_take(snapshot_holder *h) {
+    /* The lock is for the moment between the pointer and the count: the last holder may go in between. */
+    pthread_mutex_lock(&h->lock);
+    snapshot *s = h->current;
+    atomic_fetch_add(&s->holders, 1);
+    pthread_mutex_unlock(&h->lock);
+    return s;
+}
+
+void snapshot_replace(snapshot_holder *h, snapshot *next) {
+    pthread_mutex_lock(&h->lock);
+    snapshot *before = h->current;
+    h->current = next;
+    pthread_mutex_unlock(&h->lock);
+    snapshot_release(before);
+}
