@@ -1,37 +1,15 @@
 /* connections.h: what the HTTP library does not do for a connection: a deadline for the whole of a request
  * however slowly it dribbles in, and an end that does not cut off the answer.
  *
- * It knows sockets, not HTTP: one thread watches all connections. The table's lock protects every member. */
+ * One thread watches all connections, whose states are connection.h's; the table's lock protects every
+ * member.
+ */
 #ifndef HTTP_CONNECTIONS_H
 #define HTTP_CONNECTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "server/http/connection.h"
 
 typedef struct connections connections;
-typedef struct connection connection;
-
-typedef struct {
-    size_t read_timeout, idle_timeout, write_timeout; /* milliseconds */
-    size_t max_connections;                           /* those beyond are extra: there to be told so ... */
-    size_t extra_connections;                         /* ... as many as this */
-    /* Writes what a client is sent whose request is not complete in time into `text` [size], and returns its
-     * length; `request` is that of connection_identify, or NULL. Called on a thread of the table's own, with
-     * its lock held. NULL: nothing is written into a connection from here, because its bytes are not plain
-     * text. */
-    size_t (*write_late)(const void *context, const void *request, char *text, size_t size);
-    const void *context;
-} connection_limits;
-
-/* Why a connection was shut down from here. */
-typedef enum {
-    CONNECTION_GOES_ON,  /* it was not */
-    CONNECTION_LATE,     /* its request was not complete within the read timeout: the client has been told */
-    CONNECTION_SLOW,     /* it took too little of its answer within the write timeout */
-    CONNECTION_CUT,      /* the service could wait no longer */
-    CONNECTION_UNNEEDED, /* nothing was under way */
-} connection_end;
 
 /* Requests by how far they are. */
 typedef struct {
@@ -98,13 +76,12 @@ void connection_linger(connection *c);
 void connection_close(connection *c);
 
 typedef enum {
-    CONNECTION_OPEN,
-    CONNECTION_HALF_CLOSED, /* the client will send no more; it may have closed for good, or only this
-                               direction */
-    CONNECTION_GONE,        /* nobody will read an answer */
-} connection_state;
+    PEER_OPEN,
+    PEER_HALF_CLOSED, /* the client will send no more; it may have closed for good, or only this direction */
+    PEER_GONE,        /* nobody will read an answer */
+} connection_peer;
 
 /* Asks the system, without a lock; for the thread that serves this connection's request. */
-connection_state connection_look(const connection *c);
+connection_peer connection_ask_peer(const connection *c);
 
 #endif

@@ -59,9 +59,8 @@ typedef struct {
 /* ---- Answers ---- */
 
 static bool is_abandoned(const http_exchange *x) {
-    const connection_state state = connection_look(((const request *)(const void *)x)->connection);
-    return state == CONNECTION_GONE ||
-           (state == CONNECTION_HALF_CLOSED && sched_crowded(x->service->scheduler));
+    const connection_peer peer = connection_ask_peer(((const request *)(const void *)x)->connection);
+    return peer == PEER_GONE || (peer == PEER_HALF_CLOSED && sched_crowded(x->service->scheduler));
 }
 
 /* The bytes of the answer stay ours until the request is completed. */

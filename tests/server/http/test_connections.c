@@ -389,7 +389,7 @@ Test(connections, what_is_cut_off_is_counted) {
     ask(&sends);
     connection_sending(sends.c);
     answer(&sends, SIZE_MAX);
-    while (connection_look(reads.c) != CONNECTION_OPEN ||
+    while (connection_ask_peer(reads.c) != PEER_OPEN ||
            poll(&(struct pollfd){reads.service, POLLIN, 0}, 1, 0) == 0)
         usleep(1000);
     connections_drain(table);
