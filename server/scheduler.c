@@ -51,7 +51,7 @@ static _Thread_local struct {
 
 /* Everything static below is called with the lock held, unless it says otherwise. */
 
-/* ---- Who waits, who sleeps ---- */
+/* ---- Queues, and workers that sleep ---- */
 
 static size_t jobs_waiting(const scheduler *s) {
     size_t count = 0;
@@ -276,10 +276,10 @@ void sched_give_way(scheduler *s) {
 
 /* ---- Threads ---- */
 
-typedef enum { DID_NOTHING, DID_STEP, DID_HELP } worker_deed;
+typedef enum { FOUND_NOTHING, RAN_STEP, HELPED_LOOP } worker_turn;
 
 /* Does the most urgent thing that there is, the lock released meanwhile. */
-static worker_deed do_one_thing(scheduler *s) {
+static worker_turn take_turn(scheduler *s) {
     sched_loop *loop;
     own.began = clock_now();
     own.served = 0;
@@ -293,10 +293,10 @@ static worker_deed do_one_thing(scheduler *s) {
         own.for_others = true;
         sched_help(&s->lender, loop);
         own.for_others = false;
-        return DID_HELP;
+        return HELPED_LOOP;
     } else
-        return DID_NOTHING;
-    return DID_STEP;
+        return FOUND_NOTHING;
+    return RAN_STEP;
 }
 
 static void *run_worker(void *argument) {
@@ -306,12 +306,12 @@ static void *run_worker(void *argument) {
     pthread_mutex_lock(&s->lock);
     sched_worker_number = s->worker_count++;
     pthread_cond_signal(&s->started);
-    for (worker_deed last = DID_NOTHING, now;; last = now) {
-        now = do_one_thing(s);
-        if (now == DID_NOTHING && s->stopping)
+    for (worker_turn last = FOUND_NOTHING, now;; last = now) {
+        now = take_turn(s);
+        if (now == FOUND_NOTHING && s->stopping)
             break;
-        if (now == DID_NOTHING)
-            sleep_until_woken(s, last == DID_HELP);
+        if (now == FOUND_NOTHING)
+            sleep_until_woken(s, last == HELPED_LOOP);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;

@@ -17,12 +17,12 @@ static problem_code check_framing(const request_head *head, problem *p) {
     if (head->transfer_encoding && head->content_length != NULL)
         return problem_set(p, PROBLEM_BAD_REQUEST,
                            "the request has both Content-Length and Transfer-Encoding; expected one of them");
-    if (head->odd_name)
+    if (head->spaced_name)
         return problem_set(p, PROBLEM_BAD_REQUEST, "the name of a header ends in a space; expected a colon");
-    if (head->odd_encoding)
+    if (head->bad_transfer_encoding)
         return problem_set(p, PROBLEM_BAD_REQUEST,
                            "Transfer-Encoding must be 'chunked', and there must be one only");
-    if (head->odd_path)
+    if (head->encoded_slash)
         return problem_set(p, PROBLEM_BAD_REQUEST,
                            "the path has an encoded slash or NUL; no path here needs one");
     if (head->transfer_encoding && head->http_1_0)

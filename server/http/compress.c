@@ -4,7 +4,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define STEP         ((size_t)256 * 1024) /* bytes between two looks at the control */
+#define STEP         ((size_t)256 * 1024) /* bytes between two checks of the control */
 #define STEP_IN      ((size_t)64 * 1024) /* likewise of a compressed body: a block of nothing has two bytes */
 #define FIRST        ((size_t)64 * 1024) /* of an inflated body; then twice as much each time */
 #define GZIP_FRAMING 16                  /* zlib.h, inflateInit2 and deflateInit2 */
@@ -16,11 +16,11 @@ const char *encoding_name(content_encoding encoding) {
 }
 
 /* zlib's memory comes from the request's arena like all else. */
-static voidpf take(voidpf arena, uInt count, uInt size) {
+static voidpf allocate(voidpf arena, uInt count, uInt size) {
     return attn_arena_array(arena, count, size);
 }
 
-static void give_back(voidpf arena, voidpf block) {
+static void release(voidpf arena, voidpf block) {
     attn_arena_release(arena, block);
 }
 
@@ -37,7 +37,7 @@ static bool stopped(const attn_control *control) {
 typedef struct {
     z_stream z;
     const wire_buffer *body;
-    size_t taken; /* bytes of the body that are not to be read any more, or now */
+    size_t taken; /* bytes of the body that zlib has been given */
     wire_buffer out;
     content_encoding encoding;
     size_t limit;
@@ -45,20 +45,20 @@ typedef struct {
     problem *p;
 } inflation;
 
-static bool out_of_memory(const inflation *i) {
+static bool fail_memory(const inflation *i) {
     problem_from_core(i->p, attn_arena_failure(i->body->arena), NULL);
     return false;
 }
 
 /* Room for more bytes, but for no more than one beyond the limit: that one shows that there are too many. */
 static bool make_room(inflation *i) {
-    const size_t most = i->limit + 1;
+    const size_t enough = i->limit + 1;
     size_t wanted = i->out.capacity < FIRST / 2 ? FIRST : 2 * i->out.capacity;
-    wanted = wanted < most ? wanted : most;
-    return i->out.length < i->out.capacity || wire_buffer_grow(&i->out, wanted) || out_of_memory(i);
+    wanted = wanted < enough ? wanted : enough;
+    return i->out.length < i->out.capacity || wire_buffer_grow(&i->out, wanted) || fail_memory(i);
 }
 
-static bool damaged(const inflation *i, const char *how) {
+static bool fail_damaged(const inflation *i, const char *how) {
     problem_set(i->p, PROBLEM_BAD_REQUEST,
                 "the body is not what Content-Encoding: %s says: %s at byte %zu of %zu",
                 encoding_name(i->encoding), how, i->taken - i->z.avail_in, i->body->length);
@@ -66,7 +66,7 @@ static bool damaged(const inflation *i, const char *how) {
 }
 
 /* The next bytes of the body, if those before are used up. */
-static void give_more(inflation *i) {
+static void feed(inflation *i) {
     const size_t left = i->body->length - i->taken, now = left < STEP_IN ? left : STEP_IN;
     if (i->z.avail_in > 0)
         return;
@@ -78,7 +78,7 @@ static void give_more(inflation *i) {
 /* One step of at most STEP bytes. *done after the last one. */
 static bool inflate_some(inflation *i, bool *done) {
     const size_t room = i->out.capacity - i->out.length, now = room < STEP ? room : STEP;
-    give_more(i);
+    feed(i);
     i->z.next_out = (Bytef *)i->out.bytes + i->out.length;
     i->z.avail_out = (uInt)now;
     const int result = inflate(&i->z, Z_NO_FLUSH);
@@ -97,19 +97,19 @@ static bool inflate_some(inflation *i, bool *done) {
             return true;
         if (i->encoding == ENCODING_GZIP) /* RFC 1952, section 2.2: members may follow each other */
             return inflateReset(&i->z) == Z_OK;
-        return damaged(i, "more bytes after its end");
+        return fail_damaged(i, "more bytes after its end");
     case Z_BUF_ERROR:
-        return i->z.avail_out == 0 || i->taken < i->body->length || damaged(i, "it ends early");
+        return i->z.avail_out == 0 || i->taken < i->body->length || fail_damaged(i, "it ends early");
     case Z_MEM_ERROR:
-        return out_of_memory(i);
+        return fail_memory(i);
     default:
-        return damaged(i, i->z.msg != NULL ? i->z.msg : "a dictionary is asked for");
+        return fail_damaged(i, i->z.msg != NULL ? i->z.msg : "a dictionary is asked for");
     }
 }
 
 bool compress_inflate(wire_buffer *body, content_encoding encoding, size_t limit, const attn_control *control,
                       problem *p) {
-    inflation i = {.z = {.zalloc = take, .zfree = give_back, .opaque = body->arena},
+    inflation i = {.z = {.zalloc = allocate, .zfree = release, .opaque = body->arena},
                    .body = body,
                    .out = {.arena = body->arena},
                    .encoding = encoding,
@@ -118,7 +118,7 @@ bool compress_inflate(wire_buffer *body, content_encoding encoding, size_t limit
                    .p = p};
     bool done = false, good;
     memset(p, 0, sizeof *p);
-    good = inflateInit2(&i.z, window_bits(encoding)) == Z_OK || out_of_memory(&i);
+    good = inflateInit2(&i.z, window_bits(encoding)) == Z_OK || fail_memory(&i);
     while (good && !done)
         good = !stopped(control) && make_room(&i) && inflate_some(&i, &done);
     inflateEnd(&i.z);
@@ -151,7 +151,7 @@ static bool deflate_all(z_stream *z, const wire_buffer *from, wire_buffer *to, c
 }
 
 bool compress_deflate(wire_buffer *answer, content_encoding encoding, const attn_control *control) {
-    z_stream z = {.zalloc = take, .zfree = give_back, .opaque = answer->arena};
+    z_stream z = {.zalloc = allocate, .zfree = release, .opaque = answer->arena};
     wire_buffer out = {.arena = answer->arena};
     if (deflateInit2(&z, LEVEL, Z_DEFLATED, window_bits(encoding), 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return false;

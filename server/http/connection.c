@@ -12,9 +12,9 @@
 #define CUT_GRACE     1000 /* in which a request that was cut off may be told so */
 #define EXTRA_TIMEOUT 2000 /* that an extra connection has for its request */
 
-/* A connection that waits is looked at so often within the read timeout: the library tells of a request when
+/* A connection that waits is checked so often within the read timeout: the library tells of a request when
  * it has its first line, but its time begins with its first byte. */
-#define LOOKS_WAITING 8
+#define CHECKS_WHILE_WAITING 8
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
@@ -29,23 +29,23 @@ static uint64_t read_timeout(const connection *c) {
     return c->extra ? earlier(all, EXTRA_TIMEOUT) : all;
 }
 
-/* ---- Looking ---- */
+/* ---- When to check ---- */
 
-/* When a connection that waits is looked at again. All of them are looked at in the same moments, so that the
+/* When a connection that waits is checked again. All of them are checked at the same moments, so that the
  * watcher wakes for all at once. */
-static uint64_t next_look(const connection *c) {
-    const uint64_t step = nanoseconds(c->table->limits.read_timeout) / LOOKS_WAITING + 1000000u;
+static uint64_t next_check(const connection *c) {
+    const uint64_t step = nanoseconds(c->table->limits.read_timeout) / CHECKS_WHILE_WAITING + 1000000u;
     return earlier(c->idle_until, (clock_now() / step + 1) * step);
 }
 
-/* Does the client take what there is for it fast enough? Then *next is when to look again. */
+/* Does the client take what there is for it fast enough? Then *next is when to check again. */
 static bool keeps_pace(connection *c, uint64_t now, uint64_t *next) {
-    return pace_look(&c->pace, socket_taken(c->descriptor), now, next);
+    return pace_check(&c->pace, socket_acknowledged(c->descriptor), now, next);
 }
 
 static uint64_t start_pace(connection *c, uint64_t now) {
-    return pace_start(&c->pace, nanoseconds(c->table->limits.write_timeout), socket_taken(c->descriptor),
-                      now);
+    return pace_start(&c->pace, nanoseconds(c->table->limits.write_timeout),
+                      socket_acknowledged(c->descriptor), now);
 }
 
 bool connection_has_begun(const connection *c) {
@@ -58,7 +58,7 @@ void connection_start(connection *c, connection_table *table, int descriptor, bo
     *c = (connection){.table = table, .descriptor = descriptor, .fresh = true, .extra = extra};
     c->since = clock_now();
     c->idle_until = clock_in_ms(read_timeout(c));
-    c->deadline = next_look(c);
+    c->deadline = next_check(c);
 }
 
 void connection_start_reading(connection *c) {
@@ -71,19 +71,19 @@ void connection_start_reading(connection *c) {
 }
 
 void connection_start_sending(connection *c) {
-    const uint64_t look = start_pace(c, clock_now());
+    const uint64_t check = start_pace(c, clock_now());
     c->state = SENDING;
-    c->deadline = c->table->phase == CUTTING ? clock_in_ms(CUT_GRACE) : look;
+    c->deadline = c->table->phase == CUTTING ? clock_in_ms(CUT_GRACE) : check;
 }
 
-/* When a connection that has begun to wait is looked at first. */
-static uint64_t first_look(connection *c) {
+/* When a connection that has begun to wait is checked first. */
+static uint64_t first_check(connection *c) {
     uint64_t next;
     if (c->hung_up)
         return 0;
     if (!c->is_taking)
-        return next_look(c);
-    return keeps_pace(c, clock_now(), &next) ? earlier(next, next_look(c)) : 0;
+        return next_check(c);
+    return keeps_pace(c, clock_now(), &next) ? earlier(next, next_check(c)) : 0;
 }
 
 void connection_start_waiting(connection *c) {
@@ -95,7 +95,7 @@ void connection_start_waiting(connection *c) {
     c->received = socket_received(c->descriptor);
     /* When no more requests are wanted, one that has come already is served still. */
     c->idle_until = clock_in_ms(table->phase == ACCEPTING ? table->limits.idle_timeout : HANG_UP_GRACE);
-    c->deadline = first_look(c);
+    c->deadline = first_check(c);
     if (table->phase == CUTTING)
         connection_shut_down(c, CONNECTION_UNNEEDED);
 }
@@ -104,7 +104,7 @@ void connection_drain(connection *c) {
     if (c->state != WAITING)
         return;
     c->idle_until = c->fresh ? earlier(c->idle_until, c->since + nanoseconds(DRAIN_GRACE)) : 0;
-    c->deadline = next_look(c);
+    c->deadline = next_check(c);
 }
 
 void connection_note_hang_up(connection *c) {
@@ -132,7 +132,7 @@ static void watch_rest(connection *c, uint64_t now) {
     uint64_t next;
     c->idle_until = clock_in_ms(c->table->limits.idle_timeout);
     if (keeps_pace(c, now, &next)) {
-        c->deadline = earlier(next, next_look(c));
+        c->deadline = earlier(next, next_check(c));
         return;
     }
     log_line(LOG_INFO, "id=%s: the client takes its answer too slowly (--write-timeout)", c->request_id);
@@ -154,7 +154,7 @@ static void expire_waiting(connection *c, uint64_t now) {
     else if (c->is_taking)
         watch_rest(c, now);
     else if (now < c->idle_until)
-        c->deadline = next_look(c);
+        c->deadline = next_check(c);
     else
         connection_shut_down(c, CONNECTION_UNNEEDED);
 }

@@ -3,12 +3,12 @@
  *
  *   state    since                           deadline                            when it passes
  *   -----------------------------------------------------------------------------------------------------------------
- *   WAITING  it was opened, or its last      the next look; the idle timeout     bytes have come: READING; the client takes
+ *   WAITING  it was opened, or its last      the next check; the idle timeout    bytes have come: READING; the client takes
  *            request was over                                                    the rest of its answer too slowly, or
  *                                                                                nothing has come: ENDED
  *   READING  the first byte of a request     the read timeout                    the client is told: 408; ENDED
  *   WORKING  its last byte                   none: the request has its own       -
- *   SENDING  the answer was handed over      the next look at the pace           too slow: ENDED
+ *   SENDING  the answer was handed over      the next check of the pace          too slow: ENDED
  *   ENDED    it was shut down                none: the library closes it         -
  *
  * It knows sockets, not HTTP. All of it is for connections.c, whose lock is held in every call. */

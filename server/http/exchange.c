@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define LOOK_EVERY 1000000u /* nanoseconds, for a client that has left */
+#define CHECK_EVERY 1000000u /* nanoseconds, for a client that has left */
 
 void http_set_header(http_exchange *x, const char *name, const char *value) {
     size_t n = strcmp(name, "Vary") == 0 ? x->header_count : 0;
@@ -45,9 +45,9 @@ void http_answer_problem(http_exchange *x, const problem *p) {
 
 /* Asks the system, but not more often than is worth it. */
 static bool is_abandoned(http_exchange *x, uint64_t now) {
-    if (x->is_abandoned == NULL || now < x->next_look)
+    if (x->is_abandoned == NULL || now < x->next_check)
         return false;
-    x->next_look = now + LOOK_EVERY;
+    x->next_check = now + CHECK_EVERY;
     return x->is_abandoned(x);
 }
 
@@ -58,7 +58,7 @@ bool http_should_stop(http_exchange *x) {
     const uint64_t now = clock_now();
     const http_stop_reason reason = now >= x->deadline     ? HTTP_TOO_LATE
                                     : x->service->ending   ? HTTP_ENDING
-                                    : is_abandoned(x, now) ? HTTP_NOBODY_WAITS
+                                    : is_abandoned(x, now) ? HTTP_ABANDONED
                                                            : HTTP_GO_ON;
     if (reason == HTTP_GO_ON)
         return false;
@@ -68,7 +68,7 @@ bool http_should_stop(http_exchange *x) {
 
 void http_answer_stopped(http_exchange *x) {
     problem p;
-    if (x->stopped == HTTP_NOBODY_WAITS)
+    if (x->stopped == HTTP_ABANDONED)
         problem_set(
             &p, PROBLEM_UNAVAILABLE,
             "the client closed its side of the connection before it had its answer, and other requests wait");

@@ -31,7 +31,7 @@ typedef struct {
 } http_header;
 
 /* Why the work on a request should stop. */
-typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_NOBODY_WAITS, HTTP_ENDING } http_stop_reason;
+typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_ABANDONED, HTTP_ENDING } http_stop_reason;
 
 struct http_exchange {
     service *service;
@@ -56,7 +56,7 @@ struct http_exchange {
     uint64_t deadline;       /* when it must be answered ... */
     const char *deadline_of; /* ... according to this flag, header or parameter */
     _Atomic http_stop_reason stopped;
-    _Atomic uint64_t next_look; /* when the client is looked for again */
+    _Atomic uint64_t next_check; /* when the client is looked for again */
     /* Does nobody wait for the answer any more? Asks the system. NULL: it is not known. */
     bool (*is_abandoned)(const http_exchange *x);
 

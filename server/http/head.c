@@ -84,10 +84,10 @@ bool head_take(request_head *head, attn_arena *arena, const char *name, const ch
     const size_t length = strlen(name);
     if (value == NULL)
         value = "";
-    head->odd_name |= length > 0 && is_blank(name[length - 1]);
+    head->spaced_name |= length > 0 && is_blank(name[length - 1]);
     /* Not trimmed: what counts is whether the library has taken it for chunked. */
     if (strcasecmp(name, "Transfer-Encoding") == 0) {
-        head->odd_encoding |= head->transfer_encoding || strcasecmp(value, "chunked") != 0;
+        head->bad_transfer_encoding |= head->transfer_encoding || strcasecmp(value, "chunked") != 0;
         head->transfer_encoding = true;
     }
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)

@@ -26,9 +26,9 @@ typedef struct {
     const char *inference_header;   /* Inference-Header-Content-Length */
     const char *repeated;           /* the name of one that was there twice */
     bool transfer_encoding;         /* there is such a header */
-    bool odd_encoding;              /* ... more than one, or with another value than "chunked" */
-    bool odd_name;                  /* a header's name ends in a space: what it says may be read or not */
-    bool odd_path;                  /* the path has an encoded slash or NUL */
+    bool bad_transfer_encoding;     /* ... more than one, or with another value than "chunked" */
+    bool spaced_name;               /* a header's name ends in a space: what it says may be read or not */
+    bool encoded_slash;             /* the path has an encoded slash or NUL */
     bool extra;                     /* its connection is one beyond --max-connections */
     wire_buffer joined[HEAD_LISTS]; /* of those that were joined */
 } request_head;

@@ -11,14 +11,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The thread closes the oldest beyond KEPT; the rest of the room is for those that come before it wakes. */
-#define MOST  256
-#define KEPT  64
-#define QUIET 2000 /* milliseconds without a byte after which a socket is closed */
+/* The thread closes the oldest beyond KEEP; the rest of the capacity is for those that come before it wakes.
+ */
+#define CAPACITY 256
+#define KEEP     64
+#define IDLE     2000 /* milliseconds without a byte after which a socket is closed */
 
 typedef struct {
     int descriptor;
-    uint64_t deadline; /* if it stays quiet */
+    uint64_t deadline; /* while it stays idle */
     uint64_t end;      /* however much it sends */
 } lingerer;
 
@@ -26,8 +27,8 @@ struct lingering {
     pthread_mutex_t lock;
     pthread_t thread;
     int wake; /* an eventfd */
-    size_t longest;
-    lingerer all[MOST]; /* others append; the thread alone changes and removes them */
+    size_t maximum;
+    lingerer all[CAPACITY]; /* others append; the thread alone changes and removes them */
     size_t count;
     bool stopping;
 };
@@ -38,8 +39,8 @@ static void wake(lingering *l) {
         return; /* it is signalled already */
 }
 
-/* Reads what has come and throws it away. False at the end of the stream. */
-static bool swallow(int descriptor) {
+/* Reads what there is and discards it. False at the end of the stream. */
+static bool discard_input(int descriptor) {
     char bytes[65536];
     for (int i = 0; i < 16; i++) {
         const ssize_t n = recv(descriptor, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -51,15 +52,15 @@ static bool swallow(int descriptor) {
     return true;
 }
 
-/* Without the lock: takes what has come. Is this socket done with? */
-static bool is_over(lingerer *one, short events) {
-    const uint64_t quiet = clock_in_ms(QUIET);
+/* Without the lock: reads what there is. Has it been long enough? */
+static bool is_done(lingerer *one, short events) {
+    const uint64_t idle_until = clock_in_ms(IDLE);
     if ((events & (POLLERR | POLLHUP)) != 0 || one->deadline <= clock_now())
         return true;
     if ((events & POLLIN) == 0)
         return false;
-    one->deadline = quiet < one->end ? quiet : one->end;
-    return !swallow(one->descriptor);
+    one->deadline = idle_until < one->end ? idle_until : one->end;
+    return !discard_input(one->descriptor);
 }
 
 /* With the lock held. */
@@ -69,8 +70,8 @@ static void end_one(lingering *l, size_t i) {
 }
 
 /* With the lock held: closes the oldest of those that are too many. */
-static void crowd_out(lingering *l) {
-    while (l->count > KEPT) {
+static void evict_oldest(lingering *l) {
+    while (l->count > KEEP) {
         size_t oldest = 0;
         for (size_t i = 1; i < l->count; i++)
             if (l->all[i].end < l->all[oldest].end)
@@ -79,8 +80,8 @@ static void crowd_out(lingering *l) {
     }
 }
 
-/* With the lock held: how many milliseconds until the first has been quiet for too long, or -1. */
-static int patience(const lingering *l) {
+/* With the lock held: milliseconds until the first has been idle for too long, or -1. */
+static int poll_timeout(const lingering *l) {
     uint64_t earliest = CLOCK_NEVER;
     for (size_t i = 0; i < l->count; i++)
         if (l->all[i].deadline < earliest)
@@ -91,12 +92,12 @@ static int patience(const lingering *l) {
 
 static void *serve(void *argument) {
     lingering *l = argument;
-    struct pollfd polled[MOST + 1];
-    bool over[MOST];
+    struct pollfd polled[CAPACITY + 1];
+    bool over[CAPACITY];
     pthread_mutex_lock(&l->lock);
     while (!l->stopping) {
         const size_t count = l->count;
-        const int milliseconds = patience(l);
+        const int milliseconds = poll_timeout(l);
         for (size_t i = 0; i < count; i++)
             polled[i] = (struct pollfd){.fd = l->all[i].descriptor, .events = POLLIN};
         polled[count] = (struct pollfd){.fd = l->wake, .events = POLLIN};
@@ -106,23 +107,23 @@ static void *serve(void *argument) {
         if (polled[count].revents != 0 && read(l->wake, &signals, sizeof signals) < 0)
             signals = 0; /* nothing to take back */
         for (size_t i = 0; i < count; i++)
-            over[i] = is_over(&l->all[i], polled[i].revents);
+            over[i] = is_done(&l->all[i], polled[i].revents);
         pthread_mutex_lock(&l->lock);
         for (size_t i = count; i-- > 0;) /* downwards: the last takes the place of one that goes */
             if (over[i])
                 end_one(l, i);
-        crowd_out(l);
+        evict_oldest(l);
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;
 }
 
-lingering *lingering_new(size_t longest) {
+lingering *lingering_new(size_t maximum) {
     lingering *l = calloc(1, sizeof *l);
     if (l == NULL)
         return NULL;
     pthread_mutex_init(&l->lock, NULL);
-    l->longest = longest;
+    l->maximum = maximum;
     l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (l->wake >= 0 && pthread_create(&l->thread, NULL, serve, l) == 0)
         return l;
@@ -150,11 +151,11 @@ void lingering_free(lingering *l) {
 
 void lingering_add(lingering *l, int descriptor) {
     pthread_mutex_lock(&l->lock);
-    const int copy = l->count < MOST ? fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
-    const uint64_t end = clock_in_ms(l->longest), quiet = clock_in_ms(QUIET);
+    const int copy = l->count < CAPACITY ? fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
+    const uint64_t end = clock_in_ms(l->maximum), idle_until = clock_in_ms(IDLE);
     if (copy >= 0)
         l->all[l->count++] =
-            (lingerer){.descriptor = copy, .deadline = quiet < end ? quiet : end, .end = end};
+            (lingerer){.descriptor = copy, .deadline = idle_until < end ? idle_until : end, .end = end};
     pthread_mutex_unlock(&l->lock);
     wake(l);
 }

@@ -1,6 +1,6 @@
 /* lingering.h: sockets whose answer went out before the request had been read. Closing a socket that holds
- * unread bytes resets it, and the client would lose the answer; so what it still sends is read and thrown
- * away for a while. One thread does that for all of them. */
+ * unread bytes resets it, and the client would lose the answer; so what it still sends is read and
+ * discarded for a while. One thread does that for all of them. */
 #ifndef HTTP_LINGERING_H
 #define HTTP_LINGERING_H
 
@@ -9,9 +9,9 @@
 
 typedef struct lingering lingering;
 
-/* Each socket lingers for `longest` milliseconds at most, however much still comes. NULL if a thread, a
+/* Each socket lingers for `maximum` milliseconds at most, however much still comes. NULL if a thread, a
  * descriptor or memory could not be had. */
-lingering *lingering_new(size_t longest);
+lingering *lingering_new(size_t maximum);
 
 /* Closes those that are left. NULL is allowed. */
 void lingering_free(lingering *l);

@@ -24,7 +24,7 @@
 
 #define EXTRA_CONNECTIONS 16 /* beyond --max-connections, so that a few are told so with a 503 */
 #define ACCEPTED_AT_ONCE  64 /* beyond those, so that the library accepts what is then closed */
-#define HANDSHAKE         50 /* milliseconds that the last ones have to finish connecting */
+#define HANDSHAKE_MS      50 /* milliseconds that the last ones have to finish connecting */
 
 static connections *new_connections(http_server *server) {
     const options *o = &server->service->options;
@@ -146,7 +146,7 @@ const char *http_url(const http_server *server) {
 /* From now on the system answers nobody who wants to connect, and whoever tries again finds the port closed.
  * Without this one may still get in between the last that is taken over and the end of the listener, and be
  * reset. What belongs to connections that are half made passes (tcp(7); RFC 9293, 3.1: the flag SYN). */
-static void turn_away(int listener) {
+static void refuse_new(int listener) {
     enum { FLAGS_AT = 13, SYN = 0x02, DROP = 0 };
     struct sock_filter rules[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
                                   BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
@@ -161,11 +161,11 @@ static void stop_listening(void *context) {
     http_server *server = context;
     server->listener = MHD_quiesce_daemon(server->daemon);
     if (server->listener != MHD_INVALID_SOCKET)
-        turn_away(server->listener);
+        refuse_new(server->listener);
 }
 
 /* Those that the system accepts for us are taken over, as they would be reset when the listener is closed: */
-static void take_accepted(void *context) {
+static void adopt_accepted(void *context) {
     http_server *server = context;
     for (;;) {
         struct sockaddr_storage address;
@@ -181,7 +181,7 @@ static void take_accepted(void *context) {
 /* And it is closed. */
 static void close_listener(void *context) {
     http_server *server = context;
-    take_accepted(server);
+    adopt_accepted(server);
     close(server->listener);
     connections_drain(server->connections);
 }
@@ -191,9 +191,9 @@ void http_close_listener(http_server *server) {
     if (server->listener == MHD_INVALID_SOCKET)
         return;
     struct pollfd waiting = {.fd = server->listener, .events = POLLIN};
-    for (int i = 0; i < HANDSHAKE; i++)
+    for (int i = 0; i < HANDSHAKE_MS; i++)
         if (poll(&waiting, 1, 1) == 1)
-            http_loop_call(server->loop, take_accepted, server);
+            http_loop_call(server->loop, adopt_accepted, server);
     http_loop_call(server->loop, close_listener, server);
 }
 

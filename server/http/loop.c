@@ -38,7 +38,7 @@ void http_loop_wake(http_loop *loop) {
 }
 
 /* How long the daemon may be left alone: milliseconds, -1 for as long as its sockets are quiet. */
-static int patience(struct MHD_Daemon *daemon) {
+static int poll_timeout(struct MHD_Daemon *daemon) {
     unsigned long long timeout;
     if (MHD_get_timeout(daemon, &timeout) != MHD_YES)
         return -1;
@@ -47,7 +47,7 @@ static int patience(struct MHD_Daemon *daemon) {
 
 static void wait_for_work(http_loop *loop) {
     struct pollfd polled[] = {{.fd = loop->events, .events = POLLIN}, {.fd = loop->wake, .events = POLLIN}};
-    const int milliseconds = patience(loop->daemon);
+    const int milliseconds = poll_timeout(loop->daemon);
     uint64_t count;
     /* With nothing to wait for there is no need to ask: MHD_run looks at the sockets itself. */
     if (milliseconds != 0 && poll(polled, 2, milliseconds) > 0 && polled[1].revents != 0 &&

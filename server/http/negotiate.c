@@ -17,18 +17,18 @@ static double weight_of(head_part parameters) {
     return 1;
 }
 
-/* Looks for each of `ranges`, from the least to the most specific, in a header. *best is the most specific
- * one, -1 for none; the result is its weight. */
-static double find_range(const char *header, const char *const *ranges, int count, int *best) {
+/* Finds the most specific of `ranges`, which go from the least to the most, in a header: *found is its index,
+ * -1 if none is there. Returns its weight. */
+static double find_range(const char *header, const char *const *ranges, int count, int *found) {
     head_part rest = head_part_of(header), item, name;
     double weight = 0;
-    *best = -1;
+    *found = -1;
     while (head_next(&rest, ',', &item)) {
         if (!head_next(&item, ';', &name))
             continue;
         for (int i = 0; i < count; i++)
-            if (i >= *best && head_is(name, ranges[i])) {
-                *best = i;
+            if (i >= *found && head_is(name, ranges[i])) {
+                *found = i;
                 weight = weight_of(item);
             }
     }
@@ -44,9 +44,9 @@ static bool is_empty(const char *list) {
 static double wanted(const request_head *head, const char *media_type) {
     char range[64];
     const char *const ranges[] = {"*/*", range, media_type};
-    int best;
+    int found;
     snprintf(range, sizeof range, "%.*s/*", (int)strcspn(media_type, "/"), media_type);
-    return is_empty(head->accept) ? 1 : find_range(head->accept, ranges, 3, &best);
+    return is_empty(head->accept) ? 1 : find_range(head->accept, ranges, 3, &found);
 }
 
 /* A list for a sentence: "application/json, image/png". */
@@ -60,17 +60,17 @@ static void list_types(http_types *types, char *list, size_t size) {
 
 /* The type of the answer: the one that is wanted most, the first of those. */
 static problem_code choose_answer(const request_head *head, http_types *types, http_exchange *x, problem *p) {
-    double most = 0;
+    double best = 0;
     char list[200];
     const char *type;
     for (size_t i = 0; (type = types(i)) != NULL; i++) {
         const double weight = wanted(head, type);
-        if (weight > most) {
-            most = weight;
+        if (weight > best) {
+            best = weight;
             x->answer_type = type;
         }
     }
-    if (most > 0)
+    if (best > 0)
         return PROBLEM_NONE;
     list_types(types, list, sizeof list);
     return problem_set(p, PROBLEM_NOT_ACCEPTABLE, "Accept is '%.100s', but answers are %s", head->accept,
@@ -97,13 +97,13 @@ static problem_code choose_body(const request_head *head, http_types *types, htt
 static content_encoding choose_compression(const request_head *head) {
     static const char *const known[] = {"*", "deflate", "gzip"};
     content_encoding chosen = ENCODING_IDENTITY;
-    double most = 0;
+    double best = 0;
     for (size_t i = 1; i < 3; i++) {
         const char *const ranges[] = {known[0], known[i]};
-        int best;
-        const double weight = find_range(head->accept_encoding, ranges, 2, &best);
-        if (weight > 0 && weight >= most) {
-            most = weight;
+        int found;
+        const double weight = find_range(head->accept_encoding, ranges, 2, &found);
+        if (weight > 0 && weight >= best) {
+            best = weight;
             chosen = i == 1 ? ENCODING_DEFLATE : ENCODING_GZIP;
         }
     }

@@ -34,7 +34,7 @@
 #include <strings.h>
 
 #define FIRST_RESERVE ((size_t)256 * 1024) /* bytes of a body; more only as it comes ... */
-#define AT_ONCE       ((size_t)8 << 20)    /* ... or so many, if there is memory in plenty */
+#define FIRST_MAX     ((size_t)8 << 20)    /* ... or so many, while memory is plentiful */
 #define SMALL_BODY    ((size_t)256 * 1024) /* bytes that take less than a millisecond to read */
 
 /* One request as this file sees it. */
@@ -46,11 +46,11 @@ typedef struct {
     struct MHD_Connection *mhd;
     connection *connection;
     enum { READING_HEAD, READING_BODY, COMPUTING, ANSWERED } stage;
-    bool refused;    /* the answer stands already; what still comes of the body is thrown away */
-    bool closes;     /* the connection ends with the answer */
-    bool kept;       /* the client wants the connection to live on */
-    bool by_library; /* it was refused before it got here */
-    bool odd_path;   /* with an encoded slash or NUL; the path that we get is decoded */
+    bool refused;       /* the answer stands already; the rest of the body is discarded */
+    bool closes;        /* the connection ends with the answer */
+    bool kept;          /* the client wants the connection to live on */
+    bool by_library;    /* it was refused before it got here */
+    bool encoded_slash; /* with an encoded slash or NUL; the path that we get is decoded */
     uint64_t began;
     char method[16], path[256]; /* for the log, cut */
     char request_id[REQUEST_ID_MAX + 1];
@@ -118,7 +118,7 @@ size_t http_write_late(const void *context, const void *late, char *text, size_t
 }
 
 /* Has the path, before its query, an encoded slash or NUL? */
-static bool is_odd(const char *uri) {
+static bool has_encoded_slash(const char *uri) {
     for (; *uri != '\0' && *uri != '?'; uri++)
         if (strncasecmp(uri, "%2f", 3) == 0 || strncmp(uri, "%00", 3) == 0)
             return true;
@@ -151,7 +151,7 @@ void *http_request_begin(void *context, const char *uri, struct MHD_Connection *
     r->mhd = mhd;
     r->connection = info->socket_context;
     r->began = clock_now();
-    r->odd_path = is_odd(uri);
+    r->encoded_slash = has_encoded_slash(uri);
     http_log_path(server->routes, uri, r->path, sizeof r->path);
     connection_begin(r->connection);
     atomic_fetch_add(&server->active, 1);
@@ -164,15 +164,15 @@ static bool takes_body(const http_exchange *x) {
 }
 
 /* Bytes that a body gets before any has come. Each time that it grows later it may have to be moved, on the
- * thread that serves everybody; so it gets all of its length, if that is not much and there is plenty: what
- * is announced and never sent must not take more than a quarter of the memory for all. */
+ * thread that serves everybody; so it gets all of its length, if that is not much and memory is plentiful:
+ * what is announced and never sent must not take more than a quarter of the memory for all. */
 static size_t first_room(const http_exchange *x) {
     const attn_budget *budget = &x->service->budget;
-    const size_t used = atomic_load(&budget->used), most = budget->limit / 4;
-    const size_t wanted = x->expected_body < AT_ONCE ? x->expected_body : AT_ONCE;
+    const size_t used = atomic_load(&budget->used), quarter = budget->limit / 4;
+    const size_t wanted = x->expected_body < FIRST_MAX ? x->expected_body : FIRST_MAX;
     if (!takes_body(x))
         return 0;
-    return (used <= most && wanted <= most - used) || wanted < FIRST_RESERVE ? wanted : FIRST_RESERVE;
+    return (used <= quarter && wanted <= quarter - used) || wanted < FIRST_RESERVE ? wanted : FIRST_RESERVE;
 }
 
 /* What is wrong with the head; PROBLEM_NONE: the body is waited for. */
@@ -192,7 +192,7 @@ static enum MHD_Result read_head(request *r, const char *url, const char *method
     problem p;
     x->snapshot = snapshot_take(&x->service->served);
     const bool complete = http_read_head(r->mhd, x->small, method, url, version, head);
-    head->odd_path = r->odd_path;
+    head->encoded_slash = r->encoded_slash;
     head->extra = connection_is_extra(r->connection);
     r->stage = READING_BODY;
     snprintf(r->method, sizeof r->method, "%s", method);
@@ -200,7 +200,7 @@ static enum MHD_Result read_head(request *r, const char *url, const char *method
         head->http_1_0 ? head_lists(head->connection, "keep-alive") : !head_lists(head->connection, "close");
     request_id_choose(head->request_id, r->request_id);
     const problem_code code = check_head(r, complete, &p);
-    connection_identify(r->connection, r, r->request_id);
+    connection_identify(r->connection, code == PROBLEM_NONE ? r : NULL, r->request_id);
     if (code == PROBLEM_NONE)
         return MHD_YES;
     r->refused = true;
@@ -228,7 +228,7 @@ static bool make_room(http_exchange *x, size_t count) {
     return wire_buffer_grow(&x->body, doubled < x->expected_body ? doubled : x->expected_body);
 }
 
-/* The library takes no answer in the middle of a body; the rest is read and thrown away. A client that is too
+/* The library takes no answer in the middle of a body; the rest is read and discarded. A client that is too
  * slow even for that gets this answer instead of 408, which would name the wrong reason. */
 static void refuse_body(request *r, const problem *p) {
     http_exchange *x = &r->public;
@@ -263,7 +263,7 @@ static void read_body(request *r, const char *bytes, size_t count) {
 
 /* ---- Its steps ---- */
 
-/* From here on the request is the loop's, which may be through with it before this returns. */
+/* From here on the request is the loop's, which may be done with it before this returns. */
 static void resume(request *r) {
     http_loop *loop = r->server->loop;
     MHD_resume_connection(r->mhd);

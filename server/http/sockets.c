@@ -17,7 +17,7 @@ uint64_t socket_received(int descriptor) {
     return ask(descriptor).tcpi_bytes_received;
 }
 
-uint64_t socket_taken(int descriptor) {
+uint64_t socket_acknowledged(int descriptor) {
     return ask(descriptor).tcpi_bytes_acked;
 }
 

@@ -11,7 +11,7 @@
 uint64_t socket_received(int descriptor);
 
 /* Bytes that the peer's system has acknowledged over the whole life of the connection. */
-uint64_t socket_taken(int descriptor);
+uint64_t socket_acknowledged(int descriptor);
 
 /* Were bytes handed to the system that the peer's has not acknowledged? */
 bool socket_has_unsent(int descriptor);
@@ -19,11 +19,12 @@ bool socket_has_unsent(int descriptor);
 /* Are bytes there that nobody has read? */
 bool socket_has_unread(int descriptor);
 
-/* Ends both directions; whoever waits on the descriptor learns of it. What the system holds still goes to the
+/* Ends both directions; and wakes whoever waits on the descriptor. What the system holds still goes to the
  * peer, unless `abrupt`: then it is dropped when the descriptor is closed, and the peer's side is reset. */
 void socket_shut_down(int descriptor, bool abrupt);
 
-/* What the system holds when the descriptor is closed is given up if the peer takes nothing for so long. */
+/* What the system holds when the descriptor is closed is dropped if the peer acknowledges nothing for so
+ * long. */
 void socket_bound_rest(int descriptor, uint64_t milliseconds);
 
 #endif

@@ -106,10 +106,10 @@ Test(head, framing_is_what_the_library_made_of_it) {
     const line blank[] = {{"Transfer-Encoding", "chunked "}, {NULL, NULL}};
     const line two[] = {{"Transfer-Encoding", "chunked"}, {"Transfer-Encoding", "chunked"}, {NULL, NULL}};
     const line name[] = {{"Accept ", "*/*"}, {NULL, NULL}};
-    cr_assert(head_of(arena, plain).transfer_encoding && !head_of(arena, plain).odd_encoding);
-    cr_assert(head_of(arena, blank).odd_encoding);
-    cr_assert(head_of(arena, two).odd_encoding);
-    cr_assert(head_of(arena, name).odd_name);
+    cr_assert(head_of(arena, plain).transfer_encoding && !head_of(arena, plain).bad_transfer_encoding);
+    cr_assert(head_of(arena, blank).bad_transfer_encoding);
+    cr_assert(head_of(arena, two).bad_transfer_encoding);
+    cr_assert(head_of(arena, name).spaced_name);
     attn_arena_free(arena);
 }
 

@@ -33,7 +33,7 @@ static uint64_t follow(reader *r, uint64_t window, uint64_t end) {
         live(r, now);
         if (now < next)
             continue;
-        if (!pace_look(&p, r->taken, now, &next))
+        if (!pace_check(&p, r->taken, now, &next))
             return now;
         cr_assert(next > now, "it would look for ever");
     }
@@ -111,7 +111,7 @@ Test(pace, late_looks_do_not_matter) {
             const uint64_t at = next + random_below(&seed, 3) * SECOND;
             for (; now < at; now += MS)
                 live(&r, now);
-            good = pace_look(&p, r.taken, now, &next);
+            good = pace_check(&p, r.taken, now, &next);
         }
         cr_assert_eq(good, round % 2 == 0, "round %d (seed 20261201): %zu ms", round, (size_t)(now / MS));
     }
