@@ -60,6 +60,7 @@ static size_t jobs_waiting(const scheduler *s) {
     return count;
 }
 
+/* What threads look at without the lock, in the midst of their work. */
 static void update_hints(scheduler *s) {
     const bool is_short = jobs_waiting(s) > s->asleep;
     atomic_store(&s->lender.wanted, is_short);
@@ -133,8 +134,7 @@ static void sleep_until_woken(scheduler *s, bool has_helped) {
 
 /* Each thread that has taken something wakes others for what is left, so that none has to wake many: up to
  * two for a loop, each of which wakes two more. */
-static void call_more(void *context) {
-    scheduler *s = context;
+static void call_more(scheduler *s) {
     if (s->woken == s->asleep)
         return;
     const sched_loop *loop = sched_open_loop(&s->lender);
@@ -248,8 +248,7 @@ static bool may_serve(uint64_t now) {
     return own.served <= (now - own.began) / TIME_FRACTION + TIME_AT_ONCE;
 }
 
-static void give_way(void *context) {
-    scheduler *s = context;
+void sched_give_way(scheduler *s) {
     uint64_t last;
     fenv_t mode;
     if (!atomic_load_explicit(&s->small_waits, memory_order_relaxed) || own.for_others ||
@@ -268,10 +267,6 @@ static void give_way(void *context) {
     pthread_mutex_unlock(&s->lock);
     own.for_others = false;
     fesetenv(&mode);
-}
-
-void sched_give_way(scheduler *s) {
-    give_way(s);
 }
 
 /* ---- Threads ---- */
@@ -377,7 +372,7 @@ static void init(scheduler *s, size_t slots, size_t max_queue, void (*warm_up)(v
     sched_lender_init(&s->lender, slots, &s->lock);
     s->lender.scheduler = s;
     s->lender.call_more = call_more;
-    s->lender.give_way = give_way;
+    s->lender.give_way = sched_give_way;
     s->max_queue = max_queue;
     s->wakes_at = CLOCK_NEVER;
     s->warm_up = warm_up;

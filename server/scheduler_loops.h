@@ -41,12 +41,12 @@ typedef struct sched_loop {
 typedef struct {
     attn_parallel parallel; /* first, so that a pointer to it is one to the lender */
     pthread_mutex_t *lock;
-    sched_loop open;                    /* ring: open.next is the oldest */
-    size_t helping;                     /* workers in a loop of another */
-    atomic_bool wanted;                 /* helpers are wanted elsewhere: they leave their loops */
-    void *scheduler;                    /* for the two functions: */
-    void (*call_more)(void *scheduler); /* with the lock held: there is something that others can do */
-    void (*give_way)(void *scheduler);  /* without: the caller of a loop is between two rounds */
+    sched_loop open;                        /* ring: open.next is the oldest */
+    size_t helping;                         /* workers in a loop of another */
+    atomic_bool wanted;                     /* helpers are wanted elsewhere: they leave their loops */
+    struct scheduler *scheduler;            /* for the two functions: */
+    void (*call_more)(struct scheduler *s); /* with the lock held: there is something that others can do */
+    void (*give_way)(struct scheduler *s);  /* without: the caller of a loop is between two rounds */
 } sched_lender;
 
 /* The number of this thread among the workers, or SCHED_NO_WORKER. */

@@ -3,6 +3,20 @@
 #include <stdio.h>
 #include <string.h>
 
+static double milliseconds(uint64_t nanoseconds) {
+    return (double)nanoseconds / 1e6;
+}
+
+void answer_write_timings(const http_timings *t, char text[ANSWER_TIMINGS_SIZE]) {
+    *text = '\0';
+    if (t->batch > 0)
+        snprintf(
+            text, ANSWER_TIMINGS_SIZE,
+            "parse;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f;desc=\"%s%s%s\";batch=%zu, encode;dur=%.3f",
+            milliseconds(t->parse), milliseconds(t->queue), milliseconds(t->compute), t->kernels,
+            *t->precision == '\0' ? "" : " ", t->precision, t->batch, milliseconds(t->encode));
+}
+
 static void add(answer_headers *list, const char *name, const char *value) {
     if (value != NULL && *value != '\0')
         list->headers[list->count++] = (http_header){name, value};
@@ -40,7 +54,7 @@ void answer_list_headers(const http_exchange *x, const answer_ending *ending, an
     *list->vary = *list->keep_alive = '\0';
     if (!ending->closes && ending->is_kept)
         snprintf(list->keep_alive, sizeof list->keep_alive, "timeout=%zu", ending->idle_seconds);
-    http_write_timings(&x->timings, list->timings);
+    answer_write_timings(&x->timings, list->timings);
     add(list, "Server", "attend-server/" ATTEND_VERSION);
     add(list, "Content-Type", media_type_of(x));
     add(list, "Content-Encoding", encoding_name(x->answer_encoding));

@@ -8,6 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define ANSWER_TIMINGS_SIZE 256 /* bytes of the value of a Server-Timing header */
+
+/* Writes that value; "" if nothing was computed. */
+void answer_write_timings(const http_timings *t, char text[ANSWER_TIMINGS_SIZE]);
+
 typedef struct {
     const char *request_id;
     bool closes;         /* the connection ends with this answer */
@@ -18,7 +23,7 @@ typedef struct {
 typedef struct {
     http_header headers[HTTP_HEADERS_MAX + 9];
     size_t count;
-    char vary[64], timings[HTTP_TIMINGS_SIZE], keep_alive[32];
+    char vary[64], timings[ANSWER_TIMINGS_SIZE], keep_alive[32];
 } answer_headers;
 
 /* Lists them; all but Content-Length, which is the length of the body. */
@@ -28,7 +33,5 @@ void answer_list_headers(const http_exchange *x, const answer_ending *ending, an
  * not fit. `reason` is the phrase of its status. */
 size_t answer_write(const http_exchange *x, const answer_ending *ending, const char *reason, char *text,
                     size_t size);
-
-#define ANSWER_HEAD_MAX ((size_t)4096) /* bytes that it takes beside its body */
 
 #endif

@@ -162,16 +162,10 @@ static void expire_waiting(connection *c, uint64_t now) {
 /* The answer to a request that is late; an extra one had less time than that says. */
 static void send_late(const connection *c) {
     const connection_limits *limits = &c->table->limits;
-    const char *answer = c->answer;
-    size_t length = c->answer_length;
-    char text[4096];
-    if (limits->write_late == NULL || c->extra)
-        return;
-    if (answer == NULL) {
-        length = limits->write_late(limits->context, c->request, text, sizeof text);
-        answer = text;
-    }
-    send(c->descriptor, answer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    char text[8192];
+    if (limits->write_late != NULL && !c->extra)
+        send(c->descriptor, text, limits->write_late(limits->context, c->request, text, sizeof text),
+             MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void expire_sending(connection *c, uint64_t now) {

@@ -69,8 +69,6 @@ typedef struct connection {
     pace pace;           /* while SENDING or is_taking */
     const void *request; /* for write_late; NULL: its head has not been read */
     char request_id[REQUEST_ID_MAX + 1];
-    const char *answer; /* for a late request; NULL: that it is late */
-    size_t answer_length;
 } connection;
 
 /* It was accepted; fills in *c. */

@@ -251,13 +251,6 @@ void connection_identify(connection *c, const void *request, const char *request
     unlock(c);
 }
 
-void connection_refuse(connection *c, const char *answer, size_t length) {
-    lock(c);
-    c->answer = answer;
-    c->answer_length = length;
-    unlock(c);
-}
-
 bool connection_end_reading(connection *c) {
     lock(c);
     const bool in_time = c->state != ENDED;
@@ -280,7 +273,6 @@ connection_end connection_idle(connection *c) {
     lock(c);
     const connection_end why = c->why;
     c->request = NULL;
-    c->answer = NULL;
     if (c->state != ENDED)
         connection_start_waiting(c);
     unlock(c);

@@ -46,13 +46,11 @@ bool connection_is_extra(const connection *c);
 /* A request begins: it must be complete within the read timeout. */
 void connection_begin(connection *c);
 
-/* What the request is for write_late, and its id, cut to REQUEST_ID_MAX, for the log. What write_late looks
- * at must stay as it is until connection_end_reading. */
+/* What the request is for write_late (NULL: nothing yet), and its id, cut to REQUEST_ID_MAX, for the log.
+ * What write_late looks at must stay as it is until connection_end_reading, or until it is told of something
+ * else.
+ */
 void connection_identify(connection *c, const void *request, const char *request_id);
-
-/* The answer stands before the request is complete: should it be late, this is what the client is sent. The
- * bytes [length], a whole answer, must stay until connection_idle. */
-void connection_refuse(connection *c, const char *answer, size_t length);
 
 /* The request is complete, nothing more is expected of the client. False if the connection is being shut down
  * already, because its time was up or the client left: the request is not worth serving. */

@@ -6,7 +6,6 @@
 #include "core/arena.h"
 #include "server/http/compress.h"
 #include "server/http/head.h"
-#include "server/http/timings.h"
 #include "server/problem.h"
 #include "server/service.h"
 #include "server/wire/buffer.h"
@@ -32,6 +31,13 @@ typedef struct {
 
 /* Why the work on a request should stop. */
 typedef enum { HTTP_GO_ON, HTTP_TOO_LATE, HTTP_ABANDONED, HTTP_ENDING } http_stop_reason;
+
+/* Where the time of a computed request went. */
+typedef struct {
+    uint64_t parse, queue, compute, encode; /* nanoseconds; `queue` is all waiting for a worker */
+    size_t batch;                           /* requests computed together, this one included; 0: none was */
+    const char *kernels, *precision;        /* that computed it; "" for the usual precision */
+} http_timings;
 
 struct http_exchange {
     service *service;

@@ -107,14 +107,15 @@ size_t http_write_late(const void *context, const void *late, char *text, size_t
     const request *r = late;
     char id[REQUEST_ID_MAX + 1];
     http_exchange x = {.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT)};
+    const http_exchange *answer = r != NULL && r->refused ? &r->public : &x;
     x.answer = (wire_buffer){.bytes = (char *)(uintptr_t)server->late, .length = strlen(server->late)};
     if (r != NULL) {
         x.header_count = r->public.fixed_headers;
         memcpy(x.headers, r->public.headers, x.header_count * sizeof *x.headers);
     }
     request_id_choose(r == NULL ? NULL : r->request_id, id);
-    return answer_write(&x, &(answer_ending){.request_id = id, .closes = true}, "Request Timeout", text,
-                        size);
+    return answer_write(answer, &(answer_ending){.request_id = id, .closes = true},
+                        MHD_get_reason_phrase_for((unsigned)answer->status), text, size);
 }
 
 /* Has the path, before its query, an encoded slash or NUL? */
@@ -232,17 +233,12 @@ static bool make_room(http_exchange *x, size_t count) {
  * slow even for that gets this answer instead of 408, which would name the wrong reason. */
 static void refuse_body(request *r, const problem *p) {
     http_exchange *x = &r->public;
-    r->refused = true;
+    connection_identify(r->connection, NULL, r->request_id);
     attn_arena_release(x->arena, x->body.bytes);
     x->body = (wire_buffer){.arena = x->arena};
     http_answer_problem(x, p);
-    const size_t size = ANSWER_HEAD_MAX + x->answer.length;
-    char *text = attn_arena_alloc(x->small, size);
-    if (text != NULL) {
-        const answer_ending ending = {.request_id = r->request_id, .closes = true};
-        const char *reason = MHD_get_reason_phrase_for((unsigned)x->status);
-        connection_refuse(r->connection, text, answer_write(x, &ending, reason, text, size));
-    }
+    r->refused = true;
+    connection_identify(r->connection, r, r->request_id);
 }
 
 static void read_body(request *r, const char *bytes, size_t count) {
@@ -399,8 +395,8 @@ static void log_request(const request *r, const char *end) {
     const http_exchange *x = &r->public;
     const http_header *logged = &x->logged;
     const bool has = logged->name != NULL;
-    char timings[HTTP_TIMINGS_SIZE];
-    http_write_timings(&x->timings, timings);
+    char timings[ANSWER_TIMINGS_SIZE];
+    answer_write_timings(&x->timings, timings);
     log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
              x->status, (double)(clock_now() - r->began) / 1e6, *r->request_id ? r->request_id : "-",
              has ? " " : "", has ? logged->name : "", has ? "=" : "", has ? logged->value : "",
