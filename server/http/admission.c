@@ -61,7 +61,7 @@ static void set_headers(const request_head *head, const http_routes *routes, htt
 
 static problem_code check_route(const request_head *head, const http_routes *routes, http_exchange *x,
                                 problem *p) {
-    if (http_is_page(routes, head->path) && wants_page(head->accept))
+    if (wants_page(head->accept) && http_is_page(routes, head->path))
         x->write_not_found = routes->write_not_found;
     x->argument = *x->segment == '\0' ? NULL : x->segment;
     if (x->route != NULL)

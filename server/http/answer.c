@@ -35,23 +35,31 @@ static const char *media_type_of(const http_exchange *x) {
     return x->media_type == NULL ? "application/json" : x->media_type;
 }
 
-/* The exchange's own headers; of Vary, the names from all of its lines. */
+/* Two lists as one, in `joined`, where the first may be. */
+static const char *join(char *joined, size_t size, const char *first, const char *second) {
+    if (first != joined)
+        snprintf(joined, size, "%s", first);
+    const size_t length = strlen(joined);
+    snprintf(joined + length, size - length, ", %s", second);
+    return joined;
+}
+
+/* The exchange's own headers; all that it varies with on one line. */
 static void add_own(answer_headers *list, const http_exchange *x) {
-    size_t length = 0;
+    const char *vary = NULL;
     for (size_t i = 0; i < x->header_count; i++) {
         const http_header *h = &x->headers[i];
         if (strcmp(h->name, "Vary") != 0)
             add(list, h->name, h->value);
-        else if (length < sizeof list->vary)
-            length += (size_t)snprintf(list->vary + length, sizeof list->vary - length, "%s%s",
-                                       length == 0 ? "" : ", ", h->value);
+        else
+            vary = vary == NULL ? h->value : join(list->vary, sizeof list->vary, vary, h->value);
     }
-    add(list, "Vary", list->vary);
+    add(list, "Vary", vary);
 }
 
 void answer_list_headers(const http_exchange *x, const answer_ending *ending, answer_headers *list) {
     list->count = 0;
-    *list->vary = *list->keep_alive = '\0';
+    *list->keep_alive = '\0';
     if (!ending->closes && ending->is_kept)
         snprintf(list->keep_alive, sizeof list->keep_alive, "timeout=%zu", ending->idle_seconds);
     answer_write_timings(&x->timings, list->timings);

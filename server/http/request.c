@@ -54,6 +54,7 @@ typedef struct {
     uint64_t began;
     char method[16], path[256]; /* for the log, cut */
     char request_id[REQUEST_ID_MAX + 1];
+    answer_headers sent;
 } request;
 
 /* ---- Answers ---- */
@@ -65,16 +66,15 @@ static bool is_abandoned(const http_exchange *x) {
 
 /* The bytes of the answer stay ours until the request is completed. */
 static enum MHD_Result queue_answer(struct MHD_Connection *mhd, const http_exchange *x,
-                                    const answer_ending *ending) {
+                                    const answer_ending *ending, answer_headers *list) {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(x->answer.length, x->answer.bytes, MHD_RESPMEM_PERSISTENT);
-    answer_headers list;
     if (response == NULL)
         return MHD_NO;
     enum MHD_Result result = MHD_YES;
-    answer_list_headers(x, ending, &list);
-    for (size_t i = 0; i < list.count && result == MHD_YES; i++)
-        result = MHD_add_response_header(response, list.headers[i].name, list.headers[i].value);
+    answer_list_headers(x, ending, list);
+    for (size_t i = 0; i < list->count && result == MHD_YES; i++)
+        result = MHD_add_response_header(response, list->headers[i].name, list->headers[i].value);
     if (result == MHD_YES)
         result = MHD_queue_response(mhd, (unsigned)x->status, response);
     MHD_destroy_response(response);
@@ -96,7 +96,7 @@ static enum MHD_Result send_answer(request *r) {
         problem_set(&p, PROBLEM_OUT_OF_MEMORY, "the service could not allocate memory");
         http_answer_problem(x, &p);
     }
-    const enum MHD_Result result = queue_answer(r->mhd, x, &ending);
+    const enum MHD_Result result = queue_answer(r->mhd, x, &ending, &r->sent);
     r->stage = ANSWERED;
     connection_sending(r->connection);
     return result;
@@ -344,8 +344,9 @@ static enum MHD_Result read_end(request *r) {
 /* A request for which http_request_begin() had no memory. */
 static enum MHD_Result refuse_without_memory(struct MHD_Connection *mhd) {
     http_exchange x = {.status = 0};
+    answer_headers sent;
     http_answer_no_memory(&x);
-    return queue_answer(mhd, &x, &(answer_ending){.closes = true});
+    return queue_answer(mhd, &x, &(answer_ending){.closes = true}, &sent);
 }
 
 enum MHD_Result http_request_serve(void *context, struct MHD_Connection *mhd, const char *url,
@@ -391,12 +392,13 @@ static const char *ending(const request *r, enum MHD_RequestTerminationCode how,
     return how == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " (the client left)";
 }
 
-static void log_request(const request *r, const char *end) {
+static void log_request(request *r, const char *end) {
     const http_exchange *x = &r->public;
     const http_header *logged = &x->logged;
     const bool has = logged->name != NULL;
-    char timings[ANSWER_TIMINGS_SIZE];
-    answer_write_timings(&x->timings, timings);
+    char *timings = r->sent.timings;
+    if (*timings == '\0') /* else it has been sent */
+        answer_write_timings(&x->timings, timings);
     log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
              x->status, (double)(clock_now() - r->began) / 1e6, *r->request_id ? r->request_id : "-",
              has ? " " : "", has ? logged->name : "", has ? "=" : "", has ? logged->value : "",

@@ -32,17 +32,15 @@ static const char *after_hole(const char *pattern) {
 /* Does the path have this pattern? What stands in the place of {name} is not empty, and goes into `argument`.
  */
 static bool matches(const char *pattern, const char *path, char argument[HTTP_SEGMENT_SIZE]) {
-    const size_t before = length_before_hole(pattern);
     *argument = '\0';
-    if (pattern[before] == '\0')
-        return strcmp(pattern, path) == 0;
-    if (strncmp(pattern, path, before) != 0)
+    for (; *pattern != '{'; pattern++, path++)
+        if (*pattern != *path || *pattern == '\0')
+            return *pattern == *path;
+    const char *const after = after_hole(pattern);
+    const size_t segment = strcspn(path, "/"), ending = strcspn(after, "/");
+    if (segment <= ending || strcmp(path + segment - ending, after) != 0)
         return false;
-    const char *const after = after_hole(pattern), *const text = path + before;
-    const size_t segment = strcspn(text, "/"), ending = strcspn(after, "/");
-    if (segment <= ending || strcmp(text + segment - ending, after) != 0)
-        return false;
-    snprintf(argument, HTTP_SEGMENT_SIZE, "%.*s", (int)(segment - ending), text);
+    snprintf(argument, HTTP_SEGMENT_SIZE, "%.*s", (int)(segment - ending), path);
     return true;
 }
 
@@ -182,16 +180,24 @@ static void show_route(const http_routes *routes, const http_route *row, const c
     snprintf(shown, size, "%.*s%s", (int)(after_hole(row->path) - row->path), row->path, ending);
 }
 
+/* The secret route that begins like this text, and goes on; NULL: none does. */
+static const http_route *secret_at(const http_routes *routes, const char *text) {
+    for (size_t i = 0; i < routes->count; i++) {
+        const http_route *row = &routes->rows[i];
+        const size_t before = (row->flags & HTTP_SECRET) == 0 ? 0 : length_before_hole(row->path);
+        if (before > 0 && strncmp(text, row->path, before) == 0 && text[before] != '\0')
+            return row;
+    }
+    return NULL;
+}
+
 void http_log_path(const http_routes *routes, const char *uri, char *shown, size_t size) {
     char plain[1024];
     decode(uri, plain, sizeof plain);
-    for (size_t i = 0; i < routes->count; i++) {
-        const http_route *row = &routes->rows[i];
-        const size_t before = length_before_hole(row->path);
-        const char *secret =
-            (row->flags & HTTP_SECRET) == 0 ? NULL : memmem(plain, strlen(plain), row->path, before);
-        if (secret != NULL && secret[before] != '\0') {
-            secret += before;
+    for (const char *at = strchr(plain, '/'); at != NULL; at = strchr(at + 1, '/')) {
+        const http_route *row = secret_at(routes, at);
+        if (row != NULL) {
+            const char *secret = at + length_before_hole(row->path);
             show_route(routes, row, secret + strcspn(secret, "./?#"), shown, size);
             return;
         }
