@@ -20,7 +20,7 @@ typedef struct {
     const char *gzip_begin, *gzip_end; /* compressed */
 } web_asset;
 
-/* All of them, up to one without a name; the Makefile writes this table. */
+/* All of them, terminated by one whose name is NULL; the Makefile writes this table. */
 extern const web_asset web_assets[];
 
 /* The file with this name, or NULL. */

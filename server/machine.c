@@ -30,11 +30,11 @@ static double read_number(const char *path, double otherwise) {
 
 /* ---- Control groups ---- */
 
-/* Adds what stands in `folder` to *least: the lesser of the two. */
-typedef void take_limit(const char *folder, double *least);
+/* Lowers *least to the limit of the group whose files are in `folder`, if it has one. */
+typedef void lower_limit(const char *folder, double *least);
 
-/* Where the process stands in the hierarchy of version 2 (controller NULL), or in that of a controller of
- * version 1: the path in the line of /proc/self/cgroup (cgroups(7)), or "" if there is none. */
+/* Which group the process is in, in the hierarchy of version 2 (controller NULL), or in that of a controller
+ * of version 1: the path in the line of /proc/self/cgroup (cgroups(7)), or "" if there is none. */
 static void find_group(const char *membership, const char *controller, char *path, int size) {
     char line[4096];
     FILE *file = fopen(membership, "re");
@@ -57,10 +57,10 @@ static void find_group(const char *membership, const char *controller, char *pat
         fclose(file);
 }
 
-/* Takes the limits of a group and of all above it: the least of them holds. In a container the path may be
+/* Applies the limits of a group and of all above it: the least of them holds. In a container the path may be
  * that of the host, of which only its own group is to be seen, at the root of the mount; what is not there
  * has no limit. */
-static void take_limits(const char *mount, const char *path, take_limit *take, double *least) {
+static void lower_to_all(const char *mount, const char *path, lower_limit *lower, double *least) {
     char folder[4096 + 64];
     const int mount_length = (int)strlen(mount);
     int length = snprintf(folder, sizeof folder, "%s%s", mount, path);
@@ -69,68 +69,68 @@ static void take_limits(const char *mount, const char *path, take_limit *take, d
     for (; length >= mount_length; length--)
         if (length == mount_length || folder[length] == '\0' || folder[length] == '/') {
             folder[length] = '\0';
-            take(folder, least);
+            lower(folder, least);
         }
 }
 
-static void take_lesser(double limit, double *least) {
+static void lower_to(double limit, double *least) {
     if (limit > 0 && limit < *least)
         *least = limit;
 }
 
-static void take_cpus_2(const char *folder, double *least) {
+static void lower_cpus_2(const char *folder, double *least) {
     char path[4200], line[64];
     double used, period;
     snprintf(path, sizeof path, "%s/cpu.max", folder);
     if (read_line(path, line, sizeof line) && sscanf(line, "%lf %lf", &used, &period) == 2 && period > 0)
-        take_lesser(used / period, least);
+        lower_to(used / period, least);
 }
 
-static void take_cpus_1(const char *folder, double *least) {
+static void lower_cpus_1(const char *folder, double *least) {
     char path[4200];
     snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
     const double used = read_number(path, -1);
     snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
     const double period = read_number(path, 0);
     if (period > 0)
-        take_lesser(used / period, least);
+        lower_to(used / period, least);
 }
 
-static void take_memory_2(const char *folder, double *least) {
+static void lower_memory_2(const char *folder, double *least) {
     char path[4200];
     snprintf(path, sizeof path, "%s/memory.max", folder);
-    take_lesser(read_number(path, 0), least);
+    lower_to(read_number(path, 0), least);
 }
 
-static void take_memory_1(const char *folder, double *least) {
+static void lower_memory_1(const char *folder, double *least) {
     char path[4200];
     snprintf(path, sizeof path, "%s/memory.limit_in_bytes", folder);
-    take_lesser(read_number(path, 0), least);
+    lower_to(read_number(path, 0), least);
 }
 
-static double least_limit(const char *root, const char *controller, take_limit *take_2, take_limit *take_1,
-                          double least) {
+static double least_limit(const char *root, const char *controller, lower_limit *lower_2,
+                          lower_limit *lower_1, double least) {
     char membership[4096], mount[4096], path[4096];
     snprintf(membership, sizeof membership, "%s/proc/self/cgroup", root);
     snprintf(mount, sizeof mount, "%s/sys/fs/cgroup", root);
     find_group(membership, NULL, path, sizeof path);
-    take_limits(mount, path, take_2, &least);
+    lower_to_all(mount, path, lower_2, &least);
     snprintf(mount, sizeof mount, "%s/sys/fs/cgroup/%s", root, controller);
     find_group(membership, controller, path, sizeof path);
-    take_limits(mount, path, take_1, &least);
+    lower_to_all(mount, path, lower_1, &least);
     return least;
 }
 
 /* ---- What there is ---- */
 
 size_t machine_cpus_of(const char *root, size_t affine) {
-    const double limit = least_limit(root, "cpu", take_cpus_2, take_cpus_1, (double)affine);
+    const double limit = least_limit(root, "cpu", lower_cpus_2, lower_cpus_1, (double)affine);
     const size_t whole = (size_t)limit;
     return whole + (limit > (double)whole ? 1 : 0);
 }
 
 size_t machine_memory_of(const char *root, size_t bytes) {
-    return (size_t)least_limit(root, "memory", take_memory_2, take_memory_1, (double)bytes);
+    return (size_t)least_limit(root, "memory", lower_memory_2, lower_memory_1, (double)bytes);
 }
 
 size_t machine_cpus(void) {

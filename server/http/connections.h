@@ -56,9 +56,9 @@ void connection_identify(connection *c, const void *request, const char *request
  * already, because its time was up or the client left: the request is not worth serving. */
 bool connection_end_reading(connection *c);
 
-/* Its answer is handed over to be sent. From now on the client must take 64 KiB a second or more of what is
- * there for it, averaged over the write timeout (pace.h); a client that has taken all of it is not waited
- * for. One that is slower is cut off. */
+/* Its answer is being sent. From now on the client must read 64 KiB a second or more of what is there for it,
+ * averaged over the write timeout (pace.h); one that is slower is cut off. While there is nothing for it, it
+ * is not the client that is slow. */
 void connection_sending(connection *c);
 
 /* The request is over. The next may take the idle timeout to begin, from when the client has taken the whole

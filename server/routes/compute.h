@@ -54,8 +54,8 @@ void compute_together(http_exchange *const *xs, size_t count);
 /* Answers with why the work was stopped, or else with `p`. */
 void compute_fail(computation *c, const problem *p);
 
-/* The answer stands, whatever it is. A client may take its time to read it: nothing else of the request is
- * held meanwhile, nor room that the answer does not need. x->route_data is gone. */
+/* The answer is complete. A client may take long to read it: so all other memory of the request is released,
+ * and what the answer's buffer has too much. x->route_data is gone. */
 void compute_release(http_exchange *x);
 
 /* http_work's `finish`: keeps the result, if that was asked for, writes the answer, and closes it. */
