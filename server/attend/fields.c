@@ -1,5 +1,6 @@
 #include "server/attend/fields.h"
 
+#include "server/attend/outputs.h"
 #include "server/attend/request.h"
 
 #include <string.h>
@@ -11,10 +12,6 @@
 #define LARGEST_INDEX LARGEST_SEED
 #define MOST_LISTED   ((size_t)1 << 16)           /* batch entries, or heads, one by one */
 #define MOST_LABELS   (REQUEST_MAX_DIMENSION + 2) /* keys, and the two extra ones that a layer can have */
-
-/* In the order of request_return. */
-static const char *const returns[] = {"q",       "k",           "v",     "scores", "lse",
-                                      "entropy", "head_output", "stats", NULL};
 
 /* In the order of request_tensor_form. */
 static const char *const encodings[] = {"array", "base64", NULL};
@@ -46,7 +43,8 @@ static const field request_rows[] = {
      .text = "also return attn_weights [B,H,L,S+], where S+ counts the model's extra keys"},
     {"average_attn_weights", FIELD_BOOL, AT(average_attn_weights), .beside_head_output = BESIDE_IDLE,
      .text = "averaged over the heads: [B,L,S+]"},
-    {"return", FIELD_WORDS, AT(returned), .words = returns, .beside_head_output = BESIDE_REFUSED,
+    {"return", FIELD_WORDS, AT(returned), .words = &attend_outputs[OUTPUT_RETURNED].name,
+     .words_apart = sizeof *attend_outputs, .beside_head_output = BESIDE_REFUSED,
      .text = "more results, each then a key of the answer"},
     {"view", FIELD_VIEW, AT(view), .beside_head_output = BESIDE_REFUSED,
      .text = "which part of attn_weights and scores"},
@@ -89,7 +87,6 @@ const field_table request_fields = {request_rows, LENGTH(request_rows), "", "fie
 const field_table view_fields = {view_rows, LENGTH(view_rows), "view.", "part of view", "the parts of view"};
 
 _Static_assert(LENGTH(request_rows) <= FIELDS_MAX && LENGTH(view_rows) <= FIELDS_MAX, "FIELDS_MAX");
-_Static_assert(LENGTH(returns) == RETURN_COUNT + 1, "a name for each");
 _Static_assert(ATTN_POOL_MAX == 0 && ATTN_POOL_MEAN == 1 && ATTN_POOL_SUM == 2, "the order of pools");
 
 const field *field_find(const field_table *table, const char *name, size_t length) {

@@ -31,7 +31,8 @@ typedef struct {
     size_t offset; /* of the member in attend_request, or in request_view */
     uint64_t most;
     size_t most_items;        /* of a list of numbers or strings; longer ones are not read to their end */
-    const char *const *words; /* that can be chosen from, up to a NULL */
+    const char *const *words; /* the first that can be chosen from; field_word has the others */
+    size_t words_apart;       /* bytes from one to the next; 0: they are an array */
     field_beside beside_head_output;
     const char *text; /* what it means, for people */
 } field;
@@ -54,6 +55,12 @@ extern const field_table view_fields;    /* into request_view */
 
 /* The field with this name, or NULL. `name` need not be NUL-terminated. */
 const field *field_find(const field_table *table, const char *name, size_t length);
+
+/* Word `n` of those that the field can be, or NULL. */
+static inline const char *field_word(const field *f, size_t n) {
+    const size_t apart = f->words_apart == 0 ? sizeof *f->words : f->words_apart;
+    return *(const char *const *)(const void *)((const char *)f->words + n * apart);
+}
 
 /* Does the member of `object` (an attend_request or a request_view) ask for anything? False and an empty list
  * do not. */

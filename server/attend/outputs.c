@@ -7,29 +7,76 @@
 
 #define AT(member) offsetof(attn_output, member)
 
-/* Which results there are. A shape is spelt in letters: H heads, K heads of keys and values, T all keys with
- * the extra ones, D head width; B comes before each of them. */
-static const struct {
-    request_return asked_by;
-    const char *name;
-    const char *letters; /* NULL: the map that the view shows */
-    size_t offset;       /* of its pointer in attn_output */
-    bool is_int32, may_be_minus_infinity;
-} returned[] = {
-    {RETURN_Q, "q", "HLD", AT(q), false, false},
-    {RETURN_K, "k", "KTD", AT(k), false, false},
-    {RETURN_V, "v", "KTD", AT(v), false, false},
-    {RETURN_SCORES, "scores", NULL, AT(scores), false, false},
-    {RETURN_LSE, "lse", "HL", AT(lse), false, true},
-    {RETURN_ENTROPY, "entropy", "HL", AT(entropy), false, false},
-    {RETURN_HEAD_OUTPUT, "head_output", "HLD", AT(head_output), false, false},
-    {RETURN_STATS, "stats.max", "HL", AT(stats.max), false, false},
-    {RETURN_STATS, "stats.argmax", "HL", AT(stats.argmax), true, false},
-    {RETURN_STATS, "stats.first", "HL", AT(stats.first), false, false},
-    {RETURN_STATS, "stats.self", "HL", AT(stats.self), false, false},
-    {RETURN_STATS, "stats.previous", "HL", AT(stats.previous), false, false},
-    {RETURN_STATS, "stats.received", "HT", AT(stats.received), false, false},
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+// clang-format off
+static const attend_output weights[] = {
+    {"attn_weights.values", .offset = AT(weights.values)},
+    {"attn_weights.indices", .offset = AT(weights.indices), .is_int32 = true},
+    {.name = NULL},
 };
+
+static const attend_output scores[] = {
+    {"scores.values", .offset = AT(scores.values)},
+    {"scores.indices", .offset = AT(scores.indices), .is_int32 = true},
+    {.name = NULL},
+};
+
+static const attend_output stats[] = {
+    {"stats.max", "BHL", .offset = AT(stats.max)},
+    {"stats.argmax", "BHL", .offset = AT(stats.argmax), .is_int32 = true},
+    {"stats.first", "BHL", .offset = AT(stats.first)},
+    {"stats.self", "BHL", .offset = AT(stats.self)},
+    {"stats.previous", "BHL", .offset = AT(stats.previous)},
+    {"stats.received", "BHT", .offset = AT(stats.received)},
+    {.name = NULL},
+};
+
+const attend_output attend_outputs[] = {
+    {"output", "BLE", .offset = AT(output)},
+    [OUTPUT_WEIGHTS] = {"attn_weights", "BHLT", .offset = AT(weights.values), .is_map = true, .members = weights},
+    [OUTPUT_RETURNED] =
+    {"q", "BHLD", .offset = AT(q)},
+    {"k", "BKTD", .offset = AT(k)},
+    {"v", "BKTD", .offset = AT(v)},
+    {"scores", "BHLT", .offset = AT(scores.values), .is_map = true, .members = scores},
+    {"lse", "BHL", .offset = AT(lse), .may_be_minus_infinity = true},
+    {"entropy", "BHL", .offset = AT(entropy)},
+    {"head_output", "BHLD", .offset = AT(head_output)},
+    {"stats", .members = stats},
+    {.name = NULL},
+};
+// clang-format on
+
+_Static_assert(LENGTH(attend_outputs) + LENGTH(weights) + LENGTH(scores) + LENGTH(stats) - 4 <=
+                   ATTEND_RESULTS_MAX,
+               "ATTEND_RESULTS_MAX");
+_Static_assert(LENGTH(attend_outputs) - OUTPUT_RETURNED <= 8 * sizeof((attend_request *)0)->returned,
+               "a bit for each");
+
+const attend_output *output_at(size_t n, size_t *whole) {
+    for (*whole = 0; attend_outputs[*whole].name != NULL; ++*whole) {
+        if (n-- == 0)
+            return &attend_outputs[*whole];
+        for (const attend_output *m = attend_outputs[*whole].members; m != NULL && m->name != NULL; m++)
+            if (n-- == 0)
+                return m;
+    }
+    return NULL;
+}
+
+bool output_asked(const attend_request *request, size_t n) {
+    if (n < OUTPUT_RETURNED)
+        return n != OUTPUT_WEIGHTS || request->need_weights;
+    return (request->returned >> (n - OUTPUT_RETURNED) & 1) != 0;
+}
+
+void output_ask(attend_request *request, size_t n) {
+    if (n >= OUTPUT_RETURNED)
+        request->returned |= 1U << (n - OUTPUT_RETURNED);
+    else
+        request->need_weights |= n == OUTPUT_WEIGHTS;
+}
 
 /* The list while it is made: beside each result, where attn_output has its pointer. */
 typedef struct {
@@ -38,17 +85,17 @@ typedef struct {
     size_t offsets[ATTEND_RESULTS_MAX];
 } listing;
 
-static attend_result *add(listing *list, const char *name, size_t batch, const size_t *shape, size_t rank,
-                          size_t offset) {
+static void add(listing *list, const attend_output *output, size_t batch, const size_t *shape, size_t rank) {
     attend_call *const call = list->call;
     attend_result *const result = &call->results[call->result_count];
-    *result = (attend_result){.name = name};
+    *result = (attend_result){.name = output->name,
+                              .is_int32 = output->is_int32,
+                              .may_be_minus_infinity = output->may_be_minus_infinity};
     if (call->batched)
         result->shape[result->rank++] = batch;
     memcpy(result->shape + result->rank, shape, rank * sizeof *shape);
     result->rank += rank;
-    list->offsets[call->result_count++] = offset;
-    return result;
+    list->offsets[call->result_count++] = output->offset;
 }
 
 static size_t dimension(const attend_call *call, char letter) {
@@ -69,51 +116,50 @@ static size_t dimension(const attend_call *call, char letter) {
     }
 }
 
-static attend_result *add_plain(listing *list, const char *name, const char *letters, size_t offset) {
+static void add_array(listing *list, const attend_output *output) {
+    const char *const letters = output->letters + 1; /* after B */
     size_t shape[SHAPE_MAX_RANK];
     const size_t rank = strlen(letters);
     for (size_t i = 0; i < rank; i++)
         shape[i] = dimension(list->call, letters[i]);
-    return add(list, name, list->call->input.B, shape, rank, offset);
+    add(list, output, list->call->input.B, shape, rank);
 }
 
 /* What the view shows of attn_weights or scores; without a dimension of heads if `heads` is 0. */
-static void add_map(listing *list, const char *const names[3], size_t heads, size_t offset) {
+static void add_map(listing *list, const attend_output *output, size_t heads) {
     const view_shape *map = list->map;
     const size_t shape[] = {heads, map->rows, map->columns}, skipped = heads == 0 ? 1 : 0;
-    const size_t batch = list->call->output.view.batch_count, values = offset + offsetof(attn_map, values);
+    const size_t batch = list->call->output.view.batch_count;
     if (!map->top_k) {
-        add(list, names[0], batch, shape + skipped, 3 - skipped, values);
+        add(list, output, batch, shape + skipped, 3 - skipped);
         return;
     }
-    add(list, names[1], batch, shape + skipped, 3 - skipped, values);
-    add(list, names[2], batch, shape + skipped, 3 - skipped, offset + offsetof(attn_map, indices))->is_int32 =
-        true;
+    for (const attend_output *m = output->members; m->name != NULL; m++)
+        add(list, m, batch, shape + skipped, 3 - skipped);
 }
 
 static void add_weights(listing *list, const attend_request *request) {
-    static const char *const names[] = {"attn_weights", "attn_weights.values", "attn_weights.indices"};
     const size_t heads = list->call->output.view.head_count;
     /* With a view, the mean has a dimension of one head. */
-    add_map(list, names, !request->average_attn_weights ? heads : request->view.present ? 1 : 0, AT(weights));
+    add_map(list, &attend_outputs[OUTPUT_WEIGHTS],
+            !request->average_attn_weights ? heads
+            : request->view.present        ? 1
+                                           : 0);
 }
 
 static void list_results(listing *list, const attend_request *request) {
-    static const char *const scores[] = {"scores", "scores.values", "scores.indices"};
-    const size_t heads = list->call->output.view.head_count;
-    add_plain(list, "output", "LE", AT(output));
-    if (request->need_weights)
-        add_weights(list, request);
-    for (size_t i = 0; i < sizeof returned / sizeof returned[0]; i++) {
-        if (!request_returns(request, returned[i].asked_by))
+    for (size_t n = 0; attend_outputs[n].name != NULL; n++) {
+        const attend_output *const output = &attend_outputs[n];
+        if (!output_asked(request, n))
             continue;
-        if (returned[i].letters == NULL) {
-            add_map(list, scores, heads, returned[i].offset);
-            continue;
-        }
-        attend_result *result = add_plain(list, returned[i].name, returned[i].letters, returned[i].offset);
-        result->is_int32 = returned[i].is_int32;
-        result->may_be_minus_infinity = returned[i].may_be_minus_infinity;
+        if (n == OUTPUT_WEIGHTS)
+            add_weights(list, request);
+        else if (output->is_map)
+            add_map(list, output, list->call->output.view.head_count);
+        else if (output->members == NULL)
+            add_array(list, output);
+        for (const attend_output *m = output->members; !output->is_map && m != NULL && m->name != NULL; m++)
+            add_array(list, m);
     }
 }
 
@@ -136,8 +182,8 @@ static void *allocate(const attend_result *result, attn_arena *arena) {
                : NULL;
 }
 
-problem_code answer_allocate(const attend_request *request, const view_shape *map, size_t max_answer,
-                             attn_arena *arena, attend_call *call, problem *p) {
+problem_code outputs_allocate(const attend_request *request, const view_shape *map, size_t max_answer,
+                              attn_arena *arena, attend_call *call, problem *p) {
     listing list = {.call = call, .map = map};
     size_t bytes, left = max_answer;
     list_results(&list, request);
@@ -161,7 +207,7 @@ problem_code answer_allocate(const attend_request *request, const view_shape *ma
     return PROBLEM_NONE;
 }
 
-problem_code answer_allocate_withheld(attend_call *call, attn_arena *arena, problem *p) {
+problem_code outputs_allocate_withheld(attend_call *call, attn_arena *arena, problem *p) {
     for (size_t i = 0; i < call->withheld_count; i++) {
         attend_result *const result = &call->results[call->result_count + i];
         size_t bytes;

@@ -1,5 +1,5 @@
-/* request.h: what a caller asks for, whatever the wire format; checked against a model it becomes an
- * attn_input and a list of results. */
+/* request.h: what a caller asks for, whatever the wire format, and what becomes of it beside a model: a call,
+ * which has an attn_input and a list of results. */
 #ifndef ATTEND_REQUEST_H
 #define ATTEND_REQUEST_H
 
@@ -57,19 +57,6 @@ typedef struct {
     request_whole top_k;
 } request_view;
 
-/* Results beside output and attn_weights: bit n of `returned`. */
-typedef enum {
-    RETURN_Q,
-    RETURN_K,
-    RETURN_V,
-    RETURN_SCORES,
-    RETURN_LSE,
-    RETURN_ENTROPY,
-    RETURN_HEAD_OUTPUT,
-    RETURN_STATS,
-    RETURN_COUNT,
-} request_return;
-
 /* How tensors come back in JSON. */
 typedef enum { TENSORS_AS_ARRAYS, TENSORS_AS_BASE64 } request_tensor_form;
 
@@ -81,15 +68,11 @@ typedef struct {
     request_whole query_offset, key_offset, seed;
     bool need_weights, average_attn_weights, omit_extra, training, keep;
     request_labels query_labels, key_labels;
-    unsigned returned;
+    unsigned returned;                     /* what `return` names, a bit each: outputs.h */
     const struct picture_options *picture; /* the answer is a picture (wire/picture.h); NULL: it is none */
     request_view view;
     size_t encoding; /* 1 + a request_tensor_form; 0 if absent */
 } attend_request;
-
-static inline bool request_returns(const attend_request *request, request_return name) {
-    return (request->returned >> name & 1) != 0;
-}
 
 /* One array of the answer. */
 typedef struct {
@@ -102,7 +85,7 @@ typedef struct {
     const void *data;             /* row-major; NULL until it is allocated */
 } attend_result;
 
-#define ATTEND_RESULTS_MAX  20
+#define ATTEND_RESULTS_MAX  20 /* not less than all rows of the table of outputs */
 #define ATTEND_WARNINGS_MAX 5
 #define RESULT_URL_SIZE     48 /* of the path of a kept result, with its NUL */
 
@@ -120,11 +103,5 @@ typedef struct {
     const char *warnings[ATTEND_WARNINGS_MAX]; /* sentences */
     size_t warning_count;
 } attend_call;
-
-/* Checks `request` against `model`, fills in the defaults (key = query, value = key, a seed), and allocates
- * the results from `arena`. `max_answer` bounds the bytes of the answer's tensors. On failure *p says what
- * does not fit. */
-problem_code request_resolve(attend_request *request, const attn_model *model, size_t max_answer,
-                             attn_arena *arena, attend_call *call, problem *p);
 
 #endif

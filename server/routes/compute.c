@@ -2,6 +2,7 @@
 
 #include "server/attend/keep.h"
 #include "server/attend/outputs.h"
+#include "server/attend/resolve.h"
 #include "server/clock.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ void compute_fail(computation *c, const problem *p) {
 static bool prepare_keeping(computation *c, problem *p) {
     return !c->request.keep ||
            (keep_check(c->x->service->results, &c->request, &c->call, p) == PROBLEM_NONE &&
-            answer_allocate_withheld(&c->call, c->x->arena, p) == PROBLEM_NONE);
+            outputs_allocate_withheld(&c->call, c->x->arena, p) == PROBLEM_NONE);
 }
 
 static bool keep(computation *c, problem *p) {

@@ -86,10 +86,11 @@ static json_t *list_inputs(const attn_config *config) {
 
 static json_t *list_outputs(const attn_config *config) {
     json_t *list = json_array();
-    for (size_t i = 0; i < oip_output_count; i++)
-        if (oip_outputs[i].letters != NULL)
-            add_tensor(&list, config, oip_outputs[i].name, oip_outputs[i].is_int32 ? "INT32" : "FP32",
-                       oip_outputs[i].letters);
+    const attend_output *output;
+    size_t whole;
+    for (size_t n = 0; (output = output_at(n, &whole)) != NULL; n++)
+        if (output->letters != NULL)
+            add_tensor(&list, config, output->name, output->is_int32 ? "INT32" : "FP32", output->letters);
     return list;
 }
 

@@ -2,6 +2,7 @@
 
 #include "server/assets.h"
 #include "server/attend/fields.h"
+#include "server/attend/outputs.h"
 #include "server/problem.h"
 
 #include <string.h>
@@ -23,10 +24,10 @@ static void append(builder *b, json_t *array, json_t *value) {
     b->complete &= json_array_append_new(array, value) == 0;
 }
 
-static json_t *strings(builder *b, const char *const *words) {
+static json_t *words_of(builder *b, const field *f) {
     json_t *list = json_array();
-    for (; *words != NULL; words++)
-        append(b, list, json_string(*words));
+    for (size_t i = 0; field_word(f, i) != NULL; i++)
+        append(b, list, json_string(field_word(f, i)));
     return list;
 }
 
@@ -56,13 +57,13 @@ static json_t *schema_of(builder *b, const field *f) {
         return json_pack("{s:[s,s], s:o, s:i, s:i}", "type", "array", "null", "items", whole_numbers(f),
                          "minItems", 2, "maxItems", 2);
     case FIELD_WORD: {
-        json_t *words = strings(b, f->words);
+        json_t *words = words_of(b, f);
         append(b, words, json_null());
         return json_pack("{s:o}", "enum", words);
     }
     case FIELD_WORDS:
-        return json_pack("{s:[s,s], s:{s:o}, s:b}", "type", "array", "null", "items", "enum",
-                         strings(b, f->words), "uniqueItems", 1);
+        return json_pack("{s:[s,s], s:{s:o}, s:b}", "type", "array", "null", "items", "enum", words_of(b, f),
+                         "uniqueItems", 1);
     case FIELD_LABELS:
         return json_pack("{s:[s,s], s:{s:s, s:I}, s:I}", "type", "array", "null", "items", "type", "string",
                          "maxLength", (json_int_t)f->most, "maxItems", (json_int_t)f->most_items);
@@ -82,6 +83,35 @@ static json_t *properties_of(builder *b, const field_table *table) {
         json_t *schema = schema_of(b, &table->fields[i]);
         put(b, schema, "description", json_string(table->fields[i].text));
         put(b, properties, table->fields[i].name, schema);
+    }
+    return properties;
+}
+
+static json_t *object_of(builder *b, const attend_output *members) {
+    const size_t object = (size_t)(strchr(members->name, '.') + 1 - members->name);
+    json_t *names = json_array(), *properties = json_object();
+    for (; members->name != NULL; members++) {
+        append(b, names, json_string(members->name + object));
+        put(b, properties, members->name + object, reference("Result"));
+    }
+    return json_pack("{s:s, s:o, s:b, s:o}", "type", "object", "required", names, "additionalProperties", 0,
+                     "properties", properties);
+}
+
+/* Those of the text, with the outputs where it says so. */
+static json_t *answer_properties(builder *b, json_t *text) {
+    json_t *properties = json_object(), *schema;
+    const char *key;
+    json_object_foreach(text, key, schema) {
+        if (strcmp(key, "outputs") != 0) {
+            put(b, properties, key, json_incref(schema));
+            continue;
+        }
+        for (const attend_output *o = attend_outputs; o->name != NULL; o++)
+            put(b, properties, o->name,
+                o->is_map            ? reference("Map")
+                : o->members != NULL ? object_of(b, o->members)
+                                     : reference("Result"));
     }
     return properties;
 }
@@ -166,6 +196,8 @@ static json_t *describe_all(builder *b, const attn_model *model) {
     put(b, media_of(bodies, "Attend"), "examples", examples_for(b, model));
     put(b, media_of(bodies, "OipInfer"), "examples", inference_examples_for(b, model));
     put(b, json_object_get(schemas, "AttendRequest"), "properties", properties_of(b, &request_fields));
+    json_t *answer = json_object_get(schemas, "AttendAnswer");
+    put(b, answer, "properties", answer_properties(b, json_object_get(answer, "properties")));
     put(b, json_object_get(schemas, "View"), "properties", properties_of(b, &view_fields));
     put(b, json_object_get(json_object_get(json_object_get(schemas, "Problem"), "properties"), "code"),
         "enum", codes(b));

@@ -2,13 +2,26 @@
 #ifndef TESTS_SERVER_REQUESTS_H
 #define TESTS_SERVER_REQUESTS_H
 
-#include "server/attend/request.h"
+#include "server/attend/resolve.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NO_LIMIT = 1 << 30 };
+
+/* Bit n of `returned`, in the order of the table of outputs. */
+enum {
+    RETURN_Q,
+    RETURN_K,
+    RETURN_V,
+    RETURN_SCORES,
+    RETURN_LSE,
+    RETURN_ENTROPY,
+    RETURN_HEAD_OUTPUT,
+    RETURN_STATS,
+    RETURN_COUNT,
+};
 
 /* "2,10,8" is a tensor of that shape; "2,0,..." one that ended at an empty dimension; NULL is absent. */
 static inline request_tensor tensor(const char *shape) {

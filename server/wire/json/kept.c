@@ -36,12 +36,12 @@ static bool write_numbers(wire_buffer *out, const request_wholes *list) {
     return written && append_text(out, "]");
 }
 
-static bool write_words(wire_buffer *out, const char *const *words, unsigned set) {
+static bool write_words(wire_buffer *out, const field *f, unsigned set) {
     bool written = append_text(out, "["), first = true;
-    for (size_t i = 0; written && words[i] != NULL; i++) {
+    for (size_t i = 0; written && field_word(f, i) != NULL; i++) {
         if ((set >> i & 1) == 0)
             continue;
-        written = append(out, "%s\"%s\"", first ? "" : ",", words[i]);
+        written = append(out, "%s\"%s\"", first ? "" : ",", field_word(f, i));
         first = false;
     }
     return written && append_text(out, "]");
@@ -76,9 +76,9 @@ static bool write_value(wire_buffer *out, const field *f, const void *member) {
     case FIELD_PAIR:
         return write_numbers(out, member);
     case FIELD_WORD:
-        return append(out, "\"%s\"", f->words[*(const size_t *)member - 1]);
+        return append(out, "\"%s\"", field_word(f, *(const size_t *)member - 1));
     case FIELD_WORDS:
-        return write_words(out, f->words, *(const unsigned *)member);
+        return write_words(out, f, *(const unsigned *)member);
     case FIELD_LABELS:
         return write_labels(out, member);
     case FIELD_VIEW:

@@ -252,14 +252,15 @@ static problem_code read_labels(json_reader *r, const field *f, const char *path
 /* ---- Words ---- */
 
 /* "max, mean or sum" */
-static void list_words(const char *const *words, char *text, size_t room) {
+static void list_words(const field *f, char *text, size_t room) {
     size_t n = 0;
-    for (size_t i = 0; words[i] != NULL && n < room; i++)
+    const char *word;
+    for (size_t i = 0; (word = field_word(f, i)) != NULL && n < room; i++)
         n += (size_t)snprintf(text + n, room - n, "%s%s",
-                              i == 0                 ? ""
-                              : words[i + 1] == NULL ? " or "
-                                                     : ", ",
-                              words[i]);
+                              i == 0                         ? ""
+                              : field_word(f, i + 1) == NULL ? " or "
+                                                             : ", ",
+                              word);
 }
 
 /* Reads one of the field's words; *index is its place among them. */
@@ -269,18 +270,18 @@ static problem_code read_word(json_reader *r, const field *f, const char *path, 
     const json_kind kind = json_look(r);
     const char *const where = r->at;
     if (kind != JSON_STRING) {
-        list_words(f->words, words, sizeof words);
+        list_words(f, words, sizeof words);
         return fail_kind(r, path, kind, words);
     }
     const problem_code code = json_read_string(r, word, sizeof word, &length);
     if (code != PROBLEM_NONE)
         return code;
-    for (size_t i = 0; f->words[i] != NULL; i++)
-        if (strlen(f->words[i]) == length && memcmp(f->words[i], word, length) == 0) {
+    for (size_t i = 0; field_word(f, i) != NULL; i++)
+        if (strlen(field_word(f, i)) == length && memcmp(field_word(f, i), word, length) == 0) {
             *index = i;
             return PROBLEM_NONE;
         }
-    list_words(f->words, words, sizeof words);
+    list_words(f, words, sizeof words);
     json_show(word, length < sizeof word ? length : sizeof word, shown);
     return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, shown, words);
 }
@@ -297,7 +298,7 @@ static problem_code read_word_item(list_reader *list, size_t index, const char *
     if ((*set >> word & 1) != 0)
         return json_fail(list->r, where, PROBLEM_BAD_VALUE,
                          "%s is \"%s\", which the list has already; expected each name once", path,
-                         list->f->words[word]);
+                         field_word(list->f, word));
     *set |= 1U << word;
     return PROBLEM_NONE;
 }

@@ -8,6 +8,7 @@
 #define WIRE_OIP_H
 
 #include "core/arena.h"
+#include "server/attend/outputs.h"
 #include "server/attend/request.h"
 #include "server/problem.h"
 #include "server/wire/buffer.h"
@@ -24,34 +25,19 @@ typedef struct {
     size_t json_length;
 } oip_body;
 
-/* One of the protocol's datatypes that we take. */
-typedef enum { OIP_FP32, OIP_FP64, OIP_FP16, OIP_BF16, OIP_BOOL, OIP_DATATYPES } oip_datatype;
-
-/* An output that a caller can ask for by name. */
+/* An output that is asked for by its name. */
 typedef struct {
-    const char *name;    /* as in attend_result, or the part before its dot, which asks for all members */
-    const char *letters; /* its shape for the metadata: B, L and T (keys with the extra ones) are not known
-                          * before, E, H, K (heads of keys and values) and D are. NULL: not listed there */
-    bool is_int32;
-    bool weights;     /* asks for attn_weights */
-    bool top_k;       /* is there only if the view has top_k */
-    unsigned returns; /* bits of attend_request.returned that it asks for */
-} oip_output;
-
-extern const oip_output oip_outputs[];
-extern const size_t oip_output_count;
-
-#define OIP_ASKED_MAX 24 /* not less than there are outputs */
+    const attend_output *output;
+    size_t whole; /* its place in attend_outputs, or that of the output it is a member of */
+    request_switch binary;
+} oip_asked;
 
 /* What a request says that is not in an attend_request. */
 typedef struct {
-    request_whole timeout; /* microseconds; 0 is none */
-    bool binary_output;    /* outputs are binary, unless they say otherwise themselves */
-    bool borrows;          /* tensors that were read lie in the bytes of the body */
-    struct {
-        const oip_output *output;
-        request_switch binary;
-    } asked[OIP_ASKED_MAX]; /* in the order of the request; none: all results are sent */
+    request_whole timeout;               /* microseconds; 0 is none */
+    bool binary_output;                  /* outputs are binary, unless they say otherwise themselves */
+    bool borrows;                        /* tensors that were read lie in the bytes of the body */
+    oip_asked asked[ATTEND_RESULTS_MAX]; /* in the order of the request; none: all results are sent */
     size_t asked_count;
 } oip_options;
 

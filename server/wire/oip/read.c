@@ -145,16 +145,19 @@ static bool overlap(const char *a, const char *b) {
 
 static problem_code fail_output(oip_reader *o, const char *where, const char *path, const char *name,
                                 size_t length) {
-    const char *names[OIP_ASKED_MAX];
+    const char *names[ATTEND_RESULTS_MAX];
     char known[400], shown[JSON_SHOWN_MAX];
-    for (size_t i = 0; i < oip_output_count; i++)
-        names[i] = oip_outputs[i].name;
-    oip_list_names(names, oip_output_count, known, sizeof known);
+    const attend_output *output;
+    size_t count = 0, whole;
+    for (; (output = output_at(count, &whole)) != NULL; count++)
+        names[count] = output->name;
+    oip_list_names(names, count, known, sizeof known);
     return oip_fail(&o->r, where, path, PROBLEM_UNKNOWN_FIELD,
                     "there is no output \"%s\"; expected one of: %s", json_show(name, length, shown), known);
 }
 
-static problem_code read_output_name(oip_reader *o, const char *path, const oip_output **output) {
+/* Reads the name into what is `asked` for. */
+static problem_code read_output_name(oip_reader *o, const char *path, oip_asked *asked) {
     json_reader *const r = &o->r;
     char name[64];
     size_t length;
@@ -163,17 +166,16 @@ static problem_code read_output_name(oip_reader *o, const char *path, const oip_
     const char *const where = r->at;
     if (json_read_string(r, name, sizeof name, &length) != PROBLEM_NONE)
         return oip_locate(r, path);
-    *output = NULL;
-    for (size_t i = 0; i < oip_output_count; i++)
-        if (strlen(oip_outputs[i].name) == length && memcmp(oip_outputs[i].name, name, length) == 0)
-            *output = &oip_outputs[i];
-    if (*output == NULL)
+    for (size_t n = 0; (asked->output = output_at(n, &asked->whole)) != NULL; n++)
+        if (strlen(asked->output->name) == length && memcmp(asked->output->name, name, length) == 0)
+            break;
+    if (asked->output == NULL)
         return fail_output(o, where, path, name, length < sizeof name ? length : sizeof name);
     for (size_t i = 0; i < o->options->asked_count; i++)
-        if (overlap((*output)->name, o->options->asked[i].output->name))
+        if (overlap(asked->output->name, o->options->asked[i].output->name))
             return oip_fail(r, where, path, PROBLEM_BAD_VALUE,
                             "the output %s is asked for twice, here and by %s; expected each once",
-                            (*output)->name, o->options->asked[i].output->name);
+                            asked->output->name, o->options->asked[i].output->name);
     return PROBLEM_NONE;
 }
 
@@ -196,8 +198,7 @@ static problem_code read_output(void *context, const char *place) {
     static const char *const names[] = {"name", "parameters"};
     oip_reader *const o = context;
     oip_object object = {&o->r, place, "field of an output", names, 2, 0, false};
-    const oip_output *output = NULL;
-    request_switch binary = SWITCH_ABSENT;
+    oip_asked asked = {.binary = SWITCH_ABSENT};
     char path[OIP_PATH_MAX];
     size_t key;
     json_look(&o->r);
@@ -205,16 +206,16 @@ static problem_code read_output(void *context, const char *place) {
     for (bool done = false;;) {
         problem_code code = oip_next_member(&object, &key, path, &done);
         if (code == PROBLEM_NONE && !done)
-            code = key == 0 ? read_output_name(o, path, &output) : read_output_parameters(o, path, &binary);
+            code =
+                key == 0 ? read_output_name(o, path, &asked) : read_output_parameters(o, path, &asked.binary);
         if (code != PROBLEM_NONE)
             return code;
         if (done)
             break;
     }
-    if (output == NULL)
+    if (asked.output == NULL)
         return oip_fail(&o->r, where, place, PROBLEM_MISSING_FIELD, "%s has no name", place);
-    o->options->asked[o->options->asked_count].output = output;
-    o->options->asked[o->options->asked_count++].binary = binary;
+    o->options->asked[o->options->asked_count++] = asked;
     return PROBLEM_NONE;
 }
 
@@ -224,12 +225,13 @@ static problem_code apply_outputs(oip_reader *o) {
     if (o->options->asked_count > 0)
         request->need_weights = false; /* it is the list of outputs that says so */
     for (size_t i = 0; i < o->options->asked_count; i++) {
-        const oip_output *output = o->options->asked[i].output;
-        request->need_weights |= output->weights;
-        request->returned |= output->returns;
-        if (output->top_k && !request->view.top_k.present)
+        const oip_asked *const asked = &o->options->asked[i];
+        const attend_output *const whole = &attend_outputs[asked->whole];
+        output_ask(request, asked->whole);
+        if (whole->is_map && asked->output != whole && !request->view.top_k.present)
             return problem_set_at(o->r.p, PROBLEM_BAD_VALUE, "outputs",
-                                  "%s is an output only if the parameter view has top_k", output->name);
+                                  "%s is an output only if the parameter view has top_k",
+                                  asked->output->name);
     }
     return PROBLEM_NONE;
 }

@@ -38,7 +38,7 @@ static void compute(computed *c, size_t L, float first) {
     cr_assert_eq(request_resolve(&c->request, &c->model, NO_LIMIT, c->arena, &c->call, &p), PROBLEM_NONE,
                  "%s", p.text);
     cr_assert_eq(c->call.withheld_count, 1);
-    cr_assert_eq(answer_allocate_withheld(&c->call, c->arena, &p), PROBLEM_NONE);
+    cr_assert_eq(outputs_allocate_withheld(&c->call, c->arena, &p), PROBLEM_NONE);
     memset(c->call.output.output, 0, L * 8 * sizeof(float));
     for (size_t i = 0; i < 2 * L * L; i++)
         c->call.output.weights.values[i] = first + (float)i;

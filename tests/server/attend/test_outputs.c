@@ -1,5 +1,6 @@
 /* The options of a request beside a model: which results it gets, what is charged for them, what is drawn,
  * warned of and refused. */
+#include "server/attend/outputs.h"
 #include "tests/server/requests.h"
 
 #include <stdint.h>
@@ -18,6 +19,24 @@ static const char *results_of(const attend_call *call) {
                               shape_show(r->shape, r->rank).text);
     }
     return text;
+}
+
+/* What `return` names has its bit in the order of the table. */
+Test(results, have_their_bits_in_order) {
+    static const char *const names[RETURN_COUNT + 1] = {[RETURN_Q] = "q",
+                                                        [RETURN_K] = "k",
+                                                        [RETURN_V] = "v",
+                                                        [RETURN_SCORES] = "scores",
+                                                        [RETURN_LSE] = "lse",
+                                                        [RETURN_ENTROPY] = "entropy",
+                                                        [RETURN_HEAD_OUTPUT] = "head_output",
+                                                        [RETURN_STATS] = "stats"};
+    for (size_t n = 0; n < RETURN_COUNT; n++) {
+        attend_request request = {.returned = 1U << n};
+        cr_expect_str_eq(attend_outputs[OUTPUT_RETURNED + n].name, names[n]);
+        cr_expect(output_asked(&request, OUTPUT_RETURNED + n) && !output_asked(&request, OUTPUT_WEIGHTS));
+    }
+    cr_expect_null(attend_outputs[OUTPUT_RETURNED + RETURN_COUNT].name);
 }
 
 #define ALL_RETURNS ((1U << RETURN_COUNT) - 1)

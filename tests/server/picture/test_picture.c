@@ -1,4 +1,5 @@
 /* What a caller may choose about a picture, what is computed for it, and where its panels are. */
+#include "server/attend/resolve.h"
 #include "server/picture/heatmap.h"
 #include "server/picture/layout.h"
 #include "server/picture/picture.h"

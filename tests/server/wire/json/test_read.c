@@ -3,6 +3,7 @@
 #include "server/attend/fields.h"
 #include "server/wire/json/json.h"
 #include "tests/random.h"
+#include "tests/server/requests.h"
 #include "tests/server/wire/json/corpus.h"
 
 #include <criterion/criterion.h>

@@ -41,10 +41,11 @@ static attend_result *add_result(const char *name, const void *data, size_t rows
 }
 
 static void ask(const char *name, request_switch binary) {
-    for (size_t i = 0; i < oip_output_count; i++)
-        if (strcmp(oip_outputs[i].name, name) == 0)
-            asked.asked[asked.asked_count].output = &oip_outputs[i];
-    asked.asked[asked.asked_count++].binary = binary;
+    oip_asked *const next = &asked.asked[asked.asked_count++];
+    for (size_t n = 0; (next->output = output_at(n, &next->whole)) != NULL; n++)
+        if (strcmp(next->output->name, name) == 0)
+            break;
+    next->binary = binary;
 }
 
 /* The answer is this JSON, and behind it these bytes. */

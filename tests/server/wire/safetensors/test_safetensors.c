@@ -5,6 +5,7 @@
 
 #include "server/wire/json/json.h"
 #include "tests/random.h"
+#include "tests/server/requests.h"
 
 #include <criterion/criterion.h>
 #include <endian.h>

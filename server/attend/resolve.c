@@ -1,4 +1,4 @@
-#include "server/attend/request.h"
+#include "server/attend/resolve.h"
 
 #include "server/attend/fields.h"
 #include "server/attend/outputs.h"
@@ -267,13 +267,20 @@ static problem_code resolve_options(resolution *r) {
     return in->training && !request->seed.present ? draw_seed(r) : PROBLEM_NONE;
 }
 
+/* Is there any map in the answer, or one that is kept? */
+static bool uses_view(const attend_request *request) {
+    bool any = request->keep;
+    for (size_t n = 0; attend_outputs[n].name != NULL; n++)
+        any |= attend_outputs[n].is_map && output_asked(request, n);
+    return any;
+}
+
 static void collect_warnings(const attend_request *request, attend_call *call) {
     if (request->attn_mask.is_zero_one)
         warn(call, "attn_mask" ZERO_ONE);
     if (request->key_padding_mask.is_zero_one)
         warn(call, "key_padding_mask" ZERO_ONE);
-    if (request->view.present && !request->need_weights && !request->keep &&
-        !request_returns(request, RETURN_SCORES))
+    if (request->view.present && !uses_view(request))
         warn(call, "view had no effect: it is of attn_weights and scores, and neither need_weights nor "
                    "return asks for one");
     if (request->seed.present && !request->training)
@@ -297,5 +304,5 @@ problem_code request_resolve(attend_request *request, const attn_model *model, s
         call->output.view.average = request->average_attn_weights;
         collect_warnings(request, call);
     }
-    return answer_allocate(request, &map, max_answer, arena, call, p);
+    return outputs_allocate(request, &map, max_answer, arena, call, p);
 }
