@@ -2,6 +2,8 @@
 #ifndef WIRE_BASE64_H
 #define WIRE_BASE64_H
 
+#include "server/wire/base64/codes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,17 +31,6 @@ void base64_encode(const void *bytes, size_t count, char *text);
 base64_status base64_decode(const char *text, size_t length, void *bytes, size_t *bad);
 
 /* ---- One way to do it among several, for the program that holds them against each other ---- */
-
-/* Codes the whole blocks at the beginning, and returns how much of the input it has dealt with: a multiple of
- * three bytes, or of four characters. It never touches memory beyond the input, nor beyond the output for all
- * of the input. Decoding leaves the last four characters alone, and ends before a block with a character that
- * is not of the alphabet. */
-typedef struct {
-    const char *name;
-    bool (*usable)(void); /* has this CPU got the instructions? */
-    size_t (*encode)(const uint8_t *bytes, size_t count, char *text);
-    size_t (*decode)(const char *text, size_t length, uint8_t *bytes);
-} base64_code;
 
 /* Fastest first; the last is plain C, which every CPU can do. */
 extern const base64_code *const base64_codes[];

@@ -1,8 +1,22 @@
-/* codes.h: the ways to code base64 that base64.c chooses from, and the tables that they share. */
+/* codes.h: what a way to code base64 is, those that need instructions of some CPU, and the tables they share.
+ */
 #ifndef WIRE_BASE64_CODES_H
 #define WIRE_BASE64_CODES_H
 
-#include "server/wire/base64/base64.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Codes the whole blocks at the beginning, and returns how much of the input it has dealt with: a multiple of
+ * three bytes, or of four characters. It never touches memory beyond the input, nor beyond the output for all
+ * of the input. Decoding leaves the last four characters alone, and ends before a block with a character that
+ * is not of the alphabet. */
+typedef struct {
+    const char *name;
+    bool (*usable)(void); /* has this CPU got the instructions? */
+    size_t (*encode)(const uint8_t *bytes, size_t count, char *text);
+    size_t (*decode)(const char *text, size_t length, uint8_t *bytes);
+} base64_code;
 
 #if defined __x86_64__
 extern const base64_code base64_ssse3, base64_avx2;
