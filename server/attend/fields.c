@@ -19,7 +19,7 @@ static const char *const encodings[] = {"array", "base64", NULL};
 /* In the order of attn_pool. */
 static const char *const pools[] = {"max", "mean", "sum", NULL};
 
-static const field request_rows[] = {
+static const field rows_of_request[] = {
     {"model", FIELD_STRING, AT(model), .most = sizeof((attn_model *)0)->name - 1,
      .text = "name of the model; the first loaded if absent"},
     {"id", FIELD_STRING, AT(id), .most = 256, .text = "echoed in the answer"},
@@ -67,7 +67,7 @@ static const field request_rows[] = {
      .text = "how tensors come back in JSON: nested arrays, or objects with base64; array if absent"},
 };
 
-static const field view_rows[] = {
+static const field rows_of_view[] = {
     {"batch", FIELD_WHOLES, PART(batch), .most = LARGEST_INDEX, .most_items = MOST_LISTED,
      .text = "these batch entries, in this order"},
     {"heads", FIELD_WHOLES, PART(heads), .most = LARGEST_INDEX, .most_items = MOST_LISTED,
@@ -83,10 +83,11 @@ static const field view_rows[] = {
      .text = "the largest k of each row instead, as values and indices"},
 };
 
-const field_table request_fields = {request_rows, LENGTH(request_rows), "", "field", "the fields"};
-const field_table view_fields = {view_rows, LENGTH(view_rows), "view.", "part of view", "the parts of view"};
+const field_table request_fields = {rows_of_request, LENGTH(rows_of_request), "", "field", "the fields"};
+const field_table view_fields = {rows_of_view, LENGTH(rows_of_view), "view.", "part of view",
+                                 "the parts of view"};
 
-_Static_assert(LENGTH(request_rows) <= FIELDS_MAX && LENGTH(view_rows) <= FIELDS_MAX, "FIELDS_MAX");
+_Static_assert(LENGTH(rows_of_request) <= FIELDS_MAX && LENGTH(rows_of_view) <= FIELDS_MAX, "FIELDS_MAX");
 _Static_assert(ATTN_POOL_MAX == 0 && ATTN_POOL_MEAN == 1 && ATTN_POOL_SUM == 2, "the order of pools");
 
 const field *field_find(const field_table *table, const char *name, size_t length) {

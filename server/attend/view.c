@@ -54,10 +54,6 @@ static problem_code check_window(const request_wholes *window, const char *path,
     return PROBLEM_NONE;
 }
 
-static size_t at_most(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* What is made of the window: pooled, the largest of each row, or as it is. */
 static problem_code check_reduction(const request_view *given, attn_view *view, view_shape *shape,
                                     problem *p) {
@@ -71,7 +67,7 @@ static problem_code check_reduction(const request_view *given, attn_view *view, 
     if (given->top_k.present) {
         if (given->top_k.value == 0)
             return problem_set_at(p, PROBLEM_BAD_VALUE, "view.top_k", "view.top_k is 0, expected at least 1");
-        view->top_k = shape->columns = at_most(given->top_k.value, shape->columns);
+        view->top_k = shape->columns = view_at_most(given->top_k.value, shape->columns);
         shape->top_k = true;
     }
     if (given->size.present) {
@@ -79,8 +75,8 @@ static problem_code check_reduction(const request_view *given, attn_view *view, 
             return problem_set_at(p, PROBLEM_BAD_VALUE, "view.size",
                                   "view.size is %s, expected [height,width] of at least 1 each",
                                   shape_show(size, 2).text);
-        shape->rows = at_most(size[0], shape->rows);
-        shape->columns = at_most(size[1], shape->columns);
+        shape->rows = view_at_most(size[0], shape->rows);
+        shape->columns = view_at_most(size[1], shape->columns);
         if (shape->rows > 0 && shape->columns > 0) { /* else there is nothing to pool */
             view->pooled_rows = shape->rows;
             view->pooled_cols = shape->columns;

@@ -2,7 +2,7 @@
 #ifndef PICTURE_COLOUR_SCALE_H
 #define PICTURE_COLOUR_SCALE_H
 
-#include "server/picture/picture.h"
+#include "server/picture/options.h"
 
 #include <stddef.h>
 

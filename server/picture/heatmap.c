@@ -1,6 +1,8 @@
 #include "server/picture/heatmap.h"
 
+#include "core/size.h"
 #include "core/watch.h"
+#include "server/attend/view.h"
 #include "server/picture/cividis.h"
 #include "server/picture/colour_scale.h"
 #include "server/picture/masked.h"
@@ -65,18 +67,6 @@ picture_contents heatmap_contents(size_t panels, size_t rows, size_t columns, si
     };
 }
 
-static size_t shown(size_t pooled, size_t from, size_t to) {
-    return pooled != 0 ? pooled : to - from;
-}
-
-static size_t shown_rows(const attn_view *view) {
-    return shown(view->pooled_rows, view->row_from, view->row_to);
-}
-
-static size_t shown_columns(const attn_view *view) {
-    return shown(view->pooled_cols, view->col_from, view->col_to);
-}
-
 /* What there is nothing of, or NULL if there is something to show. */
 static const char *lacking(const attend_call *call) {
     const attn_view *view = &call->output.view;
@@ -95,7 +85,7 @@ bool heatmap_layout(const picture_options *o, const attend_call *call, picture_l
         return false;
     const size_t panels = view->average || o->heads == PICTURE_HEADS_MAX_OF ? 1 : view->head_count;
     const picture_contents contents =
-        heatmap_contents(panels, shown_rows(view), shown_columns(view), view->row_to, o->cell);
+        heatmap_contents(panels, view_rows(view), view_columns(view), view->row_to, o->cell);
     return picture_layout_fit(&contents, layout) && layout->rows == contents.rows &&
            layout->columns == contents.columns;
 }
@@ -257,7 +247,7 @@ static size_t tick_step(size_t room, size_t count, size_t pixels) {
 
 /* The first multiple of `step` from `from` on, or `from` if there is none before `to`. */
 static size_t first_tick(size_t from, size_t to, size_t step) {
-    const size_t multiple = (from + step - 1) / step * step;
+    const size_t multiple = attn_divide_up(from, step) * step;
     return multiple < to ? multiple : from;
 }
 
@@ -397,8 +387,8 @@ static void note_pooling(const drawing *d, notes *n) {
     char text[128];
     if (d->layout.rows == rows && d->layout.columns == columns)
         return;
-    const size_t down = (rows + d->layout.rows - 1) / d->layout.rows;
-    const size_t along = (columns + d->layout.columns - 1) / d->layout.columns;
+    const size_t down = attn_divide_up(rows, d->layout.rows);
+    const size_t along = attn_divide_up(columns, d->layout.columns);
     const bool even = rows % d->layout.rows == 0 && columns % d->layout.columns == 0;
     snprintf(text, sizeof text, "each cell is the %s of %s%zu*%zu weights", words[view->pool],
              even ? "" : "up to ", down, along);

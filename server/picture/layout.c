@@ -1,7 +1,7 @@
 #include "server/picture/layout.h"
 
+#include "core/size.h"
 #include "server/picture/canvas.h"
-#include "server/picture/picture.h"
 
 #define MARGIN      16
 #define HEADING     52 /* the title, what is shown, and the name of a panel */
@@ -36,7 +36,7 @@ static picture_layout arrange(const picture_contents *contents, size_t rows, siz
         .cell_width = cell_width,
         .cell_height = cell_height,
         .panels_across = across,
-        .panels_down = (contents->panels + across - 1) / across,
+        .panels_down = attn_divide_up(contents->panels, across),
         .left = MARGIN + AXIS_NAME + contents->row_digits + TICKS,
         .top = MARGIN + HEADING,
         .step_across = largest(panel_width, contents->panel_title) + PANEL_GAP + contents->row_digits + TICKS,
@@ -88,10 +88,6 @@ static bool fit_all(const picture_contents *contents, size_t least, size_t most,
     return best_value > 0;
 }
 
-static size_t quotient_up(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-
 /* As many cells as there is room for. */
 static bool fit_pooled(const picture_contents *contents, size_t cell, picture_layout *best) {
     const size_t rows = contents->rows, columns = contents->columns;
@@ -105,11 +101,11 @@ static bool fit_pooled(const picture_contents *contents, size_t cell, picture_la
         const size_t room_columns = (PICTURE_SIDE_MAX - bare.width) / across / cell;
         if (room_rows == 0 || room_columns == 0)
             continue;
-        size_t down = quotient_up(rows, room_rows), along = quotient_up(columns, room_columns);
+        size_t down = attn_divide_up(rows, room_rows), along = attn_divide_up(columns, room_columns);
         if (rows <= 2 * columns && columns <= 2 * rows)
             down = along = largest(down, along);
         const picture_layout l =
-            arrange(contents, quotient_up(rows, down), quotient_up(columns, along), cell, cell, across);
+            arrange(contents, attn_divide_up(rows, down), attn_divide_up(columns, along), cell, cell, across);
         if (!fits(&l, PICTURE_SIDE_MAX) || (least != 0 && down * along > least))
             continue;
         if (least == 0 || down * along < least || ugliness(contents, &l) < ugliness(contents, best))

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define PICTURE_SIDE_MAX 4096 /* pixels */
+
 /* What is to be shown. */
 typedef struct {
     size_t panels;

@@ -4,6 +4,7 @@
 #include "core/size.h"
 #include "server/attend/shape.h"
 #include "server/attend/view.h"
+#include "server/picture/plan.h"
 
 #include <string.h>
 
@@ -62,10 +63,6 @@ problem_code picture_map_check(const picture_options *o, const attn_model *model
     return plan(o, model, request, arena, &planned, p);
 }
 
-static size_t shown(size_t pooled, size_t from, size_t to) {
-    return pooled != 0 ? pooled : to - from;
-}
-
 static size_t place_in(const size_t *list, size_t count, size_t item) {
     size_t place = 0;
     while (list != NULL && place < count && list[place] != item)
@@ -76,8 +73,8 @@ static size_t place_in(const size_t *list, size_t count, size_t item) {
 static void look_at_map(selection *s) {
     const attn_view *view = &s->from->output.view;
     s->maps = view->average ? 1 : view->head_count;
-    s->rows = shown(view->pooled_rows, view->row_from, view->row_to);
-    s->columns = shown(view->pooled_cols, view->col_from, view->col_to);
+    s->rows = view_rows(view);
+    s->columns = view_columns(view);
     s->batch = s->to->output.view.batch == NULL ? 0 : s->to->output.view.batch[0];
     s->place = place_in(view->batch, view->batch_count, s->batch);
 }

@@ -5,7 +5,7 @@
 
 #include "core/arena.h"
 #include "server/attend/request.h"
-#include "server/picture/picture.h"
+#include "server/picture/options.h"
 
 /* Can such a picture be made of the weights that this request asks for? Fails with *p filled in, as
  * picture_plan does, and also where the request's view leaves out what the picture would show. */

@@ -2,14 +2,10 @@
 
 #include "core/attention.h"
 #include "core/size.h"
+#include "server/attend/view.h"
 
 #include <math.h>
 #include <string.h>
-
-/* Rows and columns of what the view shows, before any selection of the largest. */
-static size_t shown(size_t pooled, size_t from, size_t to) {
-    return pooled != 0 ? pooled : to - from;
-}
 
 /* kept [S + 1], from a row of the padding mask. */
 static uint32_t *count_kept(const float *padding, size_t S, attn_watch *watch, attn_arena *arena) {
@@ -34,8 +30,8 @@ bool masked_start(masked *m, const attend_call *call, const attn_control *contro
         .call = call,
         .batch = view->batch == NULL ? 0 : view->batch[0],
         .extra = attn_keys_with_extra(&call->model->layer.config, in->S, in->omit_extra) - in->S,
-        .rows = shown(view->pooled_rows, view->row_from, view->row_to),
-        .columns = shown(view->pooled_cols, view->col_from, view->col_to),
+        .rows = view_rows(view),
+        .columns = view_columns(view),
         .watch.control = control,
     };
     if (in->key_padding_mask != NULL &&

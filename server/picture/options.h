@@ -1,19 +1,15 @@
-/* picture.h: what a caller may choose about a picture of the attention weights, and what is computed for it.
- */
-#ifndef PICTURE_H
-#define PICTURE_H
+/* options.h: what a caller may choose about a picture of the attention weights. */
+#ifndef PICTURE_OPTIONS_H
+#define PICTURE_OPTIONS_H
 
-#include "core/arena.h"
-#include "core/model/model.h"
 #include "server/attend/request.h"
 #include "server/problem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PICTURE_SIDE_MAX  4096 /* pixels */
-#define PICTURE_CELL_MAX  32   /* pixels */
-#define PICTURE_HEADS_MAX 256  /* that can be listed one by one */
+#define PICTURE_CELL_MAX  32  /* pixels */
+#define PICTURE_HEADS_MAX 256 /* that can be listed one by one */
 
 typedef enum {
     PICTURE_HEADS_ALL,    /* a panel for each head */
@@ -38,13 +34,5 @@ typedef struct picture_options {
 /* Takes one parameter of the request's path, decoded, like head=0,3 or cell=8, into *o. Fails with *p filled
  * in: unknown_field if there is no parameter of that name, bad_value if its value will not do. */
 problem_code picture_read_parameter(const char *name, const char *value, picture_options *o, problem *p);
-
-/* Makes the request one for a picture, before it is resolved: it asks for the weights, of one batch entry, of
- * the heads that are shown, pooled as far as it takes to have room for them; rows, columns, heads and sizes
- * of a view that the request has itself stay as they are where there is room. Lists come from `arena`. Fails
- * with *p filled in; the tensors' shapes need not fit the model, which is checked when the request is
- * resolved. */
-problem_code picture_plan(const picture_options *o, const attn_model *model, attend_request *request,
-                          attn_arena *arena, problem *p);
 
 #endif

@@ -1,104 +1,14 @@
-#include "server/picture/picture.h"
+#include "server/picture/plan.h"
 
+#include "core/size.h"
+#include "server/attend/view.h"
 #include "server/picture/heatmap.h"
+#include "server/picture/layout.h"
 
 #include <string.h>
 
 #define NUMBERS_MAX                                                                                          \
     ((size_t)1 << 25) /* weights that are kept for a picture, of all heads together: 128 MiB */
-
-/* ---- Parameters ---- */
-
-/* The digits that `text` begins with, as a number of at most `most`; *rest is what follows them. False if
- * there are none, or the number is larger. */
-static bool read_number(const char *text, size_t most, size_t *number, const char **rest) {
-    size_t value = 0;
-    if (*text < '0' || *text > '9')
-        return false;
-    for (; *text >= '0' && *text <= '9'; text++) {
-        value = value * 10 + (size_t)(*text - '0');
-        if (value > most)
-            return false;
-    }
-    *number = value;
-    *rest = text;
-    return true;
-}
-
-static problem_code bad(problem *p, const char *name, const char *value, const char *expected) {
-    return problem_set_at(p, PROBLEM_BAD_VALUE, name, "%s is '%.40s'%s, expected %s", name, value,
-                          strlen(value) > 40 ? "..." : "", expected);
-}
-
-static problem_code read_head_list(const char *value, picture_options *o, problem *p) {
-    const char *rest = value;
-    o->heads = PICTURE_HEADS_LISTED;
-    o->head_count = 0;
-    do {
-        size_t head;
-        if (!read_number(rest, REQUEST_MAX_DIMENSION, &head, &rest) || (*rest != ',' && *rest != '\0'))
-            return bad(p, "head", value,
-                       "the index of a head, several of them with commas between them, 'mean' or 'max'");
-        for (size_t n = 0; n < o->head_count; n++)
-            if (o->head_list[n] == head)
-                return problem_set_at(p, PROBLEM_BAD_VALUE, "head",
-                                      "head lists %zu twice, expected each head once", head);
-        if (o->head_count == PICTURE_HEADS_MAX)
-            return problem_set_at(p, PROBLEM_BAD_VALUE, "head",
-                                  "head lists more than %d heads, which is the most", PICTURE_HEADS_MAX);
-        o->head_list[o->head_count++] = head;
-    } while (*rest++ == ',');
-    return PROBLEM_NONE;
-}
-
-static problem_code read_head(const char *value, picture_options *o, problem *p) {
-    const bool is_mean = strcmp(value, "mean") == 0;
-    if (!is_mean && strcmp(value, "max") != 0)
-        return read_head_list(value, o, p);
-    o->heads = is_mean ? PICTURE_HEADS_MEAN : PICTURE_HEADS_MAX_OF;
-    return PROBLEM_NONE;
-}
-
-static problem_code read_batch(const char *value, picture_options *o, problem *p) {
-    const char *rest;
-    if (!read_number(value, REQUEST_MAX_DIMENSION, &o->batch, &rest) || *rest != '\0')
-        return bad(p, "batch", value, "the index of a batch entry");
-    o->batch_given = true;
-    return PROBLEM_NONE;
-}
-
-static problem_code read_cell(const char *value, picture_options *o, problem *p) {
-    const char *rest;
-    if (!read_number(value, PICTURE_CELL_MAX, &o->cell, &rest) || *rest != '\0' || o->cell == 0)
-        return bad(p, "cell", value, "a whole number of pixels from 1 to 32");
-    return PROBLEM_NONE;
-}
-
-static problem_code read_scale(const char *value, picture_options *o, problem *p) {
-    static const char *const names[] = {
-        [PICTURE_LINEAR] = "linear", [PICTURE_SQRT] = "sqrt", [PICTURE_LOG] = "log"};
-    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++)
-        if (strcmp(value, names[n]) == 0) {
-            o->scale = (picture_scale)n;
-            return PROBLEM_NONE;
-        }
-    return bad(p, "scale", value, "'linear', 'sqrt' or 'log'");
-}
-
-problem_code picture_read_parameter(const char *name, const char *value, picture_options *o, problem *p) {
-    static const struct {
-        const char *name;
-        problem_code (*read)(const char *value, picture_options *o, problem *p);
-    } parameters[] = {{"head", read_head}, {"batch", read_batch}, {"cell", read_cell}, {"scale", read_scale}};
-    for (size_t n = 0; n < sizeof parameters / sizeof parameters[0]; n++)
-        if (strcmp(name, parameters[n].name) == 0)
-            return parameters[n].read(value, o, p);
-    return problem_set_at(p, PROBLEM_UNKNOWN_FIELD, name,
-                          "'%.40s'%s is no parameter of a picture, expected head, batch, cell or scale", name,
-                          strlen(name) > 40 ? "..." : "");
-}
-
-/* ---- The plan ---- */
 
 /* What is known of the sizes before the request is resolved. */
 typedef struct {
@@ -110,7 +20,8 @@ typedef struct {
     size_t B, L, keys;
 } planning;
 
-/* The sizes that the tensors will have if they fit: as in resolve_query and resolve_source of request.c. */
+/* The sizes that the tensors will have if they fit: as resolve_query and resolve_source of attend/resolve.c
+ * have them. */
 static void look_at_sizes(planning *plan) {
     const attend_request *request = plan->request;
     const request_tensor *query = &request->query, *key = &request->key;
@@ -184,21 +95,13 @@ static size_t window_size(const request_wholes *window, size_t all) {
     return window->items[1] - window->items[0];
 }
 
-static size_t at_most(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t quotient_up(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-
 /* The largest of several heads is found among maps of each, all of which have to be there. */
 static void limit_numbers(size_t heads, size_t *rows, size_t *columns) {
     size_t bin = 1;
-    while (quotient_up(*rows, bin) > NUMBERS_MAX / heads / quotient_up(*columns, bin))
+    while (attn_divide_up(*rows, bin) > NUMBERS_MAX / heads / attn_divide_up(*columns, bin))
         bin++;
-    *rows = quotient_up(*rows, bin);
-    *columns = quotient_up(*columns, bin);
+    *rows = attn_divide_up(*rows, bin);
+    *columns = attn_divide_up(*columns, bin);
 }
 
 /* Makes the view pool what there is no room for. */
@@ -208,8 +111,8 @@ static problem_code plan_size(planning *plan, const picture_options *o) {
     const size_t heads = view->heads.present ? view->heads.count : plan->config->num_heads;
     size_t all_rows = window_size(&view->rows, plan->L), all_columns = window_size(&view->cols, plan->keys);
     if (view->size.present) {
-        all_rows = at_most(all_rows, view->size.items[0]);
-        all_columns = at_most(all_columns, view->size.items[1]);
+        all_rows = view_at_most(all_rows, view->size.items[0]);
+        all_columns = view_at_most(all_columns, view->size.items[1]);
     }
     if (!plan->known || plan->B == 0 || all_rows == 0 || all_columns == 0)
         return PROBLEM_NONE;

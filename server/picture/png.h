@@ -3,7 +3,7 @@
 #define PICTURE_PNG_H
 
 #include "server/attend/request.h"
-#include "server/picture/picture.h"
+#include "server/picture/options.h"
 #include "server/wire/buffer.h"
 
 #include <stdbool.h>

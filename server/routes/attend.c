@@ -1,5 +1,6 @@
 /* attend.c: POST /attend, in the formats that Content-Type and Accept ask for. */
 #include "server/picture/map.h"
+#include "server/picture/plan.h"
 #include "server/routes/compute.h"
 #include "server/routes/handlers.h"
 #include "server/routes/lookup.h"

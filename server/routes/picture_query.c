@@ -1,6 +1,6 @@
 #include "server/routes/picture_query.h"
 
-#include "server/picture/picture.h"
+#include "server/picture/options.h"
 
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #include "server/attend/resolve.h"
 #include "server/picture/cividis.h"
 #include "server/picture/heatmap.h"
+#include "server/picture/plan.h"
 #include "server/picture/png.h"
 #include "tests/random.h"
 

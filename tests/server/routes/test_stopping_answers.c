@@ -3,6 +3,7 @@
 #include "server/attend/kept.h"
 #include "server/attend/outputs.h"
 #include "server/picture/map.h"
+#include "server/picture/plan.h"
 #include "server/picture/png.h"
 #include "server/wire/json/json.h"
 #include "server/wire/json/kept.h"
