@@ -8,8 +8,6 @@
 #define AT(member)    offsetof(attend_request, member)
 #define PART(member)  offsetof(request_view, member)
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
-#define LARGEST_SEED  (((uint64_t)1 << 53) - 1) /* the whole numbers that every JSON library keeps */
-#define LARGEST_INDEX LARGEST_SEED
 #define MOST_LISTED   ((size_t)1 << 16)           /* batch entries, or heads, one by one */
 #define MOST_LABELS   (REQUEST_MAX_DIMENSION + 2) /* keys, and the two extra ones that a layer can have */
 
@@ -54,7 +52,7 @@ static const field rows_of_request[] = {
      .text = "leave out the model's extra keys and sinks"},
     {"training", FIELD_BOOL, AT(training), .beside_head_output = BESIDE_IDLE,
      .text = "apply the model's dropout to the weights"},
-    {"seed", FIELD_WHOLE, AT(seed), .most = LARGEST_SEED, .beside_head_output = BESIDE_IDLE,
+    {"seed", FIELD_WHOLE, AT(seed), .most = FIELD_LARGEST, .beside_head_output = BESIDE_IDLE,
      .text = "of the dropout; drawn and returned if absent"},
     {"keep", FIELD_BOOL, AT(keep),
      .text = "keep this result, its weights too, for a browser; the answer gains result_url"},
@@ -68,26 +66,26 @@ static const field rows_of_request[] = {
 };
 
 static const field rows_of_view[] = {
-    {"batch", FIELD_WHOLES, PART(batch), .most = LARGEST_INDEX, .most_items = MOST_LISTED,
+    {"batch", FIELD_WHOLES, PART(batch), .most = FIELD_LARGEST, .most_items = MOST_LISTED,
      .text = "these batch entries, in this order"},
-    {"heads", FIELD_WHOLES, PART(heads), .most = LARGEST_INDEX, .most_items = MOST_LISTED,
+    {"heads", FIELD_WHOLES, PART(heads), .most = FIELD_LARGEST, .most_items = MOST_LISTED,
      .text = "these heads, in this order"},
-    {"rows", FIELD_PAIR, PART(rows), .most = LARGEST_INDEX, .most_items = FIELD_PAIR_ITEMS,
+    {"rows", FIELD_PAIR, PART(rows), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
      .text = "[from,to]: queries from <= i < to"},
-    {"cols", FIELD_PAIR, PART(cols), .most = LARGEST_INDEX, .most_items = FIELD_PAIR_ITEMS,
+    {"cols", FIELD_PAIR, PART(cols), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
      .text = "[from,to]: keys from <= j < to"},
-    {"size", FIELD_PAIR, PART(size), .most = LARGEST_INDEX, .most_items = FIELD_PAIR_ITEMS,
+    {"size", FIELD_PAIR, PART(size), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
      .text = "[height,width] to pool the window into"},
     {"pool", FIELD_WORD, PART(pool), .words = pools, .text = "how; max if absent"},
-    {"top_k", FIELD_WHOLE, PART(top_k), .most = LARGEST_INDEX,
+    {"top_k", FIELD_WHOLE, PART(top_k), .most = FIELD_LARGEST,
      .text = "the largest k of each row instead, as values and indices"},
 };
 
-const field_table request_fields = {rows_of_request, LENGTH(rows_of_request), "", "field", "the fields"};
-const field_table view_fields = {rows_of_view, LENGTH(rows_of_view), "view.", "part of view",
-                                 "the parts of view"};
+const field_table request_fields = {rows_of_request, LENGTH(rows_of_request), "", "field", "the fields are"};
+const field_table view_fields = {rows_of_view, LENGTH(rows_of_view), "view", "part of view",
+                                 "the parts of view are"};
 
-_Static_assert(LENGTH(rows_of_request) <= FIELDS_MAX && LENGTH(rows_of_view) <= FIELDS_MAX, "FIELDS_MAX");
+_Static_assert(LENGTH(rows_of_request) + 8 <= FIELDS_MAX && LENGTH(rows_of_view) <= FIELDS_MAX, "FIELDS_MAX");
 _Static_assert(ATTN_POOL_MAX == 0 && ATTN_POOL_MEAN == 1 && ATTN_POOL_SUM == 2, "the order of pools");
 
 const field *field_find(const field_table *table, const char *name, size_t length) {

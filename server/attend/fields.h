@@ -40,11 +40,14 @@ typedef struct {
 typedef struct {
     const field *fields;
     size_t count;
-    const char *prefix;     /* of their paths: "", "view." */
-    const char *one, *many; /* what a sentence calls them: "field", "the fields" */
+    const char *place; /* the path of the object that has them: "", "view" */
+    const char *noun;  /* what a sentence calls one of them: "field" */
+    const char *known; /* what stands there before the list of all: "the fields are" */
 } field_table;
 
-#define FIELDS_MAX 32 /* no table has more */
+#define FIELDS_MAX 64 /* no table has more, also with some of a format's own */
+
+#define FIELD_LARGEST (((uint64_t)1 << 53) - 1) /* of the whole numbers that every JSON library keeps */
 
 /* Longer than a pair, or a shape, can be: a list that is hardly too long is told its length. */
 #define FIELD_PAIR_ITEMS  16
@@ -55,6 +58,10 @@ extern const field_table view_fields;    /* into request_view */
 
 /* The field with this name, or NULL. `name` need not be NUL-terminated. */
 const field *field_find(const field_table *table, const char *name, size_t length);
+
+static inline bool field_is_tensor(const field *f) {
+    return f->type == FIELD_TENSOR || f->type == FIELD_MASK;
+}
 
 /* Word `n` of those that the field can be, or NULL. */
 static inline const char *field_word(const field *f, size_t n) {

@@ -13,6 +13,12 @@ shape_text shape_show(const size_t *shape, size_t rank) {
     return s;
 }
 
+void shape_write_place(const char *name, const size_t *index, size_t rank, char *path, size_t room) {
+    size_t length = (size_t)snprintf(path, room, "%s", name);
+    for (size_t i = 0; i < rank && length < room; i++)
+        length += (size_t)snprintf(path + length, room - length, "[%zu]", index[i]);
+}
+
 bool shape_bytes(const size_t *shape, size_t rank, size_t *bytes) {
     size_t product = 4;
     for (size_t i = 0; i < rank; i++)

@@ -2,8 +2,10 @@
 
 #include "core/size.h"
 
-#include <string.h>
+#include <stdarg.h>
+#include <stdio.h>
 
+#define PIECE      ((size_t)1 << 20)    /* bytes that are copied between two looks at the control */
 #define LOOK_EVERY ((size_t)256 * 1024) /* bytes that are written between two looks at the control */
 
 static bool stopped(wire_buffer *buffer) {
@@ -63,4 +65,22 @@ bool wire_buffer_append(wire_buffer *buffer, const char *bytes, size_t count) {
         memcpy(buffer->bytes + buffer->length, bytes, count);
     buffer->length += count;
     return true;
+}
+
+bool wire_append_data(wire_buffer *buffer, const void *data, size_t count) {
+    for (size_t done = 0, some; done < count; done += some) {
+        some = count - done < PIECE ? count - done : PIECE;
+        if (!wire_buffer_append(buffer, (const char *)data + done, some))
+            return false;
+    }
+    return true;
+}
+
+bool wire_append_format(wire_buffer *buffer, const char *format, ...) {
+    char text[200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return wire_append_text(buffer, text);
 }

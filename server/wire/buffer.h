@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 typedef struct {
     attn_arena *arena;
@@ -32,5 +33,15 @@ void wire_buffer_trim(wire_buffer *buffer);
 
 /* Appends bytes; false as above. */
 bool wire_buffer_append(wire_buffer *buffer, const char *bytes, size_t count);
+
+/* The same of what may be as large as all of an answer: asks the control while it copies. */
+bool wire_append_data(wire_buffer *buffer, const void *data, size_t count);
+
+static inline bool wire_append_text(wire_buffer *buffer, const char *text) {
+    return wire_buffer_append(buffer, text, strlen(text));
+}
+
+/* For pieces of less than 200 bytes. */
+bool wire_append_format(wire_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -52,14 +52,12 @@ problem_code elements_shape(const field *f, element_type type, const size_t *sha
 
 /* ---- What is wrong with an element ---- */
 
-/* Writes the place of element `index`, like "query[0][3]". */
+/* Writes the path of element `index`, like "query[0][3]". */
 static void write_path(const field *f, const request_tensor *t, size_t index, char *path, size_t room) {
     size_t places[REQUEST_MAX_RANK];
     for (size_t i = t->rank; i-- > 0; index /= t->shape[i])
         places[i] = index % t->shape[i];
-    size_t length = (size_t)snprintf(path, room, "%s", f->name);
-    for (size_t i = 0; i < t->rank && length < room; i++)
-        length += (size_t)snprintf(path + length, room - length, "[%zu]", places[i]);
+    shape_write_place(f->name, places, t->rank, path, room);
 }
 
 /* Element `index`, which is known to be wrong. Its bytes say how: what became of it does not tell a number
@@ -214,9 +212,7 @@ static bool is_aligned(const void *bytes) {
 
 problem_code elements_read(const elements *e, attn_arena *arena, request_tensor *t, problem *p) {
     const field *const f = e->field;
-    size_t count = 1;
-    for (size_t i = 0; i < t->rank; i++)
-        count *= t->shape[i]; /* cannot overflow: elements_shape multiplied them */
+    const size_t count = shape_count(t->shape, t->rank); /* elements_shape has seen to it that it fits */
     if (count * element_size(e->type) != e->length)
         return fail_length(e, t, count * element_size(e->type), p);
     if (e->type == ELEMENT_BOOL && f->type != FIELD_MASK)

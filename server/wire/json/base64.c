@@ -3,7 +3,8 @@
 #include "core/size.h"
 #include "server/wire/base64/base64.h"
 #include "server/wire/elements.h"
-#include "server/wire/json/member.h"
+#include "server/wire/json/object.h"
+#include "server/wire/json/option.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,14 +22,13 @@ typedef struct {
     base64_text data;
 } description;
 
-#define MOST_WHOLE (((uint64_t)1 << 53) - 1)
 #define CHARACTERS ((size_t)1 << 20)  /* decoded between two looks at the control: a multiple of 4 */
 #define BYTES      ((size_t)3 << 18)  /* encoded likewise: a multiple of 3 */
 #define BOOLEANS   ((size_t)3 * 4096) /* made of numbers at once */
 
 static const field rows[] = {
-    {"shape", FIELD_WHOLES, offsetof(description, shape), .most = MOST_WHOLE, .most_items = FIELD_SHAPE_ITEMS,
-     .text = "1 to 4 dimensions"},
+    {"shape", FIELD_WHOLES, offsetof(description, shape), .most = FIELD_LARGEST,
+     .most_items = FIELD_SHAPE_ITEMS, .text = "1 to 4 dimensions"},
     {"dtype", FIELD_WORD, offsetof(description, dtype), .words = element_names_json,
      .text = "type of the elements"},
     {"data", FIELD_STRING, offsetof(description, data), .text = "base64 of the elements, little-endian"},
@@ -186,28 +186,19 @@ static problem_code fail_base64(object_reader *o, base64_status status, size_t i
 /* ---- The object ---- */
 
 static problem_code read_members(object_reader *o) {
-    json_reader *const r = o->r;
-    char prefix[64], path[64];
-    snprintf(prefix, sizeof prefix, "%s.", o->f->name);
-    const field_table table = {rows, ROWS, prefix, "member of a tensor", "they"};
-    bool seen[FIELDS_MAX] = {false};
+    const field_table table = {rows, ROWS, o->f->name, "member of a tensor", "they are"};
+    json_members members = {.r = o->r, .table = &table};
+    const field *f;
+    char path[JSON_PATH_MAX];
     problem_code code;
-    r->at++;
-    if (json_take(r, '}'))
-        return PROBLEM_NONE;
-    do {
-        const field *f = NULL;
-        if ((code = json_read_key(r, &table, seen, &f)) != PROBLEM_NONE)
-            return code;
-        if (!json_take(r, ':'))
-            return json_fail_expected(r, "a colon after a key");
-        path_of(o, f->name, path);
-        code = f->type == FIELD_STRING ? read_data(r, path, &o->tensor.data)
-                                       : json_read_value(r, f, path, (char *)&o->tensor + f->offset);
+    o->r->at++;
+    while ((code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL) {
+        code = f->type == FIELD_STRING ? read_data(o->r, path, &o->tensor.data)
+                                       : json_read_option(o->r, f, path, (char *)&o->tensor + f->offset);
         if (code != PROBLEM_NONE)
-            return locate(o, f->name, r->at);
-    } while (json_take(r, ','));
-    return json_take(r, '}') ? PROBLEM_NONE : json_fail_expected(r, "a comma or }");
+            return locate(o, f->name, o->r->at);
+    }
+    return code;
 }
 
 static problem_code check_members(const object_reader *o) {
@@ -317,9 +308,8 @@ static bool append_piece(wire_buffer *out, const void *bytes, size_t count) {
 /* Of elements of four bytes. */
 static bool write_object(wire_buffer *out, const size_t *shape, size_t rank, const char *dtype,
                          const void *data) {
-    size_t bytes;
-    if (!attn_multiply_all(shape, rank, &bytes) || !attn_multiply(bytes, sizeof(float), &bytes) ||
-        !open_object(out, shape, rank, dtype, bytes))
+    const size_t bytes = shape_count(shape, rank) * sizeof(float);
+    if (!open_object(out, shape, rank, dtype, bytes))
         return false;
     for (size_t done = 0, some; done < bytes; done += some) {
         some = bytes - done < BYTES ? bytes - done : BYTES;
@@ -337,8 +327,8 @@ bool json_write_base64(wire_buffer *out, const attend_result *result) {
 /* Booleans were decoded to 0 and minus infinity. */
 static bool write_booleans(wire_buffer *out, const request_tensor *t) {
     bool bytes[BOOLEANS];
-    size_t count;
-    if (!attn_multiply_all(t->shape, t->rank, &count) || !open_object(out, t->shape, t->rank, "bool", count))
+    const size_t count = shape_count(t->shape, t->rank);
+    if (!open_object(out, t->shape, t->rank, "bool", count))
         return false;
     for (size_t done = 0, some; done < count; done += some) {
         some = count - done < BOOLEANS ? count - done : BOOLEANS;

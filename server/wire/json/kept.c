@@ -6,53 +6,38 @@
 #include "server/wire/json/string.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-static bool append_text(wire_buffer *out, const char *text) {
-    return wire_buffer_append(out, text, strlen(text));
-}
-
-/* For short pieces. */
-static bool __attribute__((format(printf, 2, 3))) append(wire_buffer *out, const char *format, ...) {
-    char text[200];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return append_text(out, text);
-}
 
 /* ---- The request ---- */
 
 static bool write_fields(wire_buffer *out, const field_table *table, const void *object);
 
 static bool write_numbers(wire_buffer *out, const request_wholes *list) {
-    bool written = append_text(out, "[");
+    bool written = wire_append_text(out, "[");
     for (size_t i = 0; written && i < list->count; i++)
-        written = append(out, "%s%zu", i == 0 ? "" : ",", list->items[i]);
-    return written && append_text(out, "]");
+        written = wire_append_format(out, "%s%zu", i == 0 ? "" : ",", list->items[i]);
+    return written && wire_append_text(out, "]");
 }
 
 static bool write_words(wire_buffer *out, const field *f, unsigned set) {
-    bool written = append_text(out, "["), first = true;
+    bool written = wire_append_text(out, "["), first = true;
     for (size_t i = 0; written && field_word(f, i) != NULL; i++) {
         if ((set >> i & 1) == 0)
             continue;
-        written = append(out, "%s\"%s\"", first ? "" : ",", field_word(f, i));
+        written = wire_append_format(out, "%s\"%s\"", first ? "" : ",", field_word(f, i));
         first = false;
     }
-    return written && append_text(out, "]");
+    return written && wire_append_text(out, "]");
 }
 
 static bool write_labels(wire_buffer *out, const request_labels *labels) {
     const char *text = labels->text;
-    bool written = append_text(out, "[");
+    bool written = wire_append_text(out, "[");
     for (size_t i = 0; written && i < labels->count; i++, text += strlen(text) + 1)
-        written = (i == 0 || append_text(out, ",")) && json_write_string(out, text);
-    return written && append_text(out, "]");
+        written = (i == 0 || wire_append_text(out, ",")) && json_write_string(out, text);
+    return written && wire_append_text(out, "]");
 }
 
 /* Is there anything to write of this field? A switch that is off says something too. */
@@ -67,22 +52,23 @@ static bool write_value(wire_buffer *out, const field *f, const void *member) {
     case FIELD_STRING:
         return json_write_string(out, *(char *const *)member);
     case FIELD_BOOL:
-        return append_text(out, "true");
+        return wire_append_text(out, "true");
     case FIELD_SWITCH:
-        return append_text(out, *(const request_switch *)member == SWITCH_ON ? "true" : "false");
+        return wire_append_text(out, *(const request_switch *)member == SWITCH_ON ? "true" : "false");
     case FIELD_WHOLE:
-        return append(out, "%" PRIu64, ((const request_whole *)member)->value);
+        return wire_append_format(out, "%" PRIu64, ((const request_whole *)member)->value);
     case FIELD_WHOLES:
     case FIELD_PAIR:
         return write_numbers(out, member);
     case FIELD_WORD:
-        return append(out, "\"%s\"", field_word(f, *(const size_t *)member - 1));
+        return wire_append_format(out, "\"%s\"", field_word(f, *(const size_t *)member - 1));
     case FIELD_WORDS:
         return write_words(out, f, *(const unsigned *)member);
     case FIELD_LABELS:
         return write_labels(out, member);
     case FIELD_VIEW:
-        return append_text(out, "{") && write_fields(out, &view_fields, member) && append_text(out, "}");
+        return wire_append_text(out, "{") && write_fields(out, &view_fields, member) &&
+               wire_append_text(out, "}");
     case FIELD_TENSOR:
     case FIELD_MASK:
         break;
@@ -97,7 +83,7 @@ static bool write_fields(wire_buffer *out, const field_table *table, const void 
         const field *f = &table->fields[i];
         if (!is_there(f, object))
             continue;
-        if (!append(out, "%s\"%s\":", first ? "" : ",", f->name) ||
+        if (!wire_append_format(out, "%s\"%s\":", first ? "" : ",", f->name) ||
             !write_value(out, f, (const char *)object + f->offset))
             return false;
         first = false;
@@ -114,8 +100,8 @@ static bool write_request(wire_buffer *out, const kept_result *kept) {
     request.model = name;
     if (kept->call.input.training)
         request.seed = (request_whole){true, kept->call.input.seed};
-    return append_text(out, ",\"request\":{") && write_fields(out, &request_fields, &request) &&
-           append_text(out, "}");
+    return wire_append_text(out, ",\"request\":{") && write_fields(out, &request_fields, &request) &&
+           wire_append_text(out, "}");
 }
 
 /* ---- The answer ---- */
@@ -133,7 +119,7 @@ static bool write_answer(wire_buffer *out, const kept_result *kept) {
             call.results[call.result_count++] = *result;
     }
     request.encoding = 1 + TENSORS_AS_BASE64;
-    return append_text(out, ",\"answer\":") && json_write_answer(&request, &call, out) &&
+    return wire_append_text(out, ",\"answer\":") && json_write_answer(&request, &call, out) &&
            json_write_results(out, weights, count, true);
 }
 
@@ -143,11 +129,11 @@ bool json_write_kept(const kept_result *kept, time_t created, uint64_t seconds_l
     struct tm utc;
     gmtime_r(&created, &utc);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return append_text(out, "{\"model\":") && json_write_string(out, kept->model.name) &&
-           append(out, ",\"created\":\"%s\",\"expires_in\":%" PRIu64, date, seconds_left) &&
+    return wire_append_text(out, "{\"model\":") && json_write_string(out, kept->model.name) &&
+           wire_append_format(out, ",\"created\":\"%s\",\"expires_in\":%" PRIu64, date, seconds_left) &&
            (!request->query_labels.present ||
-            (append_text(out, ",\"query_labels\":") && write_labels(out, &request->query_labels))) &&
+            (wire_append_text(out, ",\"query_labels\":") && write_labels(out, &request->query_labels))) &&
            (!request->key_labels.present ||
-            (append_text(out, ",\"key_labels\":") && write_labels(out, &request->key_labels))) &&
-           write_request(out, kept) && write_answer(out, kept) && append_text(out, "}");
+            (wire_append_text(out, ",\"key_labels\":") && write_labels(out, &request->key_labels))) &&
+           write_request(out, kept) && write_answer(out, kept) && wire_append_text(out, "}");
 }

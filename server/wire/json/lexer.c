@@ -31,6 +31,38 @@ problem_code json_fail(json_reader *r, const char *where, problem_code code, con
     return code;
 }
 
+problem_code json_fail_at(json_reader *r, const char *where, const char *path, problem_code code,
+                          const char *format, ...) {
+    char text[sizeof r->p->text];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_fail(r, where, code, "%s", text);
+    problem_at(r->p, path);
+    return code;
+}
+
+problem_code json_fail_kind(json_reader *r, const char *path, const char *expected) {
+    const json_kind kind = json_look(r);
+    if (kind == JSON_NO_VALUE)
+        return json_fail_expected(r, expected);
+    return json_fail_at(r, r->at, path, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path, json_describe(kind),
+                        expected);
+}
+
+problem_code json_locate(json_reader *r, const char *path) {
+    if (r->p->has_offset && r->p->path[0] == '\0')
+        problem_at(r->p, path);
+    return r->p->code;
+}
+
+void json_add_name(json_names *names, const char *between, const char *name) {
+    if (names->length < sizeof names->text)
+        names->length += (size_t)snprintf(names->text + names->length, sizeof names->text - names->length,
+                                          "%s%s", names->length == 0 ? "" : between, name);
+}
+
 const char *json_show(const char *bytes, size_t length, char shown[JSON_SHOWN_MAX]) {
     char *out = shown;
     const char *const last = shown + JSON_SHOWN_MAX - sizeof "\\xNN...";

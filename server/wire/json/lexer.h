@@ -80,6 +80,14 @@ const char *json_describe(json_kind kind);
 /* Moves past a literal that json_look found here. */
 void json_skip_literal(json_reader *r, json_kind kind);
 
+/* Skips null if that is what stands here; true if it was. */
+static inline bool json_take_null(json_reader *r) {
+    if (json_look(r) != JSON_NULL)
+        return false;
+    json_skip_literal(r, JSON_NULL);
+    return true;
+}
+
 /* What reading a body comes to, which ended with `code`: the control has the last word. */
 problem_code json_end(const json_reader *r, problem_code code);
 
@@ -98,6 +106,16 @@ problem_code json_read_string(json_reader *r, char *out, size_t room, size_t *le
 problem_code json_fail(json_reader *r, const char *where, problem_code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same in the place `path`. */
+problem_code json_fail_at(json_reader *r, const char *where, const char *path, problem_code code,
+                          const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* bad_value: the value that begins here, in the place `path`, is not what was `expected`. */
+problem_code json_fail_kind(json_reader *r, const char *path, const char *expected);
+
+/* The failure that was told is in the place `path`, unless it says itself where. Returns its code. */
+problem_code json_locate(json_reader *r, const char *path);
+
 /* malformed_json: at this very byte something else was `expected` ("a value"). Tells what was found. */
 problem_code json_fail_expected(json_reader *r, const char *expected);
 
@@ -106,5 +124,14 @@ problem_code json_fail_expected(json_reader *r, const char *expected);
 /* Makes bytes of the request fit for a sentence: what is not printable ASCII becomes \xNN, and more than
  * about 40 characters are cut. Returns `shown`. */
 const char *json_show(const char *bytes, size_t length, char shown[JSON_SHOWN_MAX]);
+
+/* Names for a sentence, "a, b or c", one after the other; to begin with it is all zero. */
+typedef struct {
+    char text[640];
+    size_t length;
+} json_names;
+
+/* Adds a name, with what stands between it and the one before it. What has no room is cut off. */
+void json_add_name(json_names *names, const char *between, const char *name);
 
 #endif

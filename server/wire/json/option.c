@@ -7,25 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The failure that was told is in the place `path`, unless it says itself where. */
-static problem_code locate(json_reader *r, const char *path) {
-    if (r->p->has_offset && r->p->path[0] == '\0')
-        problem_at(r->p, path);
-    return r->p->code;
-}
-
-/* bad_value: the value that begins here is of the wrong kind. */
-static problem_code fail_kind(json_reader *r, const char *path, json_kind kind, const char *expected) {
-    if (kind == JSON_NO_VALUE)
-        return json_fail_expected(r, expected);
-    return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path, json_describe(kind),
-                     expected);
-}
-
 static problem_code read_bool(json_reader *r, const char *path, bool *value) {
     const json_kind kind = json_look(r);
     if (kind != JSON_TRUE && kind != JSON_FALSE)
-        return fail_kind(r, path, kind, "true or false");
+        return json_fail_kind(r, path, "true or false");
     *value = kind == JSON_TRUE;
     json_skip_literal(r, kind);
     return PROBLEM_NONE;
@@ -43,7 +28,7 @@ static problem_code read_text(json_reader *r, const char *path, char *text, size
     const json_kind kind = json_look(r);
     const char *const where = r->at;
     if (kind != JSON_STRING)
-        return fail_kind(r, path, kind, "a string");
+        return json_fail_kind(r, path, "a string");
     const problem_code code = json_read_string(r, text, most, length);
     if (code != PROBLEM_NONE)
         return code;
@@ -122,7 +107,7 @@ static problem_code fail_whole(json_reader *r, uint64_t most, const char *path, 
     char expected[64], shown[JSON_SHOWN_MAX];
     snprintf(expected, sizeof expected, "a whole number from 0 to %llu", (unsigned long long)most);
     if (kind != JSON_NUMBER)
-        return fail_kind(r, path, kind, expected);
+        return json_fail_kind(r, path, expected);
     if ((size_t)(next - r->at) == JSON_NUMBER_LONGEST)
         return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s " JSON_NUMBER_TOO_LONG, path);
     return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path,
@@ -166,7 +151,7 @@ static problem_code fail_item(list_reader *list, const char *path, size_t index,
     snprintf(place, sizeof place, "%s[%zu]", path, index);
     json_go_back(list->r, where);
     list->read_item(list, index, place);
-    return locate(list->r, place);
+    return json_locate(list->r, place);
 }
 
 static problem_code read_list(list_reader *list, const char *path, const char *expected, size_t *count) {
@@ -174,7 +159,7 @@ static problem_code read_list(list_reader *list, const char *path, const char *e
     const json_kind kind = json_look(r);
     const size_t most = list->f->type == FIELD_WORDS ? SIZE_MAX : list->f->most_items;
     if (kind != JSON_ARRAY)
-        return fail_kind(r, path, kind, expected);
+        return json_fail_kind(r, path, expected);
     r->at++;
     *count = 0;
     if (json_take(r, ']'))
@@ -252,27 +237,20 @@ static problem_code read_labels(json_reader *r, const field *f, const char *path
 /* ---- Words ---- */
 
 /* "max, mean or sum" */
-static void list_words(const field *f, char *text, size_t room) {
-    size_t n = 0;
-    const char *word;
-    for (size_t i = 0; (word = field_word(f, i)) != NULL && n < room; i++)
-        n += (size_t)snprintf(text + n, room - n, "%s%s",
-                              i == 0                         ? ""
-                              : field_word(f, i + 1) == NULL ? " or "
-                                                             : ", ",
-                              word);
+static json_names list_words(const field *f) {
+    json_names words = {.length = 0};
+    for (size_t i = 0; field_word(f, i) != NULL; i++)
+        json_add_name(&words, field_word(f, i + 1) == NULL ? " or " : ", ", field_word(f, i));
+    return words;
 }
 
 /* Reads one of the field's words; *index is its place among them. */
 static problem_code read_word(json_reader *r, const field *f, const char *path, size_t *index) {
-    char word[32], words[128], shown[JSON_SHOWN_MAX];
+    char word[32], shown[JSON_SHOWN_MAX];
     size_t length;
-    const json_kind kind = json_look(r);
+    if (json_look(r) != JSON_STRING)
+        return json_fail_kind(r, path, list_words(f).text);
     const char *const where = r->at;
-    if (kind != JSON_STRING) {
-        list_words(f, words, sizeof words);
-        return fail_kind(r, path, kind, words);
-    }
     const problem_code code = json_read_string(r, word, sizeof word, &length);
     if (code != PROBLEM_NONE)
         return code;
@@ -281,9 +259,9 @@ static problem_code read_word(json_reader *r, const field *f, const char *path, 
             *index = i;
             return PROBLEM_NONE;
         }
-    list_words(f, words, sizeof words);
     json_show(word, length < sizeof word ? length : sizeof word, shown);
-    return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, shown, words);
+    return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, shown,
+                     list_words(f).text);
 }
 
 static problem_code read_word_item(list_reader *list, size_t index, const char *path) {
@@ -303,7 +281,7 @@ static problem_code read_word_item(list_reader *list, size_t index, const char *
     return PROBLEM_NONE;
 }
 
-problem_code json_read_option(json_reader *r, const field *f, const char *path, void *member) {
+static problem_code read_by_type(json_reader *r, const field *f, const char *path, void *member) {
     list_reader words = {r, f, member, 0, read_word_item};
     request_whole *const whole = member;
     size_t place = 0, count;
@@ -336,4 +314,16 @@ problem_code json_read_option(json_reader *r, const field *f, const char *path, 
         break;
     }
     return code;
+}
+
+problem_code json_read_option(json_reader *r, const field *f, const char *path, void *member) {
+    if (json_take_null(r) || read_by_type(r, f, path, member) == PROBLEM_NONE)
+        return PROBLEM_NONE;
+    return json_locate(r, path);
+}
+
+problem_code json_read_name(json_reader *r, const char *path, char *name, size_t room, size_t *length) {
+    if (json_look(r) != JSON_STRING)
+        return json_fail_kind(r, path, "a string");
+    return json_read_string(r, name, room, length) == PROBLEM_NONE ? PROBLEM_NONE : json_locate(r, path);
 }

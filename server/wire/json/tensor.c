@@ -27,13 +27,6 @@ typedef struct {
     const char *begin;              /* of the text */
 } tensor_reader;
 
-/* Writes the place with its first `levels` indices, like "query[0][3]". */
-static void write_path(const char *name, const size_t *index, size_t levels, char *path, size_t room) {
-    size_t length = (size_t)snprintf(path, room, "%s", name);
-    for (size_t i = 0; i < levels && length < room; i++)
-        length += (size_t)snprintf(path + length, room - length, "[%zu]", index[i]);
-}
-
 /* Fails at the byte `where`; the sentence begins with the path, which has `levels` indices. */
 static problem_code __attribute__((format(printf, 5, 6)))
 fail(const tensor_reader *tr, size_t levels, const char *where, problem_code code, const char *format, ...) {
@@ -43,7 +36,7 @@ fail(const tensor_reader *tr, size_t levels, const char *where, problem_code cod
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    write_path(tr->name, tr->index, levels, path, sizeof path);
+    shape_write_place(tr->name, tr->index, levels, path, sizeof path);
     json_fail(tr->r, where, code, "%s %s", path, text);
     memcpy(p->path, path, sizeof path);
     return code;
@@ -53,14 +46,14 @@ fail(const tensor_reader *tr, size_t levels, const char *where, problem_code cod
 static problem_code fail_expected(const tensor_reader *tr, size_t levels, const char *expected) {
     problem *const p = tr->r->p;
     json_fail_expected(tr->r, expected);
-    write_path(tr->name, tr->index, levels, p->path, sizeof p->path);
+    shape_write_place(tr->name, tr->index, levels, p->path, sizeof p->path);
     return p->code;
 }
 
 /* The first place with `levels` indices, that all others are held against. */
 static const char *first_like(const tensor_reader *tr, size_t levels, char path[128]) {
     static const size_t zeros[REQUEST_MAX_RANK];
-    write_path(tr->name, zeros, levels, path, 128);
+    shape_write_place(tr->name, zeros, levels, path, 128);
     return path;
 }
 
@@ -161,7 +154,7 @@ static problem_code read_string_element(tensor_reader *tr, float *value) {
     char word[16];
     size_t length;
     if (json_read_string(tr->r, word, sizeof word - 1, &length) != PROBLEM_NONE) {
-        write_path(tr->name, tr->index, tr->t->rank, tr->r->p->path, sizeof tr->r->p->path);
+        shape_write_place(tr->name, tr->index, tr->t->rank, tr->r->p->path, sizeof tr->r->p->path);
         return tr->r->p->code;
     }
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {

@@ -1,106 +1,16 @@
 #include "server/wire/json/base64.h"
 #include "server/wire/json/json.h"
 #include "server/wire/json/number.h"
+#include "server/wire/json/row.h"
 #include "server/wire/json/string.h"
 
-#include <math.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK ((size_t)4096) /* elements for which room is made at once */
-
-static bool append_text(wire_buffer *out, const char *text) {
-    return wire_buffer_append(out, text, strlen(text));
-}
-
-/* Writes a whole number, of at most 11 bytes, and returns how many they are. */
-static size_t write_int(int32_t value, char *text) {
-    char digits[10];
-    size_t count = 0, length = 0;
-    uint32_t left = value < 0 ? 0 - (uint32_t)value : (uint32_t)value;
-    do
-        digits[count++] = (char)('0' + left % 10);
-    while ((left /= 10) != 0);
-    if (value < 0)
-        text[length++] = '-';
-    while (count > 0)
-        text[length++] = digits[--count];
-    return length;
-}
-
-/* The first of `values` [count] that is minus infinity, or count. */
-static size_t find_minus_infinity(const float *values, size_t count) {
-    size_t i = 0;
-    while (i < count && values[i] != -INFINITY)
-        i++;
-    return i;
-}
-
-/* Writes `values` [count], with commas between them, which are finite or minus infinity: JSON has no word for
- * that, and it is null. JSON_NUMBERS_MAX(count) bytes of room. */
-static char *write_or_null(const float *values, size_t count, char *at) {
-    for (size_t i = 0; i < count;) {
-        if (i > 0)
-            *at++ = ',';
-        const size_t run = find_minus_infinity(values + i, count - i);
-        i += run;
-        if (run > 0) {
-            at = json_write_numbers(values + i - run, run, at);
-        } else {
-            memcpy(at, "null", 4);
-            at += 4;
-            i++;
-        }
-    }
-    return at;
-}
-
-/* Writes `count` elements of a result from number `first` on, with commas between them. */
-static char *write_elements(const attend_result *result, size_t first, size_t count, char *at) {
-    if (!result->is_int32) {
-        const float *const values = (const float *)result->data + first;
-        return result->may_be_minus_infinity ? write_or_null(values, count, at)
-                                             : json_write_numbers(values, count, at);
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            *at++ = ',';
-        at += write_int(((const int32_t *)result->data)[first + i], at);
-    }
-    return at;
-}
-
-/* Appends `count` elements from number `first` on as an array, which may be as long as all of the answer. */
-static bool append_row(wire_buffer *out, const attend_result *result, size_t first, size_t count) {
-    size_t done = 0, some;
-    do {
-        some = count - done < BLOCK ? count - done : BLOCK;
-        if (!wire_buffer_reserve(out, 2 + JSON_NUMBERS_MAX(some)))
-            return false;
-        char *at = out->bytes + out->length;
-        *at++ = done == 0 ? '[' : ',';
-        at = write_elements(result, first + done, some, at);
-        done += some;
-        if (done == count)
-            *at++ = ']';
-        out->length = (size_t)(at - out->bytes);
-    } while (done < count);
-    return true;
-}
-
-/* How many elements a result has. */
-static size_t count_elements(const attend_result *result) {
-    size_t count = 1;
-    for (size_t i = 0; i < result->rank; i++)
-        count *= result->shape[i]; /* cannot overflow: they were allocated */
-    return count;
-}
-
 /* Appends the first row; what the others will take is then known well enough to make room for all of them. */
 static bool append_first_row(wire_buffer *out, const attend_result *result, size_t count) {
-    const size_t before = out->length, all = count_elements(result);
-    if (!append_row(out, result, 0, count))
+    const size_t before = out->length, all = shape_count(result->shape, result->rank);
+    if (!json_write_row(out, result, 0, count))
         return false;
     if (count < all)
         wire_buffer_expect(out, out->length - before + 1, count, all - count, JSON_NUMBERS_MAX(count));
@@ -115,14 +25,15 @@ static bool append_tensor(wire_buffer *out, const attend_result *result, size_t 
     if (axis + 1 == result->rank) {
         const size_t first = *next;
         *next += length;
-        return first == 0 ? append_first_row(out, result, length) : append_row(out, result, first, length);
+        return first == 0 ? append_first_row(out, result, length)
+                          : json_write_row(out, result, first, length);
     }
-    if (!append_text(out, "["))
+    if (!wire_append_text(out, "["))
         return false;
     for (size_t i = 0; i < length; i++)
-        if ((i > 0 && !append_text(out, ",")) || !append_tensor(out, result, axis + 1, next))
+        if ((i > 0 && !wire_append_text(out, ",")) || !append_tensor(out, result, axis + 1, next))
             return false;
-    return append_text(out, "]");
+    return wire_append_text(out, "]");
 }
 
 /* The length of the name of the object that a result is a member of, 0 if of none. */
@@ -138,55 +49,57 @@ bool json_write_results(wire_buffer *out, const attend_result *results, size_t c
         const size_t object = object_name(name);
         const bool goes_on = open > 0 && open == object && memcmp(results[i - 1].name, name, object) == 0;
         size_t next = 0;
-        if (open > 0 && !goes_on && !append_text(out, "}"))
+        if (open > 0 && !goes_on && !wire_append_text(out, "}"))
             return false;
         if (object > 0 && !goes_on &&
-            (!append_text(out, ",\"") || !wire_buffer_append(out, name, object) || !append_text(out, "\":{")))
+            (!wire_append_text(out, ",\"") || !wire_buffer_append(out, name, object) ||
+             !wire_append_text(out, "\":{")))
             return false;
-        if (!append_text(out, object > 0 && !goes_on ? "\"" : ",\"") ||
-            !append_text(out, object > 0 ? name + object + 1 : name) || !append_text(out, "\":") ||
+        if (!wire_append_text(out, object > 0 && !goes_on ? "\"" : ",\"") ||
+            !wire_append_text(out, object > 0 ? name + object + 1 : name) || !wire_append_text(out, "\":") ||
             !(base64 ? json_write_base64(out, &results[i]) : append_tensor(out, &results[i], 0, &next)))
             return false;
         open = object;
     }
-    return open == 0 || append_text(out, "}");
+    return open == 0 || wire_append_text(out, "}");
 }
 
 static bool append_seed(wire_buffer *out, const attend_call *call) {
     char text[40];
     snprintf(text, sizeof text, ",\"seed\":%llu", (unsigned long long)call->input.seed);
-    return !call->input.training || append_text(out, text);
+    return !call->input.training || wire_append_text(out, text);
 }
 
 static bool append_result_url(wire_buffer *out, const attend_call *call) {
     return *call->result_url == '\0' ||
-           (append_text(out, ",\"result_url\":") && json_write_string(out, call->result_url));
+           (wire_append_text(out, ",\"result_url\":") && json_write_string(out, call->result_url));
 }
 
 static bool append_warnings(wire_buffer *out, const attend_call *call) {
     for (size_t i = 0; i < call->warning_count; i++)
-        if (!append_text(out, i == 0 ? ",\"warnings\":[" : ",") || !json_write_string(out, call->warnings[i]))
+        if (!wire_append_text(out, i == 0 ? ",\"warnings\":[" : ",") ||
+            !json_write_string(out, call->warnings[i]))
             return false;
-    return call->warning_count == 0 || append_text(out, "]");
+    return call->warning_count == 0 || wire_append_text(out, "]");
 }
 
 bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out) {
-    if (!append_text(out, "{\"model\":") || !json_write_string(out, call->model->name))
+    if (!wire_append_text(out, "{\"model\":") || !json_write_string(out, call->model->name))
         return false;
-    if (request->id != NULL && (!append_text(out, ",\"id\":") || !json_write_string(out, request->id)))
+    if (request->id != NULL && (!wire_append_text(out, ",\"id\":") || !json_write_string(out, request->id)))
         return false;
     const bool base64 = request->encoding == 1 + TENSORS_AS_BASE64;
     return json_write_results(out, call->results, call->result_count, base64) && append_seed(out, call) &&
-           append_result_url(out, call) && append_warnings(out, call) && append_text(out, "}");
+           append_result_url(out, call) && append_warnings(out, call) && wire_append_text(out, "}");
 }
 
 bool json_write_problem(const problem *p, wire_buffer *out) {
     char offset[32];
-    if (!append_text(out, "{\"error\":") || !json_write_string(out, p->text) ||
-        !append_text(out, ",\"code\":") || !json_write_string(out, problem_name(p->code)))
+    if (!wire_append_text(out, "{\"error\":") || !json_write_string(out, p->text) ||
+        !wire_append_text(out, ",\"code\":") || !json_write_string(out, problem_name(p->code)))
         return false;
-    if (p->path[0] != '\0' && (!append_text(out, ",\"path\":") || !json_write_string(out, p->path)))
+    if (p->path[0] != '\0' && (!wire_append_text(out, ",\"path\":") || !json_write_string(out, p->path)))
         return false;
     snprintf(offset, sizeof offset, ",\"offset\":%zu", p->offset);
-    return (!p->has_offset || append_text(out, offset)) && append_text(out, "}");
+    return (!p->has_offset || wire_append_text(out, offset)) && wire_append_text(out, "}");
 }

@@ -1,16 +1,13 @@
 #include "server/wire/oip/input.h"
 
-#include "core/size.h"
 #include "server/wire/elements.h"
+#include "server/wire/json/object.h"
 #include "server/wire/json/option.h"
 #include "server/wire/json/tensor.h"
-#include "server/wire/oip/object.h"
+#include "server/wire/json/value.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { NAME, SHAPE, DATATYPE, PARAMETERS, DATA, MEMBERS };
-static const char *const members[MEMBERS] = {"name", "shape", "datatype", "parameters", "data"};
 
 /* What is known of an input so far. */
 typedef struct {
@@ -26,80 +23,70 @@ typedef struct {
     request_tensor *tensor;
 } input;
 
+enum { NAME, SHAPE, DATATYPE, PARAMETERS, DATA, MEMBERS };
+static const field rows[MEMBERS] = {
+    [NAME] = {.name = "name"},
+    [SHAPE] = {"shape", FIELD_WHOLES, offsetof(input, shape), .most = REQUEST_MAX_DIMENSION,
+               .most_items = FIELD_SHAPE_ITEMS},
+    [DATATYPE] = {"datatype", FIELD_WORD, offsetof(input, datatype), .words = element_names_oip},
+    [PARAMETERS] = {.name = "parameters"},
+    [DATA] = {.name = "data"},
+};
+static const field parameter_rows[] = {
+    {"binary_data_size", FIELD_WHOLE, offsetof(input, binary), .most = (uint64_t)1 << 53},
+};
+
 /* A missing member, or one too many. The input begins at `start`. */
 static problem_code fail_input(const input *in, problem_code code, const char *member, const char *text) {
-    char path[OIP_PATH_MAX];
+    char path[JSON_PATH_MAX];
     snprintf(path, sizeof path, "%s%s%s", in->path, *member == '\0' ? "" : ".", member);
-    return oip_fail(&in->o->r, in->start, path, code, "%s %s", in->field == NULL ? in->path : in->field->name,
-                    text);
+    return json_fail_at(&in->o->r, in->start, path, code, "%s %s",
+                        in->field == NULL ? in->path : in->field->name, text);
 }
 
 /* ---- The members ---- */
 
-/* Writes "query, key, ...": the fields that are tensors. */
-static void list_tensors(char *list, size_t room) {
-    const char *names[FIELDS_MAX];
-    size_t count = 0;
+/* "query, key, ...": the fields that are tensors. */
+static json_names list_tensors(void) {
+    json_names list = {.length = 0};
     for (size_t i = 0; i < request_fields.count; i++)
-        if (request_fields.fields[i].type == FIELD_TENSOR || request_fields.fields[i].type == FIELD_MASK)
-            names[count++] = request_fields.fields[i].name;
-    oip_list_names(names, count, list, room);
+        if (field_is_tensor(&request_fields.fields[i]))
+            json_add_name(&list, ", ", request_fields.fields[i].name);
+    return list;
 }
 
 static problem_code read_name(input *in, const char *path) {
     json_reader *const r = &in->o->r;
-    char name[64], shown[JSON_SHOWN_MAX], known[256];
+    char name[64], shown[JSON_SHOWN_MAX];
     size_t length;
-    if (json_look(r) != JSON_STRING)
-        return oip_fail_kind(r, path, "a string");
+    json_skip_space(r);
     const char *const where = r->at;
-    if (json_read_string(r, name, sizeof name, &length) != PROBLEM_NONE)
-        return oip_locate(r, path);
+    const problem_code code = json_read_name(r, path, name, sizeof name, &length);
+    if (code != PROBLEM_NONE)
+        return code;
     const field *f = length > sizeof name ? NULL : field_find(&request_fields, name, length);
-    if (f == NULL || (f->type != FIELD_TENSOR && f->type != FIELD_MASK)) {
-        list_tensors(known, sizeof known);
-        return oip_fail(r, where, path, PROBLEM_UNKNOWN_FIELD, "there is no input \"%s\"; the inputs are %s",
-                        json_show(name, length < sizeof name ? length : sizeof name, shown), known);
-    }
+    if (f == NULL || !field_is_tensor(f))
+        return json_fail_at(
+            r, where, path, PROBLEM_UNKNOWN_FIELD, "there is no input \"%s\"; the inputs are %s",
+            json_show(name, length < sizeof name ? length : sizeof name, shown), list_tensors().text);
     in->tensor = (request_tensor *)(void *)((char *)in->o->request + f->offset);
     if (in->tensor->present)
-        return oip_fail(r, where, path, PROBLEM_BAD_VALUE,
-                        "the input %s is there twice; expected each name once", f->name);
+        return json_fail_at(r, where, path, PROBLEM_BAD_VALUE,
+                            "the input %s is there twice; expected each name once", f->name);
     in->field = f;
     return PROBLEM_NONE;
 }
 
 static problem_code read_shape(input *in, const char *path) {
-    static const field shape = {
-        .type = FIELD_WHOLES, .most = REQUEST_MAX_DIMENSION, .most_items = FIELD_SHAPE_ITEMS};
     problem *const p = in->o->r.p;
-    if (json_read_option(&in->o->r, &shape, path, &in->shape) == PROBLEM_NONE)
-        return PROBLEM_NONE;
-    if (p->code == PROBLEM_BAD_VALUE)
-        p->code = PROBLEM_BAD_SHAPE;
-    return oip_locate(&in->o->r, path);
-}
-
-static problem_code read_datatype(input *in, const char *path) {
-    const field datatype = {.type = FIELD_WORD, .words = element_names_oip};
-    return json_read_option(&in->o->r, &datatype, path, &in->datatype) == PROBLEM_NONE
-               ? PROBLEM_NONE
-               : oip_locate(&in->o->r, path);
+    const problem_code code = json_read_option(&in->o->r, &rows[SHAPE], path, &in->shape);
+    return code == PROBLEM_BAD_VALUE ? (p->code = PROBLEM_BAD_SHAPE) : code;
 }
 
 static problem_code read_parameters(input *in, const char *place) {
-    static const char *const names[] = {"binary_data_size"};
-    static const field size = {.type = FIELD_WHOLE, .most = (uint64_t)1 << 53};
-    oip_object object = {&in->o->r, place, "parameter of an input", names, 1, 0, false};
-    char path[OIP_PATH_MAX];
-    size_t key;
-    for (bool done = false;;) {
-        const problem_code code = oip_next_member(&object, &key, path, &done);
-        if (code != PROBLEM_NONE || done)
-            return code;
-        if (json_read_option(&in->o->r, &size, path, &in->binary) != PROBLEM_NONE)
-            return oip_locate(&in->o->r, path);
-    }
+    const field_table table = {parameter_rows, 1, place, "parameter of an input", OIP_KNOWN};
+    const problem_code code = json_open_object(&in->o->r, place);
+    return code != PROBLEM_NONE ? code : json_read_members(&in->o->r, &table, in);
 }
 
 /* ---- Data as JSON ---- */
@@ -129,18 +116,17 @@ static problem_code skip_array(json_reader *r) {
 static problem_code fit_shape(input *in, const char *where) {
     request_tensor *const t = in->tensor;
     const size_t rank = in->shape.count;
-    size_t count = 1;
-    for (size_t i = 0; i < rank; i++)
-        count *= in->shape.items[i]; /* cannot overflow: elements_shape multiplied them */
+    const size_t count = shape_count(in->shape.items, rank); /* elements_shape has seen to it that it fits */
     const bool flat = t->rank == 1 && t->shape[0] == count;
     const bool nested = (t->rank == rank || (t->open && t->rank < rank)) &&
                         memcmp(t->shape, in->shape.items, t->rank * sizeof *t->shape) == 0;
     if (!flat && !nested)
-        return oip_fail(&in->o->r, where, in->field->name, PROBLEM_MALFORMED_TENSOR,
-                        "%s has data of the shape %s, but its shape is %s: expected that, or %zu elements in "
-                        "one list",
-                        in->field->name, shape_show(t->shape, t->rank).text,
-                        shape_show(in->shape.items, rank).text, count);
+        return json_fail_at(
+            &in->o->r, where, in->field->name, PROBLEM_MALFORMED_TENSOR,
+            "%s has data of the shape %s, but its shape is %s: expected that, or %zu elements in "
+            "one list",
+            in->field->name, shape_show(t->shape, t->rank).text, shape_show(in->shape.items, rank).text,
+            count);
     memcpy(t->shape, in->shape.items, rank * sizeof *t->shape);
     t->rank = rank;
     t->open = false;
@@ -153,19 +139,20 @@ static problem_code read_json_data(input *in) {
     const element_type type = (element_type)(in->datatype - 1);
     request_tensor *const t = in->tensor;
     if (type == ELEMENT_FLOAT16 || type == ELEMENT_BFLOAT16)
-        return oip_fail(r, where, name, PROBLEM_BAD_VALUE,
-                        "%s has the datatype %s, which has no form in JSON; expected FP32 or FP64, or the "
-                        "elements as binary data",
-                        name, element_names_oip[type]);
+        return json_fail_at(
+            r, where, name, PROBLEM_BAD_VALUE,
+            "%s has the datatype %s, which has no form in JSON; expected FP32 or FP64, or the "
+            "elements as binary data",
+            name, element_names_oip[type]);
     const problem_code code = json_read_tensor(r, in->field, t);
     if (code != PROBLEM_NONE)
         return code;
     const bool empty = t->shape[t->rank - 1] == 0;
     if ((type == ELEMENT_BOOL) != t->boolean && !empty)
-        return oip_fail(r, where, name, PROBLEM_MALFORMED_TENSOR,
-                        "%s has the datatype %s, but its data are %s; expected %s", name,
-                        element_names_oip[type], t->boolean ? "booleans" : "numbers",
-                        t->boolean ? "numbers" : "true and false");
+        return json_fail_at(r, where, name, PROBLEM_MALFORMED_TENSOR,
+                            "%s has the datatype %s, but its data are %s; expected %s", name,
+                            element_names_oip[type], t->boolean ? "booleans" : "numbers",
+                            t->boolean ? "numbers" : "true and false");
     t->boolean = type == ELEMENT_BOOL;
     return fit_shape(in, where);
 }
@@ -182,7 +169,7 @@ static problem_code read_data(input *in, const char *path) {
     json_reader *const r = &in->o->r;
     size_t bytes;
     if (json_look(r) != JSON_ARRAY)
-        return oip_fail_kind(r, path, "a list of numbers or booleans");
+        return json_fail_kind(r, path, "a list of numbers or booleans");
     in->has_data = true;
     if (in->field == NULL || !in->shape.present || in->datatype == 0) {
         in->later = r->at;
@@ -204,18 +191,19 @@ static problem_code read_binary_data(input *in) {
     if (code != PROBLEM_NONE)
         return code;
     if (size != expected)
-        return oip_fail(&o->r, in->start, name, PROBLEM_MALFORMED_TENSOR,
-                        "%s has the binary_data_size %zu, but the shape %s of %s takes %zu bytes", name, size,
-                        shape_show(in->shape.items, in->shape.count).text, element_names_oip[type], expected);
+        return json_fail_at(&o->r, in->start, name, PROBLEM_MALFORMED_TENSOR,
+                            "%s has the binary_data_size %zu, but the shape %s of %s takes %zu bytes", name,
+                            size, shape_show(in->shape.items, in->shape.count).text, element_names_oip[type],
+                            expected);
     if (size > 0 && !o->body.has_json_length)
-        return oip_fail(&o->r, in->start, name, PROBLEM_MALFORMED_TENSOR,
-                        "%s has a binary_data_size, but the request has no header " OIP_LENGTH_HEADER
-                        ", which says where the JSON ends and the binary data begin",
-                        name);
+        return json_fail_at(&o->r, in->start, name, PROBLEM_MALFORMED_TENSOR,
+                            "%s has a binary_data_size, but the request has no header " OIP_LENGTH_HEADER
+                            ", which says where the JSON ends and the binary data begin",
+                            name);
     if (size > left)
-        return oip_fail(&o->r, in->start, name, PROBLEM_MALFORMED_TENSOR,
-                        "%s has the binary_data_size %zu, but the body has only %zu bytes left for it", name,
-                        size, left);
+        return json_fail_at(&o->r, in->start, name, PROBLEM_MALFORMED_TENSOR,
+                            "%s has the binary_data_size %zu, but the body has only %zu bytes left for it",
+                            name, size, left);
     const elements e = {.field = in->field,
                         .type = type,
                         .names = element_names_oip,
@@ -236,27 +224,30 @@ static problem_code read_binary_data(input *in) {
 
 /* ---- All of it ---- */
 
-static problem_code read_members(input *in) {
-    oip_object object = {&in->o->r, in->path, "field of an input", members, MEMBERS, 0, false};
-    char path[OIP_PATH_MAX];
-    size_t key;
-    for (bool done = false;;) {
-        problem_code code = oip_next_member(&object, &key, path, &done);
-        if (code != PROBLEM_NONE || done)
-            return code;
-        if (key == NAME)
-            code = read_name(in, path);
-        else if (key == SHAPE)
-            code = read_shape(in, path);
-        else if (key == DATATYPE)
-            code = read_datatype(in, path);
-        else if (key == PARAMETERS)
-            code = read_parameters(in, path);
-        else
-            code = read_data(in, path);
-        if (code != PROBLEM_NONE)
-            return code;
+static problem_code read_member(input *in, const field *f, const char *path) {
+    switch (f - rows) {
+    case NAME:
+        return read_name(in, path);
+    case SHAPE:
+        return read_shape(in, path);
+    case DATATYPE:
+        return json_read_option(&in->o->r, f, path, &in->datatype);
+    case PARAMETERS:
+        return read_parameters(in, path);
+    default:
+        return read_data(in, path);
     }
+}
+
+static problem_code read_members(input *in) {
+    const field_table table = {rows, MEMBERS, in->path, "field of an input", OIP_KNOWN};
+    json_members members = {.r = &in->o->r, .table = &table};
+    const field *f;
+    char path[JSON_PATH_MAX];
+    problem_code code = json_open_object(&in->o->r, in->path);
+    while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
+        code = json_take_null(&in->o->r) ? PROBLEM_NONE : read_member(in, f, path);
+    return code;
 }
 
 problem_code oip_read_input(oip_reader *o, const char *path) {

@@ -5,6 +5,8 @@
 #include "server/wire/json/lexer.h"
 #include "server/wire/oip/oip.h"
 
+#define OIP_KNOWN "expected one of:" /* what a sentence says before the names it knows */
+
 /* A request that is being read. */
 typedef struct {
     json_reader r;

@@ -1,8 +1,8 @@
 #include "server/attend/fields.h"
-#include "server/wire/json/member.h"
+#include "server/wire/json/object.h"
 #include "server/wire/json/option.h"
+#include "server/wire/json/value.h"
 #include "server/wire/oip/input.h"
-#include "server/wire/oip/object.h"
 #include "server/wire/oip/oip.h"
 
 #include <stdio.h>
@@ -12,8 +12,14 @@
 
 /* The protocol's own. Behind them come our options, under the names that they have as fields. */
 enum { SEQUENCE_ID, SEQUENCE_START, SEQUENCE_END, PRIORITY, TIMEOUT, BINARY_OUTPUT, OWN_PARAMETERS };
-static const char *const own_parameters[OWN_PARAMETERS] = {
-    "sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "binary_data_output"};
+static const field own_parameters[OWN_PARAMETERS] = {
+    [SEQUENCE_ID] = {"sequence_id", FIELD_WHOLE, .most = UINT64_MAX},
+    [SEQUENCE_START] = {"sequence_start", FIELD_BOOL},
+    [SEQUENCE_END] = {"sequence_end", FIELD_BOOL},
+    [PRIORITY] = {"priority", FIELD_WHOLE, .most = (uint64_t)1 << 53},
+    [TIMEOUT] = {"timeout", FIELD_WHOLE, .most = (uint64_t)1 << 53},
+    [BINARY_OUTPUT] = {"binary_data_output", FIELD_BOOL},
+};
 
 /* Is the field an option that can be a parameter? Tensors are inputs, `return` is a list of outputs, of which
  * each says whether it is binary, and the model is in the path. */
@@ -22,18 +28,15 @@ static bool is_parameter(const field *f) {
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(f->name, others[i]) == 0)
             return false;
-    return f->type != FIELD_TENSOR && f->type != FIELD_MASK && f->type != FIELD_WORDS;
+    return !field_is_tensor(f) && f->type != FIELD_WORDS;
 }
 
-/* Fills in the names that parameters can have, and beside ours the fields. */
-static size_t list_parameters(const char *names[OIP_NAMES_MAX], const field *fields[OIP_NAMES_MAX]) {
+static size_t list_parameters(field rows[FIELDS_MAX]) {
     size_t count = OWN_PARAMETERS;
-    memcpy(names, own_parameters, sizeof own_parameters);
+    memcpy(rows, own_parameters, sizeof own_parameters);
     for (size_t i = 0; i < request_fields.count; i++)
-        if (is_parameter(&request_fields.fields[i])) {
-            fields[count] = &request_fields.fields[i];
-            names[count++] = request_fields.fields[i].name;
-        }
+        if (is_parameter(&request_fields.fields[i]))
+            rows[count++] = request_fields.fields[i];
     return count;
 }
 
@@ -47,13 +50,15 @@ static problem_code read_text(oip_reader *o, const field *f, const char *path, v
     json_reader *const r = &o->r;
     char none[1];
     size_t length;
-    if (json_look(r) != JSON_STRING)
-        return oip_fail_kind(r, path,
-                             f->type == FIELD_VIEW ? "a string that holds a JSON object"
-                                                   : "a string that holds a JSON list of strings");
+    if (json_look(r) != JSON_STRING) {
+        json_fail_kind(r, path,
+                       f->type == FIELD_VIEW ? "a string that holds a JSON object"
+                                             : "a string that holds a JSON list of strings");
+        return json_locate(r, path);
+    }
     const char *const where = r->at;
     if (json_read_string(r, none, 0, &length) != PROBLEM_NONE)
-        return oip_locate(r, path);
+        return json_locate(r, path);
     char *text = attn_arena_alloc(r->arena, length);
     if (text == NULL)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
@@ -67,69 +72,65 @@ static problem_code read_text(oip_reader *o, const field *f, const char *path, v
         code = json_fail_expected(&inner, "the end of the string");
     if (code != PROBLEM_NONE) { /* in the body it is the string that is at this offset */
         r->p->offset = (size_t)(where - r->start);
-        oip_locate(r, path);
+        json_locate(r, path);
     }
     return code;
 }
 
 /* A sequence would need a state that is kept between requests. Its id is a number or a string. */
-static problem_code read_sequence_id(oip_reader *o, const char *path) {
-    static const field number = {.type = FIELD_WHOLE, .most = UINT64_MAX};
+static problem_code read_sequence_id(oip_reader *o, const field *f, const char *path) {
     json_reader *const r = &o->r;
     request_whole id = {.value = 0};
     size_t length = 0;
     char none[1];
     const bool string = json_look(r) == JSON_STRING;
     const char *const where = r->at;
-    if ((string ? json_read_string(r, none, 0, &length) : json_read_option(r, &number, path, &id)) !=
-        PROBLEM_NONE)
-        return oip_locate(r, path);
-    if (length == 0 && id.value == 0)
-        return PROBLEM_NONE;
-    return oip_fail(r, where, path, PROBLEM_BAD_VALUE,
-                    "%s is not 0, but there are no sequences here: expected 0 or none, each request stands "
-                    "for itself",
-                    path);
+    const problem_code code =
+        string ? json_read_name(r, path, none, 0, &length) : json_read_option(r, f, path, &id);
+    if (code != PROBLEM_NONE || (length == 0 && id.value == 0))
+        return code;
+    return json_fail_at(r, where, path, PROBLEM_BAD_VALUE,
+                        "%s is not 0, but there are no sequences here: expected 0 or none, each request "
+                        "stands for itself",
+                        path);
 }
 
-static problem_code read_own_parameter(oip_reader *o, size_t key, const char *path) {
-    static const field flag = {.type = FIELD_BOOL}, number = {.type = FIELD_WHOLE, .most = (uint64_t)1 << 53};
+/* Reads a parameter whose place among the protocol's own is `key`. */
+static problem_code read_own_parameter(oip_reader *o, const field *f, size_t key, const char *path) {
     request_whole ignored = {.value = 0};
     bool unused;
     switch (key) {
     case SEQUENCE_ID:
-        return read_sequence_id(o, path);
+        return read_sequence_id(o, f, path);
     case TIMEOUT:
-        return json_read_option(&o->r, &number, path, &o->options->timeout);
+        return json_read_option(&o->r, f, path, &o->options->timeout);
     case PRIORITY: /* all requests have the same */
-        return json_read_option(&o->r, &number, path, &ignored);
+        return json_read_option(&o->r, f, path, &ignored);
     case BINARY_OUTPUT:
-        return json_read_option(&o->r, &flag, path, &o->options->binary_output);
+        return json_read_option(&o->r, f, path, &o->options->binary_output);
     default: /* start and end of no sequence */
-        return json_read_option(&o->r, &flag, path, &unused);
+        return json_read_option(&o->r, f, path, &unused);
     }
 }
 
 static problem_code read_parameters(oip_reader *o, const char *place) {
-    const char *names[OIP_NAMES_MAX];
-    const field *fields[OIP_NAMES_MAX];
-    const size_t count = list_parameters(names, fields);
-    oip_object object = {&o->r, place, "parameter", names, count, 0, false};
-    char path[OIP_PATH_MAX];
-    size_t key;
-    for (bool done = false;;) {
-        problem_code code = oip_next_member(&object, &key, path, &done);
-        if (code != PROBLEM_NONE || done)
-            return code;
-        if (key < OWN_PARAMETERS)
-            code = read_own_parameter(o, key, path);
-        else if (is_text(fields[key]))
-            code = read_text(o, fields[key], path, (char *)o->request + fields[key]->offset);
+    field rows[FIELDS_MAX];
+    const field_table table = {rows, list_parameters(rows), place, "parameter", OIP_KNOWN};
+    json_members members = {.r = &o->r, .table = &table};
+    const field *f;
+    char path[JSON_PATH_MAX];
+    problem_code code = json_open_object(&o->r, place);
+    while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE &&
+           f != NULL) {
+        void *const member = (char *)o->request + f->offset;
+        if (json_take_null(&o->r))
+            continue;
+        if (f < rows + OWN_PARAMETERS)
+            code = read_own_parameter(o, f, (size_t)(f - rows), path);
         else
-            code = json_read_option(&o->r, fields[key], path, (char *)o->request + fields[key]->offset);
-        if (code != PROBLEM_NONE)
-            return oip_locate(&o->r, path);
+            code = is_text(f) ? read_text(o, f, path, member) : json_read_option(&o->r, f, path, member);
     }
+    return code;
 }
 
 /* ---- Outputs ---- */
@@ -145,15 +146,15 @@ static bool overlap(const char *a, const char *b) {
 
 static problem_code fail_output(oip_reader *o, const char *where, const char *path, const char *name,
                                 size_t length) {
-    const char *names[ATTEND_RESULTS_MAX];
-    char known[400], shown[JSON_SHOWN_MAX];
+    char shown[JSON_SHOWN_MAX];
+    json_names known = {.length = 0};
     const attend_output *output;
-    size_t count = 0, whole;
-    for (; (output = output_at(count, &whole)) != NULL; count++)
-        names[count] = output->name;
-    oip_list_names(names, count, known, sizeof known);
-    return oip_fail(&o->r, where, path, PROBLEM_UNKNOWN_FIELD,
-                    "there is no output \"%s\"; expected one of: %s", json_show(name, length, shown), known);
+    size_t whole;
+    for (size_t n = 0; (output = output_at(n, &whole)) != NULL; n++)
+        json_add_name(&known, ", ", output->name);
+    return json_fail_at(&o->r, where, path, PROBLEM_UNKNOWN_FIELD,
+                        "there is no output \"%s\"; " OIP_KNOWN " %s", json_show(name, length, shown),
+                        known.text);
 }
 
 /* Reads the name into what is `asked` for. */
@@ -161,11 +162,11 @@ static problem_code read_output_name(oip_reader *o, const char *path, oip_asked 
     json_reader *const r = &o->r;
     char name[64];
     size_t length;
-    if (json_look(r) != JSON_STRING)
-        return oip_fail_kind(r, path, "a string");
+    json_skip_space(r);
     const char *const where = r->at;
-    if (json_read_string(r, name, sizeof name, &length) != PROBLEM_NONE)
-        return oip_locate(r, path);
+    const problem_code code = json_read_name(r, path, name, sizeof name, &length);
+    if (code != PROBLEM_NONE)
+        return code;
     for (size_t n = 0; (asked->output = output_at(n, &asked->whole)) != NULL; n++)
         if (strlen(asked->output->name) == length && memcmp(asked->output->name, name, length) == 0)
             break;
@@ -173,48 +174,36 @@ static problem_code read_output_name(oip_reader *o, const char *path, oip_asked 
         return fail_output(o, where, path, name, length < sizeof name ? length : sizeof name);
     for (size_t i = 0; i < o->options->asked_count; i++)
         if (overlap(asked->output->name, o->options->asked[i].output->name))
-            return oip_fail(r, where, path, PROBLEM_BAD_VALUE,
-                            "the output %s is asked for twice, here and by %s; expected each once",
-                            asked->output->name, o->options->asked[i].output->name);
+            return json_fail_at(r, where, path, PROBLEM_BAD_VALUE,
+                                "the output %s is asked for twice, here and by %s; expected each once",
+                                asked->output->name, o->options->asked[i].output->name);
     return PROBLEM_NONE;
 }
 
-static problem_code read_output_parameters(oip_reader *o, const char *place, request_switch *binary) {
-    static const char *const names[] = {"binary_data"};
-    static const field flag = {.type = FIELD_SWITCH};
-    oip_object object = {&o->r, place, "parameter of an output", names, 1, 0, false};
-    char path[OIP_PATH_MAX];
-    size_t key;
-    for (bool done = false;;) {
-        const problem_code code = oip_next_member(&object, &key, path, &done);
-        if (code != PROBLEM_NONE || done)
-            return code;
-        if (json_read_option(&o->r, &flag, path, binary) != PROBLEM_NONE)
-            return oip_locate(&o->r, path);
-    }
+static problem_code read_output_parameters(oip_reader *o, const char *place, oip_asked *asked) {
+    static const field rows[] = {{"binary_data", FIELD_SWITCH, .offset = offsetof(oip_asked, binary)}};
+    const field_table table = {rows, 1, place, "parameter of an output", OIP_KNOWN};
+    const problem_code code = json_open_object(&o->r, place);
+    return code != PROBLEM_NONE ? code : json_read_members(&o->r, &table, asked);
 }
 
-static problem_code read_output(void *context, const char *place) {
-    static const char *const names[] = {"name", "parameters"};
-    oip_reader *const o = context;
-    oip_object object = {&o->r, place, "field of an output", names, 2, 0, false};
+static problem_code read_output(oip_reader *o, const char *place) {
+    static const field rows[] = {{.name = "name"}, {.name = "parameters"}};
+    const field_table table = {rows, 2, place, "field of an output", OIP_KNOWN};
+    json_members members = {.r = &o->r, .table = &table};
     oip_asked asked = {.binary = SWITCH_ABSENT};
-    char path[OIP_PATH_MAX];
-    size_t key;
-    json_look(&o->r);
+    const field *f;
+    char path[JSON_PATH_MAX];
+    json_skip_space(&o->r);
     const char *const where = o->r.at;
-    for (bool done = false;;) {
-        problem_code code = oip_next_member(&object, &key, path, &done);
-        if (code == PROBLEM_NONE && !done)
-            code =
-                key == 0 ? read_output_name(o, path, &asked) : read_output_parameters(o, path, &asked.binary);
-        if (code != PROBLEM_NONE)
-            return code;
-        if (done)
-            break;
-    }
+    problem_code code = json_open_object(&o->r, place);
+    while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
+        if (!json_take_null(&o->r))
+            code = f == rows ? read_output_name(o, path, &asked) : read_output_parameters(o, path, &asked);
+    if (code != PROBLEM_NONE)
+        return code;
     if (asked.output == NULL)
-        return oip_fail(&o->r, where, place, PROBLEM_MISSING_FIELD, "%s has no name", place);
+        return json_fail_at(&o->r, where, place, PROBLEM_MISSING_FIELD, "%s has no name", place);
     o->options->asked[o->options->asked_count++] = asked;
     return PROBLEM_NONE;
 }
@@ -238,51 +227,61 @@ static problem_code apply_outputs(oip_reader *o) {
 
 /* ---- The request ---- */
 
-static problem_code read_input(void *context, const char *path) {
-    return oip_read_input(context, path);
+/* Reads a list of objects, each by `read_item`; "inputs" is its `path`. */
+static problem_code read_list(oip_reader *o, const char *path,
+                              problem_code (*read_item)(oip_reader *o, const char *path)) {
+    json_reader *const r = &o->r;
+    char place[JSON_PATH_MAX];
+    size_t index = 0;
+    if (!json_take(r, '['))
+        return json_fail_kind(r, path, "a list of objects");
+    if (json_take(r, ']'))
+        return PROBLEM_NONE;
+    do {
+        snprintf(place, sizeof place, "%.64s[%zu]", path, index++);
+        const problem_code code = read_item(o, place);
+        if (code != PROBLEM_NONE)
+            return code;
+    } while (json_take(r, ','));
+    return json_take(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
 }
 
-/* What only has to be a string. */
-static problem_code read_ignored(json_reader *r, const char *path) {
+/* The path says which model; its name is there too in what KServe's client sends. */
+enum { ID, PARAMETERS, INPUTS, OUTPUTS, MODEL_NAME, MODEL_VERSION, MEMBERS };
+
+static problem_code read_member(oip_reader *o, size_t key, const char *path) {
     char none[1];
     size_t length;
-    if (json_look(r) != JSON_STRING)
-        return oip_fail_kind(r, path, "a string");
-    return json_read_string(r, none, 0, &length) == PROBLEM_NONE ? PROBLEM_NONE : oip_locate(r, path);
-}
-
-static problem_code read_id(oip_reader *o, const char *path) {
-    const field *f = field_find(&request_fields, "id", 2);
-    return json_read_option(&o->r, f, path, (char *)o->request + f->offset) == PROBLEM_NONE
-               ? PROBLEM_NONE
-               : oip_locate(&o->r, path);
+    switch (key) {
+    case ID:
+        return json_read_option(&o->r, field_find(&request_fields, "id", 2), path, &o->request->id);
+    case PARAMETERS:
+        return read_parameters(o, path);
+    case INPUTS:
+        return read_list(o, path, oip_read_input);
+    case OUTPUTS:
+        return read_list(o, path, read_output);
+    default: /* what only has to be a string */
+        return json_read_name(&o->r, path, none, 0, &length);
+    }
 }
 
 static problem_code read_request(oip_reader *o) {
-    /* The path says which model; its name is there too in what KServe's client sends. */
-    enum { ID, PARAMETERS, INPUTS, OUTPUTS, MODEL_NAME, MODEL_VERSION, MEMBERS };
-    static const char *const names[MEMBERS] = {"id",      "parameters", "inputs",
-                                               "outputs", "model_name", "model_version"};
-    oip_object object = {&o->r, "", "field", names, MEMBERS, 0, false};
-    char path[OIP_PATH_MAX];
-    size_t key;
-    for (bool done = false;;) {
-        problem_code code = oip_next_member(&object, &key, path, &done);
-        if (code != PROBLEM_NONE || done)
-            return code;
-        if (key == ID)
-            code = read_id(o, path);
-        else if (key == PARAMETERS)
-            code = read_parameters(o, path);
-        else if (key == INPUTS)
-            code = oip_read_list(&o->r, path, read_input, o);
-        else if (key == OUTPUTS)
-            code = oip_read_list(&o->r, path, read_output, o);
-        else
-            code = read_ignored(&o->r, path);
-        if (code != PROBLEM_NONE)
-            return code;
-    }
+    static const field rows[MEMBERS] = {[ID] = {.name = "id"},
+                                        [PARAMETERS] = {.name = "parameters"},
+                                        [INPUTS] = {.name = "inputs"},
+                                        [OUTPUTS] = {.name = "outputs"},
+                                        [MODEL_NAME] = {.name = "model_name"},
+                                        [MODEL_VERSION] = {.name = "model_version"}};
+    const field_table table = {rows, MEMBERS, "", "field", OIP_KNOWN};
+    json_members members = {.r = &o->r, .table = &table};
+    const field *f;
+    char path[JSON_PATH_MAX];
+    problem_code code = json_open_object(&o->r, "the request");
+    while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
+        if (!json_take_null(&o->r))
+            code = read_member(o, (size_t)(f - rows), path);
+    return code;
 }
 
 static problem_code check_json_length(const oip_body *body, problem *p) {

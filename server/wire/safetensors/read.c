@@ -1,5 +1,6 @@
 #include "server/wire/elements.h"
-#include "server/wire/json/member.h"
+#include "server/wire/json/object.h"
+#include "server/wire/json/value.h"
 #include "server/wire/safetensors/safetensors.h"
 
 #include <endian.h>
@@ -10,7 +11,6 @@
 #define LENGTH_BYTES ((size_t)8) /* before the header: how long it is */
 #define SMALLEST     ((size_t)2) /* header: {} */
 #define METADATA     "__metadata__"
-#define MOST_WHOLE   (((uint64_t)1 << 53) - 1)
 
 /* What the header says of a tensor. */
 typedef struct {
@@ -23,8 +23,9 @@ typedef struct {
 
 static const field entry_rows[] = {
     {"dtype", FIELD_WORD, offsetof(entry, dtype), .words = element_names_safetensors},
-    {"shape", FIELD_WHOLES, offsetof(entry, shape), .most = MOST_WHOLE, .most_items = FIELD_SHAPE_ITEMS},
-    {"data_offsets", FIELD_PAIR, offsetof(entry, place), .most = MOST_WHOLE, .most_items = FIELD_PAIR_ITEMS},
+    {"shape", FIELD_WHOLES, offsetof(entry, shape), .most = FIELD_LARGEST, .most_items = FIELD_SHAPE_ITEMS},
+    {"data_offsets", FIELD_PAIR, offsetof(entry, place), .most = FIELD_LARGEST,
+     .most_items = FIELD_PAIR_ITEMS},
 };
 
 typedef struct {
@@ -135,61 +136,47 @@ static problem_code read_metadata_value(body_reader *b, const field *f, const ch
     return code == PROBLEM_MALFORMED_JSON ? header_failure(r->p) : code;
 }
 
-static bool is_tensor(const field *f) {
-    return f->type == FIELD_TENSOR || f->type == FIELD_MASK;
-}
-
 /* The fields that stand in __metadata__, and its `format`. */
 static size_t metadata_rows(field rows[FIELDS_MAX]) {
     size_t count = 0;
     for (size_t i = 0; i < request_fields.count; i++)
-        if (!is_tensor(&request_fields.fields[i]))
+        if (!field_is_tensor(&request_fields.fields[i]))
             rows[count++] = request_fields.fields[i];
     rows[count++] = (field){"format", FIELD_STRING, .offset = SIZE_MAX};
     return count;
 }
 
+/* json_next_member of the header, or of __metadata__ in it. */
+static problem_code next_member(json_members *members, const field **f, char path[JSON_PATH_MAX]) {
+    return json_next_member(members, f, path) == PROBLEM_NONE ? PROBLEM_NONE : header_failure(members->r->p);
+}
+
 static problem_code read_metadata(body_reader *b) {
     json_reader *const r = &b->r;
     field rows[FIELDS_MAX];
-    const field_table table = {rows, metadata_rows(rows), METADATA ".", "field in " METADATA,
-                               "the fields there"};
-    bool seen[FIELDS_MAX] = {false};
-    char path[96];
+    const field_table table = {rows, metadata_rows(rows), METADATA, "field in " METADATA,
+                               "the fields there are"};
+    json_members members = {.r = r, .table = &table};
+    const field *f;
+    char path[JSON_PATH_MAX];
     problem_code code;
     if (!json_take(r, '{')) {
         json_fail_expected(r, "an object of strings");
         problem_at(r->p, METADATA);
         return header_failure(r->p);
     }
-    if (json_take(r, '}'))
-        return PROBLEM_NONE;
-    do {
-        const field *f = NULL;
-        if (json_read_key(r, &table, seen, &f) != PROBLEM_NONE)
-            return header_failure(r->p);
-        if (!json_take(r, ':')) {
-            json_fail_expected(r, "a colon after a key");
-            return header_failure(r->p);
-        }
-        snprintf(path, sizeof path, METADATA ".%s", f->name);
+    while ((code = next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
         if ((code = read_metadata_value(b, f, path)) != PROBLEM_NONE)
             return code;
-    } while (json_take(r, ','));
-    if (json_take(r, '}'))
-        return PROBLEM_NONE;
-    json_fail_expected(r, "a comma or }");
-    return header_failure(r->p);
+    return code;
 }
 
 /* ---- The header ---- */
 
 static problem_code read_entry(body_reader *b, const field *f) {
     json_reader *const r = &b->r;
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "%s.", f->name);
-    const field_table table = {entry_rows, sizeof entry_rows / sizeof entry_rows[0], prefix,
-                               "member of a tensor", "they"};
+    const field_table table = {entry_rows, sizeof entry_rows / sizeof entry_rows[0], f->name,
+                               "member of a tensor", "they are"};
     entry *const e = &b->entries[b->count++];
     *e = (entry){.f = f};
     if (json_look(r) != JSON_OBJECT) {
@@ -215,36 +202,25 @@ static size_t header_rows(field rows[FIELDS_MAX]) {
     size_t count = 0;
     rows[count++] = (field){METADATA, FIELD_STRING, .offset = 0};
     for (size_t i = 0; i < request_fields.count; i++)
-        if (is_tensor(&request_fields.fields[i]))
+        if (field_is_tensor(&request_fields.fields[i]))
             rows[count++] = request_fields.fields[i];
     return count;
 }
 
 static problem_code read_header_members(body_reader *b) {
-    json_reader *const r = &b->r;
     field rows[FIELDS_MAX];
-    const field_table table = {rows, header_rows(rows), "", "tensor", "the names"};
-    bool seen[FIELDS_MAX] = {false};
+    const field_table table = {rows, header_rows(rows), "", "tensor", "the names are"};
+    json_members members = {.r = &b->r, .table = &table};
+    const field *f;
+    char path[JSON_PATH_MAX];
     problem_code code;
-    if (json_take(r, '}'))
-        return PROBLEM_NONE;
-    do {
-        const field *f = NULL;
-        if (json_read_key(r, &table, seen, &f) != PROBLEM_NONE)
-            return header_failure(r->p);
-        if (!json_take(r, ':')) {
-            json_fail_expected(r, "a colon after a key");
-            return header_failure(r->p);
-        }
+    while ((code = next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL) {
         code = f == rows ? read_metadata(b)
                          : read_entry(b, field_find(&request_fields, f->name, strlen(f->name)));
         if (code != PROBLEM_NONE)
             return code;
-    } while (json_take(r, ','));
-    if (json_take(r, '}'))
-        return PROBLEM_NONE;
-    json_fail_expected(r, "a comma or }");
-    return header_failure(r->p);
+    }
+    return code;
 }
 
 /* Finds the header, and reads it. */

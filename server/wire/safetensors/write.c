@@ -1,5 +1,4 @@
 #include "core/size.h"
-#include "server/wire/append.h"
 #include "server/wire/json/string.h"
 #include "server/wire/safetensors/safetensors.h"
 
@@ -10,22 +9,18 @@
 #define LENGTH_BYTES ((size_t)8)
 #define ALIGNMENT    ((size_t)64) /* of the data, from the first byte of the answer: a cache line */
 
-static bool append_text(wire_buffer *out, const char *text) {
-    return wire_buffer_append(out, text, strlen(text));
-}
-
 /* Appends ,"key":"value" */
 static bool append_member(wire_buffer *out, const char *key, const char *value) {
-    return append_text(out, ",\"") && append_text(out, key) && append_text(out, "\":") &&
+    return wire_append_text(out, ",\"") && wire_append_text(out, key) && wire_append_text(out, "\":") &&
            json_write_string(out, value);
 }
 
 /* Appends the warnings as the text of a JSON list. */
 static bool append_warnings(wire_buffer *out, const attend_call *call) {
     wire_buffer text = {.arena = out->arena};
-    bool written = append_text(&text, "[");
+    bool written = wire_append_text(&text, "[");
     for (size_t i = 0; written && i < call->warning_count; i++)
-        written = (i == 0 || append_text(&text, ",")) && json_write_string(&text, call->warnings[i]);
+        written = (i == 0 || wire_append_text(&text, ",")) && json_write_string(&text, call->warnings[i]);
     written = written && wire_buffer_append(&text, "]", sizeof "]") /* with its NUL */ &&
               append_member(out, "warnings", text.bytes);
     attn_arena_release(out->arena, text.bytes);
@@ -35,16 +30,16 @@ static bool append_warnings(wire_buffer *out, const attend_call *call) {
 static bool append_metadata(const attend_request *request, const attend_call *call, wire_buffer *out) {
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)call->input.seed);
-    return append_text(out, "{\"__metadata__\":{\"model\":") && json_write_string(out, call->model->name) &&
+    return wire_append_text(out, "{\"__metadata__\":{\"model\":") &&
+           json_write_string(out, call->model->name) &&
            (request->id == NULL || append_member(out, "id", request->id)) &&
            (!call->input.training || append_member(out, "seed", seed)) &&
            (*call->result_url == '\0' || append_member(out, "result_url", call->result_url)) &&
-           (call->warning_count == 0 || append_warnings(out, call)) && append_text(out, "}");
+           (call->warning_count == 0 || append_warnings(out, call)) && wire_append_text(out, "}");
 }
 
-static bool result_bytes(const attend_result *result, size_t *bytes) {
-    return attn_multiply_all(result->shape, result->rank, bytes) &&
-           attn_multiply(*bytes, sizeof(float), bytes);
+static size_t result_bytes(const attend_result *result) {
+    return shape_count(result->shape, result->rank) * sizeof(float); /* of an int32_t too */
 }
 
 /* Appends ,"name":{...} for each result; *end is how many bytes of data they have. */
@@ -54,15 +49,15 @@ static bool append_entries(const attend_call *call, wire_buffer *out, size_t *en
     for (size_t i = 0; i < call->result_count; i++) {
         const attend_result *const result = &call->results[i];
         const size_t begin = *end;
-        size_t bytes;
-        if (!result_bytes(result, &bytes) || !attn_add(begin, bytes, end))
+        if (!attn_add(begin, result_bytes(result), end))
             return false;
         snprintf(entry, sizeof entry, "\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
                  result->is_int32 ? "I32" : "F32", shape_show(result->shape, result->rank).text, begin, *end);
-        if (!append_text(out, ",\"") || !append_text(out, result->name) || !append_text(out, entry))
+        if (!wire_append_text(out, ",\"") || !wire_append_text(out, result->name) ||
+            !wire_append_text(out, entry))
             return false;
     }
-    return append_text(out, "}");
+    return wire_append_text(out, "}");
 }
 
 /* Ends the header, which begins at `start`, with spaces up to where the data begin, and fills in its length.
@@ -81,12 +76,12 @@ static bool finish_header(wire_buffer *out, size_t start) {
 
 bool safetensors_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out) {
     const size_t start = out->length;
-    size_t data, bytes;
+    size_t data;
     if (!wire_buffer_append(out, "\0\0\0\0\0\0\0", LENGTH_BYTES) || !append_metadata(request, call, out) ||
         !append_entries(call, out, &data) || !finish_header(out, start) || !wire_buffer_reserve(out, data))
         return false;
     for (size_t i = 0; i < call->result_count; i++)
-        if (!result_bytes(&call->results[i], &bytes) || !wire_append_data(out, call->results[i].data, bytes))
+        if (!wire_append_data(out, call->results[i].data, result_bytes(&call->results[i])))
             return false;
     return true;
 }

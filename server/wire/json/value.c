@@ -1,0 +1,35 @@
+#include "server/wire/json/value.h"
+
+#include "server/attend/request.h"
+#include "server/wire/json/object.h"
+#include "server/wire/json/option.h"
+#include "server/wire/json/tensor.h"
+
+static problem_code read_view(json_reader *r, const char *path, request_view *view) {
+    const problem_code code = json_open_object(r, path);
+    if (code != PROBLEM_NONE)
+        return code;
+    view->present = true;
+    return json_read_members(r, &view_fields, view);
+}
+
+problem_code json_read_value(json_reader *r, const field *f, const char *path, void *member) {
+    if (f->type != FIELD_VIEW && !field_is_tensor(f))
+        return json_read_option(r, f, path, member);
+    if (json_take_null(r))
+        return PROBLEM_NONE;
+    const problem_code code =
+        f->type == FIELD_VIEW ? read_view(r, path, member) : json_read_tensor(r, f, member);
+    return code == PROBLEM_NONE ? code : json_locate(r, path);
+}
+
+problem_code json_read_members(json_reader *r, const field_table *table, void *object) {
+    json_members members = {.r = r, .table = table};
+    const field *f;
+    char path[JSON_PATH_MAX];
+    problem_code code;
+    while ((code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
+        if ((code = json_read_value(r, f, path, (char *)object + f->offset)) != PROBLEM_NONE)
+            return code;
+    return code;
+}
