@@ -1,19 +1,13 @@
 /* How fast base64 is coded, each way in turn: bytes of tensor a second, the best of several rounds. */
 #include "server/wire/base64/base64.h"
+#include "tests/bench/timing.h"
 
 #include "tests/random.h"
 
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS 9
 #define WORK   ((size_t)64 << 20) /* bytes that a round codes, however long the tensor is */
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static double larger(double a, double b) {
     return a > b ? a : b;
@@ -29,21 +23,21 @@ static void measure(const base64_code *code, uint8_t *bytes, size_t count, char 
     size_t length, bad;
     if (!base64_encoded_length(count, &length))
         abort();
-    double began = now();
+    double began = seconds_on(CLOCK_MONOTONIC);
     for (size_t i = 0; i < times; i++)
         base64_encode_by(code, bytes, count, text);
-    best->encode = larger(best->encode, work / (now() - began));
-    began = now();
+    best->encode = larger(best->encode, work / (seconds_on(CLOCK_MONOTONIC) - began));
+    began = seconds_on(CLOCK_MONOTONIC);
     for (size_t i = 0; i < times; i++)
         if (base64_decode_by(code, text, length, bytes, &bad) != BASE64_OK)
             abort();
-    best->decode = larger(best->decode, work / (now() - began));
-    began = now();
+    best->decode = larger(best->decode, work / (seconds_on(CLOCK_MONOTONIC) - began));
+    began = seconds_on(CLOCK_MONOTONIC);
     for (size_t i = 0; i < times; i++) {
         memcpy(text, bytes, count);
         __asm__ volatile("" : : "r"(text) : "memory"); /* or all copies but one are left out */
     }
-    best->copy = larger(best->copy, work / (now() - began));
+    best->copy = larger(best->copy, work / (seconds_on(CLOCK_MONOTONIC) - began));
 }
 
 int main(void) {

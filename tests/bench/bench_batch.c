@@ -4,13 +4,13 @@
 #include "core/model/load.h"
 #include "server/machine.h"
 #include "server/scheduler.h"
+#include "tests/bench/timing.h"
 #include "tests/random.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define REQUESTS ((size_t)32)
 #define TURNS    31
@@ -32,12 +32,6 @@ typedef struct {
     double microseconds[2][TURNS]; /* one by one, together */
     pthread_barrier_t done;
 } bench;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
 
 static void *allocate(size_t count, size_t size) {
     void *memory = calloc(count, size);
@@ -67,10 +61,10 @@ static double run(bench *b, const attn_output *outputs, size_t together) {
     attn_job jobs[REQUESTS];
     for (size_t i = 0; i < REQUESTS; i++)
         jobs[i] = (attn_job){.input = &b->inputs[i], .output = &outputs[i], .work = b->work[i]};
-    const double began = now();
+    const double began = 1e6 * seconds_on(CLOCK_MONOTONIC);
     for (size_t i = 0; i < REQUESTS; i += together)
         attn_forward_batch(b->layer, &jobs[i], together, b->parallel);
-    const double took = now() - began;
+    const double took = 1e6 * seconds_on(CLOCK_MONOTONIC) - began;
     for (size_t i = 0; i < REQUESTS; i++)
         if (jobs[i].status != ATTN_OK) {
             fprintf(stderr, "%s\n", jobs[i].error.text);
@@ -108,16 +102,6 @@ static void finish(sched_job *job) {
 
 static const sched_steps steps = {.prepare = prepare, .compute = compute, .finish = finish};
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values) {
-    qsort(values, TURNS, sizeof *values, compare);
-    return values[TURNS / 2];
-}
-
 static void bench_layer(const char *spec, scheduler *pool, size_t threads, uint64_t *seed) {
     attn_registry registry = {0};
     attn_error error;
@@ -131,7 +115,7 @@ static void bench_layer(const char *spec, scheduler *pool, size_t threads, uint6
     pthread_barrier_init(&b->done, NULL, 2);
     sched_submit(pool, &b->job);
     pthread_barrier_wait(&b->done);
-    const double apart = median(b->microseconds[0]), together = median(b->microseconds[1]);
+    const double apart = median(b->microseconds[0], TURNS), together = median(b->microseconds[1], TURNS);
     printf("%-50s %7zu %12.1f %12.1f %8.2f\n", spec, threads, apart / (double)REQUESTS,
            together / (double)REQUESTS, apart / together);
     for (size_t i = 0; i < REQUESTS; i++) {

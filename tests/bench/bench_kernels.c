@@ -6,12 +6,12 @@
  *     bench_kernels --precisions [SET]    one row with weights of each precision */
 #include "core/kernels/choose.h"
 #include "core/kernels/linear.h"
+#include "tests/bench/timing.h"
 
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
@@ -22,22 +22,6 @@ enum { ROUNDS = 31 };
 #define TURN 0.0005
 #define LONG_TURN                                                                                            \
     0.02 /* where all are limited by the same: until the caches hold what they can of the weights */
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *numbers, size_t count) {
-    qsort(numbers, count, sizeof *numbers, by_size);
-    return numbers[count / 2];
-}
 
 /* ---- The machine's limits ---- */
 
@@ -148,13 +132,13 @@ static void computing(contest *c) {
 /* The first call is not counted: it finds the caches full of what others have left there. */
 static double turn(void (*contestant)(contest *), contest *c, double seconds) {
     contestant(c);
-    const double start = now();
+    const double start = seconds_on(CLOCK_THREAD_CPUTIME_ID);
     double end;
     size_t count = 0;
     do {
         contestant(c);
         count++;
-        end = now();
+        end = seconds_on(CLOCK_THREAD_CPUTIME_ID);
     } while (end - start < seconds);
     return (end - start) / (double)count;
 }

@@ -4,25 +4,14 @@
  *     bench_tiny [SET...]      sets of kernels; none: all that this CPU has */
 #include "core/attention.h"
 #include "core/kernels/choose.h"
+#include "tests/bench/timing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { E = 512, H = 8, L = 32, WEIGHTS = 4, SIZES = 4, ROUNDS = 15 };
 static const float sizes[SIZES] = {1, 1e-20f, 1e-37f, 1e-40f};
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void fill(float *x, size_t count, float size) {
     for (size_t n = 0; n < count; n++)
@@ -55,18 +44,18 @@ static double seconds(const attn_layer *layer, const float *x) {
     static float output[L * E];
     const attn_input input = {.B = 1, .L = L, .S = L, .query = x, .key = x, .value = x};
     attn_arena *work = attn_arena_new(NULL);
-    const double start = now();
+    const double start = seconds_on(CLOCK_THREAD_CPUTIME_ID);
     if (work == NULL ||
         attn_forward(layer, &input, &(attn_output){.output = output}, work, NULL, NULL) != ATTN_OK)
         abort();
-    const double end = now();
+    const double end = seconds_on(CLOCK_THREAD_CPUTIME_ID);
     attn_arena_free(work);
     return end - start;
 }
 
 static void measure(const attn_kernels *kernels) {
     static float x[SIZES][L * E];
-    double times[SIZES][ROUNDS];
+    double times[SIZES][ROUNDS], middle[SIZES];
     attn_layer layer = new_layer(kernels);
     for (size_t n = 0; n < SIZES; n++)
         fill(x[n], (size_t)L * E, sizes[n]);
@@ -74,10 +63,10 @@ static void measure(const attn_kernels *kernels) {
         for (size_t n = 0; n < SIZES; n++)
             times[n][round] = seconds(&layer, x[n]);
     for (size_t n = 0; n < SIZES; n++)
-        qsort(times[n], ROUNDS, sizeof *times[n], by_size);
-    printf("%-8s  numbers of size 1 %8.3f ms", kernels->name, times[0][ROUNDS / 2] * 1e3);
+        middle[n] = median(times[n], ROUNDS);
+    printf("%-8s  numbers of size 1 %8.3f ms", kernels->name, middle[0] * 1e3);
     for (size_t n = 1; n < SIZES; n++)
-        printf("  of %g %6.2fx", (double)sizes[n], times[n][ROUNDS / 2] / times[0][ROUNDS / 2]);
+        printf("  of %g %6.2fx", (double)sizes[n], middle[n] / middle[0]);
     printf("\n");
     free_layer(&layer);
 }

@@ -8,6 +8,7 @@
 #include "server/wire/json/json.h"
 #include "server/wire/json/number.h"
 #include "tests/bench/peers.h"
+#include "tests/bench/timing.h"
 #include "tests/random.h"
 
 #ifdef WITH_CHARCONV
@@ -259,12 +260,6 @@ static const struct {
 
 /* ---- Measuring ---- */
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static size_t run(size_t c, const sample *s) {
     if (contenders[c].write != NULL)
         return contenders[c].write(s->values, COUNT, text);
@@ -276,9 +271,9 @@ static size_t run(size_t c, const sample *s) {
 /* The second of two runs: the first finds the caches full of what the contender before needed. */
 static double measure(size_t c, const sample *s) {
     run(c, s);
-    const double begin = now();
+    const double begin = seconds_on(CLOCK_MONOTONIC);
     const size_t result = run(c, s);
-    const double seconds = now() - begin;
+    const double seconds = seconds_on(CLOCK_MONOTONIC) - begin;
     if (result == 0 ||
         (contenders[c].read != NULL && (result != COUNT || values[COUNT - 1] != s->values[COUNT - 1]))) {
         fprintf(stderr, "%s failed on %s\n", contenders[c].name, s->name);
