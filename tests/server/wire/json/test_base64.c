@@ -4,24 +4,12 @@
 #include "server/wire/base64/base64.h"
 #include "server/wire/json/json.h"
 #include "tests/random.h"
+#include "tests/server/wire/reading.h"
 
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
-
-static attn_arena *arena;
-static attend_request request;
-static problem trouble;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(json_base64, .init = set_up, .fini = tear_down);
 

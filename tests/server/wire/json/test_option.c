@@ -2,24 +2,12 @@
 #include "server/attend/request.h"
 #include "server/wire/json/json.h"
 #include "tests/random.h"
+#include "tests/server/wire/reading.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static attn_arena *arena;
-static attend_request request;
-static problem trouble;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(json_option, .init = set_up, .fini = tear_down);
 

@@ -5,25 +5,13 @@
 #include "tests/random.h"
 #include "tests/server/requests.h"
 #include "tests/server/wire/json/corpus.h"
+#include "tests/server/wire/reading.h"
 
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
-
-static attn_arena *arena;
-static attend_request request;
-static problem trouble;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(json_read, .init = set_up, .fini = tear_down);
 

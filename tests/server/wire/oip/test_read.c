@@ -4,24 +4,13 @@
 #include "tests/random.h"
 #include "tests/server/requests.h"
 #include "tests/server/wire/oip/corpus.h"
+#include "tests/server/wire/reading.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
-static attn_arena *arena;
-static attend_request request;
 static oip_options options;
-static problem trouble;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(oip_read, .init = set_up, .fini = tear_down);
 
