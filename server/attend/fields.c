@@ -5,11 +5,11 @@
 
 #include <string.h>
 
-#define AT(member)    offsetof(attend_request, member)
-#define PART(member)  offsetof(request_view, member)
-#define LENGTH(array) (sizeof(array) / sizeof *(array))
-#define MOST_LISTED   ((size_t)1 << 16)           /* batch entries, or heads, one by one */
-#define MOST_LABELS   (REQUEST_MAX_DIMENSION + 2) /* keys, and the two extra ones that a layer can have */
+#define AT(member)      offsetof(attend_request, member)
+#define IN_VIEW(member) offsetof(request_view, member)
+#define LENGTH(array)   (sizeof(array) / sizeof *(array))
+#define MOST_LISTED     ((size_t)1 << 16)           /* batch entries, or heads, one by one */
+#define MOST_LABELS     (REQUEST_MAX_DIMENSION + 2) /* keys, and the two extra ones that a layer can have */
 
 /* In the order of request_tensor_form. */
 static const char *const encodings[] = {"array", "base64", NULL};
@@ -66,18 +66,18 @@ static const field rows_of_request[] = {
 };
 
 static const field rows_of_view[] = {
-    {"batch", FIELD_WHOLES, PART(batch), .most = FIELD_LARGEST, .most_items = MOST_LISTED,
+    {"batch", FIELD_WHOLES, IN_VIEW(batch), .most = FIELD_LARGEST, .most_items = MOST_LISTED,
      .text = "these batch entries, in this order"},
-    {"heads", FIELD_WHOLES, PART(heads), .most = FIELD_LARGEST, .most_items = MOST_LISTED,
+    {"heads", FIELD_WHOLES, IN_VIEW(heads), .most = FIELD_LARGEST, .most_items = MOST_LISTED,
      .text = "these heads, in this order"},
-    {"rows", FIELD_PAIR, PART(rows), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
+    {"rows", FIELD_PAIR, IN_VIEW(rows), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
      .text = "[from,to]: queries from <= i < to"},
-    {"cols", FIELD_PAIR, PART(cols), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
+    {"cols", FIELD_PAIR, IN_VIEW(cols), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
      .text = "[from,to]: keys from <= j < to"},
-    {"size", FIELD_PAIR, PART(size), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
+    {"size", FIELD_PAIR, IN_VIEW(size), .most = FIELD_LARGEST, .most_items = FIELD_PAIR_ITEMS,
      .text = "[height,width] to pool the window into"},
-    {"pool", FIELD_WORD, PART(pool), .words = pools, .text = "how; max if absent"},
-    {"top_k", FIELD_WHOLE, PART(top_k), .most = FIELD_LARGEST,
+    {"pool", FIELD_WORD, IN_VIEW(pool), .words = pools, .text = "how; max if absent"},
+    {"top_k", FIELD_WHOLE, IN_VIEW(top_k), .most = FIELD_LARGEST,
      .text = "the largest k of each row instead, as values and indices"},
 };
 

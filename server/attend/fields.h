@@ -40,7 +40,7 @@ typedef struct {
 typedef struct {
     const field *fields;
     size_t count;
-    const char *place; /* the path of the object that has them: "", "view" */
+    const char *path;  /* of the object that has them: "", "view" */
     const char *noun;  /* what a sentence calls one of them: "field" */
     const char *known; /* what stands there before the list of all: "the fields are" */
 } field_table;

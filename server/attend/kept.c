@@ -80,7 +80,7 @@ static void pack_request(packing *p, attend_request *r) {
     r->picture = NULL;
 }
 
-/* What the call has beside its results: numbers, and pointers to what is in the block. */
+/* What the call has beside its arrays: numbers, and pointers to what is in the block. */
 static void rewire(kept_result *kept) {
     const attn_view view = kept->call.output.view;
     attend_call *const call = &kept->call;
@@ -94,7 +94,7 @@ static void rewire(kept_result *kept) {
         call->output.view.batch = kept->request.view.batch.items;
     if (view.heads != NULL)
         call->output.view.heads = kept->request.view.heads.items;
-    const attend_result *weights = kept_weights(call, &count);
+    const attend_array *weights = kept_weights(call, &count);
     if (count > 0)
         call->output.weights.values = (float *)(uintptr_t)weights[0].data;
     if (count > 1)
@@ -111,9 +111,9 @@ static void pack_all(packing *p, const attend_request *request, const attend_cal
     kept->model = (attn_model){.layout = "", .layer.config = model->layer.config, .bytes = model->bytes};
     memcpy(kept->model.name, model->name, sizeof model->name);
     pack_request(p, &kept->request);
-    for (size_t i = 0; i < call->result_count + call->withheld_count; i++) {
-        attend_result *result = &kept->call.results[i];
-        result->data = pack_array(p, result->data, result->shape, result->rank);
+    for (size_t i = 0; i < call->array_count + call->withheld_count; i++) {
+        attend_array *array = &kept->call.arrays[i];
+        array->data = pack_array(p, array->data, array->shape, array->rank);
     }
     rewire(kept);
 }
@@ -139,10 +139,10 @@ kept_result *kept_copy(const attend_request *request, const attend_call *call, c
     return NULL;
 }
 
-const attend_result *kept_weights(const attend_call *call, size_t *count) {
+const attend_array *kept_weights(const attend_call *call, size_t *count) {
     static const char name[] = "attn_weights";
-    const attend_result *first = call->results;
-    size_t left = call->result_count + call->withheld_count;
+    const attend_array *first = call->arrays;
+    size_t left = call->array_count + call->withheld_count;
     for (; left > 0 && strncmp(first->name, name, strlen(name)) != 0; left--)
         first++;
     *count = 0;

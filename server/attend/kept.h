@@ -1,4 +1,4 @@
-/* kept.h: a request and its results, copied out of the request's memory into one block of their own. */
+/* kept.h: a request and the arrays of its answer, copied out of the request's memory into one block. */
 #ifndef ATTEND_KEPT_H
 #define ATTEND_KEPT_H
 
@@ -16,7 +16,7 @@ typedef struct {
     attn_model model;
 } kept_result;
 
-/* How many bytes the block of kept_copy would take, for results that need not be there yet. False if they
+/* How many bytes the block of kept_copy would take, for arrays that need not be there yet. False if they
  * overflow. */
 bool kept_size(const attend_request *request, const attend_call *call, size_t *bytes);
 
@@ -24,8 +24,8 @@ bool kept_size(const attend_request *request, const attend_call *call, size_t *b
  * or if the control (NULL: there is none) says stop. */
 kept_result *kept_copy(const attend_request *request, const attend_call *call, const attn_control *control);
 
-/* The weights among the results, whether they were in the answer or not; *count is 0 (there are none), 1, or
+/* The weights among the arrays, whether they were in the answer or not; *count is 0 (there are none), 1, or
  * 2 (values and indices). */
-const attend_result *kept_weights(const attend_call *call, size_t *count);
+const attend_array *kept_weights(const attend_call *call, size_t *count);
 
 #endif

@@ -49,8 +49,8 @@ const attend_output attend_outputs[] = {
 // clang-format on
 
 _Static_assert(LENGTH(attend_outputs) + LENGTH(weights) + LENGTH(scores) + LENGTH(stats) - 4 <=
-                   ATTEND_RESULTS_MAX,
-               "ATTEND_RESULTS_MAX");
+                   ATTEND_ARRAYS_MAX,
+               "ATTEND_ARRAYS_MAX");
 _Static_assert(LENGTH(attend_outputs) - OUTPUT_RETURNED <= 8 * sizeof((attend_request *)0)->returned,
                "a bit for each");
 
@@ -78,24 +78,24 @@ void output_ask(attend_request *request, size_t n) {
         request->need_weights |= n == OUTPUT_WEIGHTS;
 }
 
-/* The list while it is made: beside each result, where attn_output has its pointer. */
+/* The list while it is made: beside each array, where attn_output has its pointer. */
 typedef struct {
     attend_call *call;
     const view_shape *map;
-    size_t offsets[ATTEND_RESULTS_MAX];
+    size_t offsets[ATTEND_ARRAYS_MAX];
 } listing;
 
 static void add(listing *list, const attend_output *output, size_t batch, const size_t *shape, size_t rank) {
     attend_call *const call = list->call;
-    attend_result *const result = &call->results[call->result_count];
-    *result = (attend_result){.name = output->name,
-                              .is_int32 = output->is_int32,
-                              .may_be_minus_infinity = output->may_be_minus_infinity};
+    attend_array *const array = &call->arrays[call->array_count];
+    *array = (attend_array){.name = output->name,
+                            .is_int32 = output->is_int32,
+                            .may_be_minus_infinity = output->may_be_minus_infinity};
     if (call->batched)
-        result->shape[result->rank++] = batch;
-    memcpy(result->shape + result->rank, shape, rank * sizeof *shape);
-    result->rank += rank;
-    list->offsets[call->result_count++] = output->offset;
+        array->shape[array->rank++] = batch;
+    memcpy(array->shape + array->rank, shape, rank * sizeof *shape);
+    array->rank += rank;
+    list->offsets[call->array_count++] = output->offset;
 }
 
 static size_t dimension(const attend_call *call, char letter) {
@@ -147,7 +147,7 @@ static void add_weights(listing *list, const attend_request *request) {
                                            : 0);
 }
 
-static void list_results(listing *list, const attend_request *request) {
+static void list_arrays(listing *list, const attend_request *request) {
     for (size_t n = 0; attend_outputs[n].name != NULL; n++) {
         const attend_output *const output = &attend_outputs[n];
         if (!output_asked(request, n))
@@ -165,19 +165,19 @@ static void list_results(listing *list, const attend_request *request) {
 
 /* A result that is kept has its weights, whether the answer has them or not. */
 static void list_withheld(listing *list, const attend_request *request) {
-    const size_t count = list->call->result_count;
+    const size_t count = list->call->array_count;
     if (!request->keep || request->need_weights || request->head_output.present)
         return;
     add_weights(list, request);
-    list->call->withheld_count = list->call->result_count - count;
-    list->call->result_count = count;
+    list->call->withheld_count = list->call->array_count - count;
+    list->call->array_count = count;
 }
 
-/* Memory for a result, whose size is known not to overflow. What has no numbers takes none, though it counts.
+/* Memory for an array, whose size is known not to overflow. An empty one takes none, though it counts.
  */
-static void *allocate(const attend_result *result, attn_arena *arena) {
+static void *allocate(const attend_array *array, attn_arena *arena) {
     size_t numbers;
-    return attn_multiply_all(result->shape, result->rank, &numbers)
+    return attn_multiply_all(array->shape, array->rank, &numbers)
                ? attn_arena_array(arena, numbers, sizeof(float))
                : NULL;
 }
@@ -186,21 +186,21 @@ problem_code outputs_allocate(const attend_request *request, const view_shape *m
                               attn_arena *arena, attend_call *call, problem *p) {
     listing list = {.call = call, .map = map};
     size_t bytes, left = max_answer;
-    list_results(&list, request);
-    for (size_t i = 0; i < call->result_count; i++) {
-        const attend_result *result = &call->results[i];
-        if (!shape_bytes(result->shape, result->rank, &bytes) || bytes > left)
+    list_arrays(&list, request);
+    for (size_t i = 0; i < call->array_count; i++) {
+        const attend_array *array = &call->arrays[i];
+        if (!shape_bytes(array->shape, array->rank, &bytes) || bytes > left)
             return problem_set(p, PROBLEM_TOO_LARGE,
                                "the answer's tensors would be larger than the %zu bytes that --max-answer "
                                "allows, counted up to %s %s",
-                               max_answer, result->name, shape_show(result->shape, result->rank).text);
+                               max_answer, array->name, shape_show(array->shape, array->rank).text);
         left -= bytes;
     }
-    for (size_t i = 0; i < call->result_count; i++) {
-        void *data = allocate(&call->results[i], arena);
+    for (size_t i = 0; i < call->array_count; i++) {
+        void *data = allocate(&call->arrays[i], arena);
         if (data == NULL)
             return problem_from_core(p, attn_arena_failure(arena), NULL);
-        call->results[i].data = data;
+        call->arrays[i].data = data;
         memcpy((char *)&call->output + list.offsets[i], &data, sizeof data);
     }
     list_withheld(&list, request);
@@ -209,13 +209,13 @@ problem_code outputs_allocate(const attend_request *request, const view_shape *m
 
 problem_code outputs_allocate_withheld(attend_call *call, attn_arena *arena, problem *p) {
     for (size_t i = 0; i < call->withheld_count; i++) {
-        attend_result *const result = &call->results[call->result_count + i];
+        attend_array *const array = &call->arrays[call->array_count + i];
         size_t bytes;
-        void *data = shape_bytes(result->shape, result->rank, &bytes) ? allocate(result, arena) : NULL;
+        void *data = shape_bytes(array->shape, array->rank, &bytes) ? allocate(array, arena) : NULL;
         if (data == NULL)
             return problem_from_core(p, attn_arena_failure(arena), NULL);
-        result->data = data;
-        if (result->is_int32)
+        array->data = data;
+        if (array->is_int32)
             call->output.weights.indices = data;
         else
             call->output.weights.values = data;

@@ -44,7 +44,7 @@ bool output_asked(const attend_request *request, size_t n);
 /* Makes it ask for that. */
 void output_ask(attend_request *request, size_t n);
 
-/* Lists the results that the request asks for in call->results, in the order in which they are written, and
+/* Lists the arrays that the request asks for in call->arrays, in the order in which they are written, and
  * allocates them from `arena` once it is known that all of them together take no more than `max_answer`
  * bytes. Everything else in *call is there already. Fails with *p filled in. */
 problem_code outputs_allocate(const attend_request *request, const view_shape *map, size_t max_answer,

@@ -1,5 +1,5 @@
 /* request.h: what a caller asks for, whatever the wire format, and what becomes of it beside a model: a call,
- * which has an attn_input and a list of results. */
+ * which has an attn_input and a list of arrays. */
 #ifndef ATTEND_REQUEST_H
 #define ATTEND_REQUEST_H
 
@@ -48,7 +48,7 @@ typedef struct {
     char *text;    /* one after the other, each with a NUL behind it; in the request's arena */
 } request_labels;
 
-/* Part of the quadratic results. */
+/* Which part of attn_weights and scores is wanted. */
 typedef struct {
     bool present;
     request_wholes batch, heads;
@@ -83,22 +83,22 @@ typedef struct {
     size_t rank;
     size_t shape[SHAPE_MAX_RANK]; /* without B, if the request had none */
     const void *data;             /* row-major; NULL until it is allocated */
-} attend_result;
+} attend_array;
 
-#define ATTEND_RESULTS_MAX  20 /* not less than all rows of the table of outputs */
+#define ATTEND_ARRAYS_MAX   20 /* not less than all rows of the table of outputs */
 #define ATTEND_WARNINGS_MAX 5
 #define RESULT_URL_SIZE     48 /* of the path of a kept result, with its NUL */
 
-/* A request that fits its model, and where its results go. */
+/* A request that fits its model, and where its answer goes. */
 typedef struct {
     const attn_model *model;
     attn_input input;
     attn_output output;
-    bool batched; /* false: the request came without B, and no result has it */
-    attend_result results[ATTEND_RESULTS_MAX];
-    size_t result_count;
-    size_t withheld_count; /* behind those: results that are kept, but are not in the answer. They have no
-                            * data until answer_allocate_withheld */
+    bool batched;                           /* false: the request came without B, and no array has it */
+    attend_array arrays[ATTEND_ARRAYS_MAX]; /* of the answer */
+    size_t array_count;
+    size_t withheld_count; /* behind those: arrays that are kept, but are not in the answer. They have no
+                            * data until outputs_allocate_withheld */
     char result_url[RESULT_URL_SIZE];          /* where the result is kept; "" if it is not */
     const char *warnings[ATTEND_WARNINGS_MAX]; /* sentences */
     size_t warning_count;

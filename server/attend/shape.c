@@ -13,7 +13,7 @@ shape_text shape_show(const size_t *shape, size_t rank) {
     return s;
 }
 
-void shape_write_place(const char *name, const size_t *index, size_t rank, char *path, size_t room) {
+void shape_write_path(const char *name, const size_t *index, size_t rank, char *path, size_t room) {
     size_t length = (size_t)snprintf(path, room, "%s", name);
     for (size_t i = 0; i < rank && length < room; i++)
         length += (size_t)snprintf(path + length, room - length, "[%zu]", index[i]);

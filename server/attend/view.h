@@ -1,4 +1,4 @@
-/* view.h: which part of the quadratic results is wanted. */
+/* view.h: which part of attn_weights and scores, the quadratic arrays, is wanted. */
 #ifndef ATTEND_VIEW_H
 #define ATTEND_VIEW_H
 

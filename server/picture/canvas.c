@@ -37,8 +37,8 @@ void canvas_frame(canvas *c, size_t x, size_t y, size_t width, size_t height, ui
 /* Is the dot in this row and column of a glyph set? Rows are separated by a slash, and those that a glyph
  * does not have are empty; so is all that lies outside. */
 static bool dot(const char *glyph, size_t width, size_t row, size_t column) {
-    const size_t place = row * (width + 1) + column;
-    return column < width && place < strlen(glyph) && glyph[place] == 'X';
+    const size_t index = row * (width + 1) + column;
+    return column < width && index < strlen(glyph) && glyph[index] == 'X';
 }
 
 /* The pixel at x, y of a glyph that is drawn at twice its size: each dot becomes four, of which one that lies

@@ -15,13 +15,13 @@ colour_scale colour_scale_for(picture_scale kind, double smallest, double larges
     return scale;
 }
 
-double colour_scale_place(const colour_scale *scale, double weight) {
-    double place;
+double colour_scale_position(const colour_scale *scale, double weight) {
+    double position;
     if (scale->kind == PICTURE_LOG)
-        place = weight <= scale->least ? 0 : log(weight / scale->least) / log(scale->most / scale->least);
+        position = weight <= scale->least ? 0 : log(weight / scale->least) / log(scale->most / scale->least);
     else
-        place = scale->kind == PICTURE_SQRT ? sqrt(weight / scale->most) : weight / scale->most;
-    return place < 0 ? 0 : place > 1 ? 1 : place;
+        position = scale->kind == PICTURE_SQRT ? sqrt(weight / scale->most) : weight / scale->most;
+    return position < 0 ? 0 : position > 1 ? 1 : position;
 }
 
 /* The next smaller one of ..., 1, 2, 5, 10, 20, ... below `number`, or with `tens` of ..., 1, 10, 100, ... */
@@ -39,9 +39,9 @@ typedef struct {
 
 /* Adds a tick if it has the distance to all others. */
 static void add_tick(tick_list *list, double weight) {
-    const double place = colour_scale_place(list->scale, weight);
+    const double position = colour_scale_position(list->scale, weight);
     for (size_t n = 0; n < list->count; n++)
-        if (fabs(colour_scale_place(list->scale, list->ticks[n]) - place) < list->gap)
+        if (fabs(colour_scale_position(list->scale, list->ticks[n]) - position) < list->gap)
             return;
     if (list->count < COLOUR_SCALE_TICKS_MAX)
         list->ticks[list->count++] = weight;

@@ -17,12 +17,12 @@ typedef struct {
 colour_scale colour_scale_for(picture_scale kind, double smallest, double largest);
 
 /* How far along the scale a weight is, from 0 to 1. */
-double colour_scale_place(const colour_scale *scale, double weight);
+double colour_scale_position(const colour_scale *scale, double weight);
 
 #define COLOUR_SCALE_TICKS_MAX 64
 
 /* Weights to write beside the bar, round ones but for the two ends, at most COLOUR_SCALE_TICKS_MAX, none of
- * which is closer to another than `gap` in places along the scale. Returns how many. */
+ * which is closer to another than `gap` in positions along the scale. Returns how many. */
 size_t colour_scale_ticks(const colour_scale *scale, double gap, double ticks[COLOUR_SCALE_TICKS_MAX]);
 
 #endif

@@ -177,7 +177,7 @@ static bool choose_scale(drawing *d) {
 }
 
 static uint8_t level_at(const colour_scale *scale, double weight) {
-    return (uint8_t)(colour_scale_place(scale, weight) * (HEATMAP_LEVELS - 1) + 0.5);
+    return (uint8_t)(colour_scale_position(scale, weight) * (HEATMAP_LEVELS - 1) + 0.5);
 }
 
 /* Hatches a rectangle. The lines go on from one rectangle to the next. */
@@ -331,9 +331,9 @@ static void draw_bar(const drawing *d) {
     canvas_frame(d->c, x, y, BAR_WIDTH, height, HEATMAP_PALE_INK);
     canvas_text(d->c, x, y - LINE, 1, HEATMAP_INK, captions[d->scale.kind]);
     for (size_t n = 0; n < count; n++) {
-        const double place = colour_scale_place(&d->scale, ticks[n]);
-        const size_t at = y + height - 1 - (size_t)(place * (double)(height - 1) + 0.5);
-        const bool floor = d->scale.kind == PICTURE_LOG && place == 0;
+        const double position = colour_scale_position(&d->scale, ticks[n]);
+        const size_t at = y + height - 1 - (size_t)(position * (double)(height - 1) + 0.5);
+        const bool floor = d->scale.kind == PICTURE_LOG && position == 0;
         char number[32];
         snprintf(number, sizeof number, "%s%.3g", floor ? "<= " : "", ticks[n]);
         canvas_fill(d->c, x + BAR_WIDTH + 1, at, TICK, 1, HEATMAP_PALE_INK);

@@ -19,7 +19,7 @@
 #define PANEL_MOST  720  /* pixels, of a panel's sides, for cells larger than a pixel */
 #define CELL_MOST   24   /* pixels, unless the caller asks for more */
 #define ACROSS_MOST 100  /* more panels have no room beside each other */
-#define THREAD      48   /* pixels: a panel that is thinner is hard to see */
+#define THIN        48   /* pixels: a panel that is thinner is hard to see */
 #define ASPECT      1.6  /* of a pleasant picture */
 
 static size_t largest(size_t a, size_t b) {
@@ -62,10 +62,10 @@ static bool fits(const picture_layout *l, size_t side) {
 }
 
 /* How far the layout is from a pleasant one; 1 is best. */
-static double ugliness(const picture_contents *contents, const picture_layout *l) {
+static double badness(const picture_contents *contents, const picture_layout *l) {
     const double ratio = (double)l->width / (double)l->notes_top / ASPECT;
-    const double places = (double)(l->panels_across * l->panels_down);
-    return (ratio < 1 ? 1 / ratio : ratio) * places / (double)contents->panels;
+    const double fields = (double)(l->panels_across * l->panels_down);
+    return (ratio < 1 ? 1 / ratio : ratio) * fields / (double)contents->panels;
 }
 
 /* All cells, of `least` to `most` pixels, in a picture of at most `side` pixels: large, but not at the price
@@ -78,7 +78,7 @@ static bool fit_all(const picture_contents *contents, size_t least, size_t most,
             const picture_layout l = arrange(contents, contents->rows, contents->columns, cell, cell, across);
             if (!fits(&l, side))
                 continue;
-            const double value = (double)cell / ugliness(contents, &l);
+            const double value = (double)cell / badness(contents, &l);
             if (value > best_value) {
                 best_value = value;
                 *best = l;
@@ -108,17 +108,17 @@ static bool fit_pooled(const picture_contents *contents, size_t cell, picture_la
             arrange(contents, attn_divide_up(rows, down), attn_divide_up(columns, along), cell, cell, across);
         if (!fits(&l, PICTURE_SIDE_MAX) || (least != 0 && down * along > least))
             continue;
-        if (least == 0 || down * along < least || ugliness(contents, &l) < ugliness(contents, best))
+        if (least == 0 || down * along < least || badness(contents, &l) < badness(contents, best))
             *best = l;
         least = down * along;
     }
     return least != 0;
 }
 
-/* The side of `count` cells that are together at least THREAD pixels, if that does not make them too large.
+/* The side of `count` cells that are together at least THIN pixels, if that does not make them too large.
  */
-static size_t thicken(size_t count, size_t cell) {
-    const size_t thick = THREAD / count < CELL_MOST ? THREAD / count : CELL_MOST;
+static size_t widen(size_t count, size_t cell) {
+    const size_t thick = THIN / count < CELL_MOST ? THIN / count : CELL_MOST;
     return largest(thick, cell);
 }
 
@@ -139,8 +139,8 @@ bool picture_layout_fit(const picture_contents *contents, picture_layout *layout
     if (contents->cell != 0)
         return true;
     const picture_layout thick =
-        arrange(contents, layout->rows, layout->columns, thicken(layout->columns, layout->cell_width),
-                thicken(layout->rows, layout->cell_height), layout->panels_across);
+        arrange(contents, layout->rows, layout->columns, widen(layout->columns, layout->cell_width),
+                widen(layout->rows, layout->cell_height), layout->panels_across);
     if (fits(&thick, PICTURE_SIDE_MAX))
         *layout = thick;
     return true;

@@ -16,7 +16,7 @@ typedef struct {
     attn_watch watch;
     size_t maps;          /* heads that `from` has; 1 if it has their mean */
     size_t rows, columns; /* of each of its maps */
-    size_t batch, place;  /* the batch entry that is shown, and where `from` has it */
+    size_t batch, index;  /* the batch entry that is shown, and where `from` has it */
 } selection;
 
 /* Memory ran out, or the control said stop. */
@@ -63,11 +63,11 @@ problem_code picture_map_check(const picture_options *o, const attn_model *model
     return plan(o, model, request, arena, &planned, p);
 }
 
-static size_t place_in(const size_t *list, size_t count, size_t item) {
-    size_t place = 0;
-    while (list != NULL && place < count && list[place] != item)
-        place++;
-    return list == NULL ? item : place;
+static size_t index_in(const size_t *list, size_t count, size_t item) {
+    size_t index = 0;
+    while (list != NULL && index < count && list[index] != item)
+        index++;
+    return list == NULL ? item : index;
 }
 
 static void look_at_map(selection *s) {
@@ -76,14 +76,14 @@ static void look_at_map(selection *s) {
     s->rows = view_rows(view);
     s->columns = view_columns(view);
     s->batch = s->to->output.view.batch == NULL ? 0 : s->to->output.view.batch[0];
-    s->place = place_in(view->batch, view->batch_count, s->batch);
+    s->index = index_in(view->batch, view->batch_count, s->batch);
 }
 
 /* The map of a head, or of their mean. */
 static const float *map_of(const selection *s, size_t head) {
     const attn_view *view = &s->from->output.view;
-    const size_t map = view->average ? 0 : place_in(view->heads, view->head_count, head);
-    return s->from->output.weights.values + (s->place * s->maps + map) * s->rows * s->columns;
+    const size_t map = view->average ? 0 : index_in(view->heads, view->head_count, head);
+    return s->from->output.weights.values + (s->index * s->maps + map) * s->rows * s->columns;
 }
 
 /* Heads, as they are. False if the control says stop. */
@@ -117,7 +117,7 @@ static const float *mean_row(selection *s, const collecting *c, size_t i) {
     for (size_t h = 0; h < s->from->model->layer.config.num_heads; h++) {
         if (attn_watch_stops(&s->watch, view->head_count + s->columns))
             return NULL;
-        if (place_in(view->heads, view->head_count, h) >= view->head_count)
+        if (index_in(view->heads, view->head_count, h) >= view->head_count)
             continue;
         const float *row = map_of(s, h) + i * s->columns;
         for (size_t n = 0; n < s->columns; n++)

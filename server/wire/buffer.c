@@ -5,13 +5,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define PIECE      ((size_t)1 << 20)    /* bytes that are copied between two looks at the control */
-#define LOOK_EVERY ((size_t)256 * 1024) /* bytes that are written between two looks at the control */
+#define PIECE     ((size_t)1 << 20)    /* bytes that are copied before the control is asked again */
+#define ASK_EVERY ((size_t)256 * 1024) /* bytes that are written before the control is asked again */
 
 static bool stopped(wire_buffer *buffer) {
-    if (buffer->control == NULL || buffer->length - buffer->looked_at < LOOK_EVERY)
+    if (buffer->control == NULL || buffer->length - buffer->asked_at < ASK_EVERY)
         return false;
-    buffer->looked_at = buffer->length;
+    buffer->asked_at = buffer->length;
     return buffer->control->should_stop(buffer->control->context);
 }
 

@@ -14,7 +14,7 @@ typedef struct {
     char *bytes; /* not NUL-terminated */
     size_t length, capacity;
     const attn_control *control; /* asked while much is written; NULL: never stop */
-    size_t looked_at;            /* the length at which it was asked last */
+    size_t asked_at;             /* the length at which it was asked last */
 } wire_buffer;
 
 /* Makes room for `more` bytes after the length; growth is geometric as long as memory allows. False if memory

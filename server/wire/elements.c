@@ -54,10 +54,10 @@ problem_code elements_shape(const field *f, element_type type, const size_t *sha
 
 /* Writes the path of element `index`, like "query[0][3]". */
 static void write_path(const field *f, const request_tensor *t, size_t index, char *path, size_t room) {
-    size_t places[REQUEST_MAX_RANK];
+    size_t indices[REQUEST_MAX_RANK];
     for (size_t i = t->rank; i-- > 0; index /= t->shape[i])
-        places[i] = index % t->shape[i];
-    shape_write_place(f->name, places, t->rank, path, room);
+        indices[i] = index % t->shape[i];
+    shape_write_path(f->name, indices, t->rank, path, room);
 }
 
 /* Element `index`, which is known to be wrong. Its bytes say how: what became of it does not tell a number

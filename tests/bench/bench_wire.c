@@ -179,8 +179,8 @@ static size_t write_answer(const float *in, size_t count, char *out) {
     const attend_request request = {0};
     attn_arena *arena = attn_arena_new(NULL);
     wire_buffer buffer = {.arena = arena};
-    call = (attend_call){.model = &model, .result_count = 1};
-    call.results[0] = (attend_result){.name = "output", .data = in, .rank = 3, .shape = {B, L, E}};
+    call = (attend_call){.model = &model, .array_count = 1};
+    call.arrays[0] = (attend_array){.name = "output", .data = in, .rank = 3, .shape = {B, L, E}};
     size_t length = 0;
     if (arena != NULL && json_write_answer(&request, &call, &buffer))
         length = buffer.length;

@@ -22,7 +22,7 @@ typedef struct {
     base64_text data;
 } description;
 
-#define CHARACTERS ((size_t)1 << 20)  /* decoded between two looks at the control: a multiple of 4 */
+#define CHARACTERS ((size_t)1 << 20)  /* decoded before the control is asked again: a multiple of 4 */
 #define BYTES      ((size_t)3 << 18)  /* encoded likewise: a multiple of 3 */
 #define BOOLEANS   ((size_t)3 * 4096) /* made of numbers at once */
 
@@ -93,7 +93,7 @@ static problem_code read_escaped(json_reader *r, const char *end, base64_text *d
  * them anyway and allows far fewer than JSON does. */
 static problem_code read_data(json_reader *r, const char *path, base64_text *data) {
     size_t length;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind == JSON_NO_VALUE)
         return json_fail_expected(r, "a string");
     if (kind != JSON_STRING)
@@ -113,8 +113,8 @@ static problem_code read_data(json_reader *r, const char *path, base64_text *dat
 }
 
 /* Where in the request character `index` of the base64 stands. What comes before it is base64, so that each
- * escape stands for one byte. No place that means anything if the control says stop. */
-static const char *raw_place(const json_reader *r, const base64_text *data, size_t index) {
+ * escape stands for one byte. Meaningless if the control says stop. */
+static const char *raw_position(const json_reader *r, const base64_text *data, size_t index) {
     attn_watch watch = {.control = r->control};
     const char *at = data->raw;
     if (data->text == data->raw)
@@ -130,8 +130,8 @@ static void path_of(const object_reader *o, const char *member, char path[64]) {
     snprintf(path, 64, "%s%s%s", o->f->name, member[0] == '\0' ? "" : ".", member);
 }
 
-/* A failure that was told without its place is the member's. */
-static problem_code locate(const object_reader *o, const char *member, const char *where) {
+/* A failure without a path or an offset gets those of the member. */
+static problem_code blame(const object_reader *o, const char *member, const char *where) {
     problem *const p = o->r->p;
     char path[64];
     if (problem_http_status(p->code) != 400)
@@ -151,19 +151,20 @@ static problem_code locate(const object_reader *o, const char *member, const cha
 static problem_code fail_base64(object_reader *o, base64_status status, size_t index) {
     json_reader *const r = o->r;
     const base64_text *const data = &o->tensor.data;
-    const char *const where = raw_place(r, data, index);
-    char path[64], shown[JSON_SHOWN_MAX];
+    const char *const where = raw_position(r, data, index);
+    char path[64], quoted[JSON_QUOTED_MAX];
     size_t length;
     path_of(o, "data", path);
     json_go_back(r, data->raw - 1);
     if (json_read_string(r, NULL, 0, &length) != PROBLEM_NONE) /* it is not even JSON */
-        return locate(o, "data", where);
+        return blame(o, "data", where);
     switch (status) {
     case BASE64_OK:
     case BASE64_BAD_CHARACTER:
-        json_show(data->text + index, 1, shown);
+        json_quote(data->text + index, 1, quoted);
         json_fail(r, where, PROBLEM_MALFORMED_TENSOR, "%s holds '%s', which is no character of base64%s",
-                  path, shown, shown[0] == '-' || shown[0] == '_' ? " (for URLs it is, but not here)" : "");
+                  path, quoted,
+                  quoted[0] == '-' || quoted[0] == '_' ? " (for URLs it is, but not here)" : "");
         break;
     case BASE64_BAD_PADDING:
         json_fail(r, where, PROBLEM_MALFORMED_TENSOR,
@@ -180,7 +181,7 @@ static problem_code fail_base64(object_reader *o, base64_status status, size_t i
                   data->length);
         break;
     }
-    return locate(o, "data", where);
+    return blame(o, "data", where);
 }
 
 /* ---- The object ---- */
@@ -196,7 +197,7 @@ static problem_code read_members(object_reader *o) {
         code = f->type == FIELD_STRING ? read_data(o->r, path, &o->tensor.data)
                                        : json_read_option(o->r, f, path, (char *)&o->tensor + f->offset);
         if (code != PROBLEM_NONE)
-            return locate(o, f->name, o->r->at);
+            return blame(o, f->name, o->r->at);
     }
     return code;
 }
@@ -212,11 +213,12 @@ static problem_code check_members(const object_reader *o) {
     json_fail(o->r, o->where, PROBLEM_MISSING_FIELD,
               "%s.%s is missing: a tensor is a nested array, or an object with shape, dtype and data",
               o->f->name, missing);
-    return locate(o, missing, o->where);
+    return blame(o, missing, o->where);
 }
 
-/* base64_decode with looks at the control; it ends early if that says stop. The pieces before the last must
- * not end in padding, as the whole could: one that does is decoded with all that follows, and fails there. */
+/* base64_decode in pieces, after each of which the control is asked; if that says stop, it ends early. The
+ * pieces before the last must not end in padding, as the whole could: one that does is decoded with all that
+ * follows, and fails there. */
 static base64_status decode_text(const json_reader *r, const base64_text *data, char *bytes, size_t *bad) {
     size_t done = 0;
     for (;;) {
@@ -240,7 +242,7 @@ static problem_code decode(object_reader *o, request_tensor *t) {
     size_t expected, bad;
     problem_code code = elements_shape(o->f, e.type, d->shape.items, d->shape.count, t, &expected, r->p);
     if (code != PROBLEM_NONE)
-        return locate(o, "", o->where);
+        return blame(o, "", o->where);
     e.length = base64_decoded_length(data->text, data->length);
     void *bytes = attn_arena_alloc(r->arena, e.length);
     if (bytes == NULL)
@@ -258,7 +260,7 @@ static problem_code decode(object_reader *o, request_tensor *t) {
         const size_t at =
             r->p->has_offset ? r->p->offset : 0; /* a byte begins in the character of its rank */
         r->p->has_offset = false;
-        return locate(o, "", raw_place(r, data, at / 3 * 4 + at % 3));
+        return blame(o, "", raw_position(r, data, at / 3 * 4 + at % 3));
     }
     if ((void *)t->data != bytes)
         attn_arena_release(r->arena, bytes);
@@ -319,9 +321,8 @@ static bool write_object(wire_buffer *out, const size_t *shape, size_t rank, con
     return wire_buffer_append(out, "\"}", 2);
 }
 
-bool json_write_base64(wire_buffer *out, const attend_result *result) {
-    return write_object(out, result->shape, result->rank, result->is_int32 ? "int32" : "float32",
-                        result->data);
+bool json_write_base64(wire_buffer *out, const attend_array *array) {
+    return write_object(out, array->shape, array->rank, array->is_int32 ? "int32" : "float32", array->data);
 }
 
 /* Booleans were decoded to 0 and minus infinity. */

@@ -13,7 +13,7 @@
 problem_code json_read_base64(json_reader *r, const field *f, request_tensor *t);
 
 /* Appends such an object, of float32 or int32. False if memory ran out, or if out->control says stop. */
-bool json_write_base64(wire_buffer *out, const attend_result *result);
+bool json_write_base64(wire_buffer *out, const attend_array *array);
 
 /* The same of a tensor of a request, whose shape is complete: float32, or bool. */
 bool json_write_base64_request(wire_buffer *out, const request_tensor *t);

@@ -17,14 +17,14 @@
 problem_code json_read_request(const char *text, size_t length, attn_arena *arena,
                                const attn_control *control, attend_request *request, problem *p);
 
-/* Appends {"model", "id"?, the results in their order, "seed"?, "result_url"?, "warnings"?} to `out`. Every
+/* Appends {"model", "id"?, the arrays in their order, "seed"?, "result_url"?, "warnings"?} to `out`. Every
  * number has the fewest digits that read back to the same float32; minus infinity is null. False if memory
  * ran out (out->arena knows why), or if out->control says stop. */
 bool json_write_answer(const attend_request *request, const attend_call *call, wire_buffer *out);
 
-/* Appends ,"name":[...] for each result (or an object, in base64), and one object for neighbours with a name
+/* Appends ,"name":[...] for each array (or an object, in base64), and one object for neighbours with a name
  * before the dot. False as above. */
-bool json_write_results(wire_buffer *out, const attend_result *results, size_t count, bool base64);
+bool json_write_arrays(wire_buffer *out, const attend_array *arrays, size_t count, bool base64);
 
 /* Appends {"error", "code", "path"?, "offset"?}. False if memory ran out. */
 bool json_write_problem(const problem *p, wire_buffer *out);

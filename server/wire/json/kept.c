@@ -111,16 +111,16 @@ static bool write_answer(wire_buffer *out, const kept_result *kept) {
     attend_request request = kept->request;
     attend_call call = kept->call;
     size_t count;
-    const attend_result *weights = kept_weights(&kept->call, &count);
-    call.result_count = 0;
-    for (size_t i = 0; i < kept->call.result_count; i++) {
-        const attend_result *result = &kept->call.results[i];
-        if (result < weights || result >= weights + count)
-            call.results[call.result_count++] = *result;
+    const attend_array *weights = kept_weights(&kept->call, &count);
+    call.array_count = 0;
+    for (size_t i = 0; i < kept->call.array_count; i++) {
+        const attend_array *array = &kept->call.arrays[i];
+        if (array < weights || array >= weights + count)
+            call.arrays[call.array_count++] = *array;
     }
     request.encoding = 1 + TENSORS_AS_BASE64;
     return wire_append_text(out, ",\"answer\":") && json_write_answer(&request, &call, out) &&
-           json_write_results(out, weights, count, true);
+           json_write_arrays(out, weights, count, true);
 }
 
 bool json_write_kept(const kept_result *kept, time_t created, uint64_t seconds_left, wire_buffer *out) {

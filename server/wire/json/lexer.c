@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_EVERY 65536 /* bytes that are read between two looks at the control */
+#define ASK_EVERY 65536 /* bytes that are read before the control is asked again */
 
 bool json_ask(json_reader *r) {
-    r->next_look = (size_t)(r->end - r->at) > LOOK_EVERY ? r->at + LOOK_EVERY : r->end;
+    r->next_ask = (size_t)(r->end - r->at) > ASK_EVERY ? r->at + ASK_EVERY : r->end;
     if (!attn_control_stops(r->control))
         return false;
-    r->end = r->next_look = r->at;
+    r->end = r->next_ask = r->at;
     return true;
 }
 
@@ -44,7 +44,7 @@ problem_code json_fail_at(json_reader *r, const char *where, const char *path, p
 }
 
 problem_code json_fail_kind(json_reader *r, const char *path, const char *expected) {
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind == JSON_NO_VALUE)
         return json_fail_expected(r, expected);
     return json_fail_at(r, r->at, path, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path, json_describe(kind),
@@ -63,9 +63,9 @@ void json_add_name(json_names *names, const char *between, const char *name) {
                                           "%s%s", names->length == 0 ? "" : between, name);
 }
 
-const char *json_show(const char *bytes, size_t length, char shown[JSON_SHOWN_MAX]) {
-    char *out = shown;
-    const char *const last = shown + JSON_SHOWN_MAX - sizeof "\\xNN...";
+const char *json_quote(const char *bytes, size_t length, char quoted[JSON_QUOTED_MAX]) {
+    char *out = quoted;
+    const char *const last = quoted + JSON_QUOTED_MAX - sizeof "\\xNN...";
     for (size_t i = 0; i < length; i++) {
         const unsigned char byte = (unsigned char)bytes[i];
         if (out > last) {
@@ -79,7 +79,7 @@ const char *json_show(const char *bytes, size_t length, char shown[JSON_SHOWN_MA
             out += sprintf(out, "\\x%02x", byte);
     }
     *out = '\0';
-    return shown;
+    return quoted;
 }
 
 static bool is_word_byte(char byte) {
@@ -92,16 +92,16 @@ static const char *whole(const json_reader *r) {
 }
 
 problem_code json_fail_expected(json_reader *r, const char *expected) {
-    char shown[JSON_SHOWN_MAX];
+    char quoted[JSON_QUOTED_MAX];
     if (r->at == r->end)
         return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "%s ends where %s was expected", whole(r),
                          expected);
     size_t length = 1;
-    while (length < JSON_SHOWN_MAX && is_word_byte(r->at[length - 1]) && r->at + length < r->end &&
+    while (length < JSON_QUOTED_MAX && is_word_byte(r->at[length - 1]) && r->at + length < r->end &&
            is_word_byte(r->at[length]))
         length++;
     return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "found '%s' where %s was expected",
-                     json_show(r->at, length, shown), expected);
+                     json_quote(r->at, length, quoted), expected);
 }
 
 static const struct {
@@ -141,7 +141,7 @@ static json_kind literal_or_nothing(const json_reader *r, json_kind kind) {
     return is_literal(r, kind) ? kind : JSON_NO_VALUE;
 }
 
-json_kind json_look(json_reader *r) {
+json_kind json_peek(json_reader *r) {
     if (!json_skip_space(r))
         return JSON_NO_VALUE;
     switch (*r->at) {
@@ -272,7 +272,7 @@ static problem_code read_unicode_escape(json_reader *r, string_sink *sink) {
 /* Reads one escape from its backslash on. */
 static problem_code read_escape(json_reader *r, string_sink *sink) {
     static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-    char shown[JSON_SHOWN_MAX];
+    char quoted[JSON_QUOTED_MAX];
     if (r->end - r->at < 2)
         return json_fail(r, r->end, PROBLEM_MALFORMED_JSON, "%s ends inside a string", whole(r));
     if (r->at[1] == 'u')
@@ -280,7 +280,7 @@ static problem_code read_escape(json_reader *r, string_sink *sink) {
     const char *name = memchr(names, r->at[1], sizeof names - 1);
     if (name == NULL)
         return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "JSON has no escape %s in a string",
-                         json_show(r->at, 2, shown));
+                         json_quote(r->at, 2, quoted));
     put(sink, &meanings[name - names], 1);
     r->at += 2;
     return PROBLEM_NONE;

@@ -18,7 +18,7 @@ typedef struct {
     problem *p;                  /* where failures are told */
     const char *text;            /* what a sentence calls the whole of it; NULL: "the body" */
     const attn_control *control; /* asked while much is read; NULL: never stop */
-    const char *next_look; /* from here on the control is to be asked; never behind the end; NULL at first */
+    const char *next_ask; /* from here on the control is to be asked; never behind the end; NULL at first */
 } json_reader;
 
 /* What stands at the reader's place. */
@@ -41,18 +41,18 @@ bool json_ask(json_reader *r);
 
 /* The same if it is its turn. */
 static inline bool json_stopped(json_reader *r) {
-    return __builtin_expect(r->at >= r->next_look, false) && json_ask(r);
+    return __builtin_expect(r->at >= r->next_ask, false) && json_ask(r);
 }
 
 /* Goes back to where something is to be read once more. */
 static inline void json_go_back(json_reader *r, const char *where) {
-    r->at = r->next_look = where;
+    r->at = r->next_ask = where;
 }
 
 /* Skips white space; true if anything is left after it. */
 static inline bool json_skip_space(json_reader *r) {
     for (;;) {
-        const char *at = r->at, *const stop = r->next_look;
+        const char *at = r->at, *const stop = r->next_ask;
         while (at < stop && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r'))
             at++;
         r->at = at;
@@ -64,7 +64,7 @@ static inline bool json_skip_space(json_reader *r) {
 }
 
 /* Skips white space, and `byte` if it is what follows; true if it was. */
-static inline bool json_take(json_reader *r, char byte) {
+static inline bool json_accept(json_reader *r, char byte) {
     if (!json_skip_space(r) || *r->at != byte)
         return false;
     r->at++;
@@ -72,17 +72,17 @@ static inline bool json_take(json_reader *r, char byte) {
 }
 
 /* The kind of the value that begins here (after white space, which is skipped). Does not move past it. */
-json_kind json_look(json_reader *r);
+json_kind json_peek(json_reader *r);
 
 /* "an object", "a number", "true", ... for a sentence. */
 const char *json_describe(json_kind kind);
 
-/* Moves past a literal that json_look found here. */
+/* Moves past a literal that json_peek found here. */
 void json_skip_literal(json_reader *r, json_kind kind);
 
 /* Skips null if that is what stands here; true if it was. */
-static inline bool json_take_null(json_reader *r) {
-    if (json_look(r) != JSON_NULL)
+static inline bool json_accept_null(json_reader *r) {
+    if (json_peek(r) != JSON_NULL)
         return false;
     json_skip_literal(r, JSON_NULL);
     return true;
@@ -119,11 +119,11 @@ problem_code json_locate(json_reader *r, const char *path);
 /* malformed_json: at this very byte something else was `expected` ("a value"). Tells what was found. */
 problem_code json_fail_expected(json_reader *r, const char *expected);
 
-#define JSON_SHOWN_MAX 48
+#define JSON_QUOTED_MAX 48
 
 /* Makes bytes of the request fit for a sentence: what is not printable ASCII becomes \xNN, and more than
- * about 40 characters are cut. Returns `shown`. */
-const char *json_show(const char *bytes, size_t length, char shown[JSON_SHOWN_MAX]);
+ * about 40 characters are cut. Returns `quoted`. */
+const char *json_quote(const char *bytes, size_t length, char quoted[JSON_QUOTED_MAX]);
 
 /* Names for a sentence, "a, b or c", one after the other; to begin with it is all zero. */
 typedef struct {

@@ -5,24 +5,24 @@
 _Static_assert(FIELDS_MAX <= 64, "a bit for each");
 
 problem_code json_open_object(json_reader *r, const char *path) {
-    return json_take(r, '{') ? PROBLEM_NONE : json_fail_kind(r, path, "an object");
+    return json_accept(r, '{') ? PROBLEM_NONE : json_fail_kind(r, path, "an object");
 }
 
 static void write_path(const field_table *table, const char *name, char path[JSON_PATH_MAX]) {
-    snprintf(path, JSON_PATH_MAX, "%s%s%s", table->place, *table->place == '\0' ? "" : ".", name);
+    snprintf(path, JSON_PATH_MAX, "%s%s%s", table->path, *table->path == '\0' ? "" : ".", name);
 }
 
 /* A key that the table does not have, which begins at `where`; `name` is its first bytes. */
 static problem_code fail_unknown(const json_members *members, const char *where, const char *name,
                                  size_t length) {
     const field_table *const table = members->table;
-    char shown[JSON_SHOWN_MAX], path[JSON_PATH_MAX];
+    char quoted[JSON_QUOTED_MAX], path[JSON_PATH_MAX];
     json_names known = {.length = 0};
     for (size_t i = 0; i < table->count; i++)
         json_add_name(&known, ", ", table->fields[i].name);
-    write_path(table, json_show(name, length, shown), path);
+    write_path(table, json_quote(name, length, quoted), path);
     return json_fail_at(members->r, where, path, PROBLEM_UNKNOWN_FIELD, "there is no %s \"%s\"; %s %s",
-                        table->noun, shown, table->known, known.text);
+                        table->noun, quoted, table->known, known.text);
 }
 
 /* Reads a key, and finds it in the table. */
@@ -30,7 +30,7 @@ static problem_code read_key(json_members *members, const field **f, char path[J
     json_reader *const r = members->r;
     char name[64]; /* longer than any in a table */
     size_t length;
-    if (json_look(r) != JSON_STRING)
+    if (json_peek(r) != JSON_STRING)
         return json_fail_expected(r, "a key in quotation marks");
     const char *const where = r->at;
     const problem_code code = json_read_string(r, name, sizeof name, &length);
@@ -44,7 +44,7 @@ static problem_code read_key(json_members *members, const field **f, char path[J
         return json_fail_at(r, where, path, PROBLEM_MALFORMED_JSON, "the key \"%s\" is there twice",
                             (*f)->name);
     members->seen |= bit;
-    return json_take(r, ':') ? PROBLEM_NONE : json_fail_expected(r, "a colon after a key");
+    return json_accept(r, ':') ? PROBLEM_NONE : json_fail_expected(r, "a colon after a key");
 }
 
 problem_code json_next_member(json_members *members, const field **f, char path[JSON_PATH_MAX]) {
@@ -52,7 +52,7 @@ problem_code json_next_member(json_members *members, const field **f, char path[
     const bool first = !members->begun;
     members->begun = true;
     *f = NULL;
-    if (first ? json_take(r, '}') : !json_take(r, ','))
-        return first || json_take(r, '}') ? PROBLEM_NONE : json_fail_expected(r, "a comma or }");
+    if (first ? json_accept(r, '}') : !json_accept(r, ','))
+        return first || json_accept(r, '}') ? PROBLEM_NONE : json_fail_expected(r, "a comma or }");
     return read_key(members, f, path);
 }

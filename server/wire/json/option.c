@@ -8,7 +8,7 @@
 #include <string.h>
 
 static problem_code read_bool(json_reader *r, const char *path, bool *value) {
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind != JSON_TRUE && kind != JSON_FALSE)
         return json_fail_kind(r, path, "true or false");
     *value = kind == JSON_TRUE;
@@ -25,7 +25,7 @@ static problem_code read_switch(json_reader *r, const char *path, request_switch
 
 /* Reads a string of at most `most` bytes into `text` [most + 1], and puts a NUL behind it. */
 static problem_code read_text(json_reader *r, const char *path, char *text, size_t most, size_t *length) {
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     const char *const where = r->at;
     if (kind != JSON_STRING)
         return json_fail_kind(r, path, "a string");
@@ -104,20 +104,20 @@ static bool whole_value(const char *at, const char *end, uint64_t *value) {
 /* What stands here, up to `next` if it is a number, is no whole number of at most `most`. */
 static problem_code fail_whole(json_reader *r, uint64_t most, const char *path, json_kind kind,
                                const char *next) {
-    char expected[64], shown[JSON_SHOWN_MAX];
+    char expected[64], quoted[JSON_QUOTED_MAX];
     snprintf(expected, sizeof expected, "a whole number from 0 to %llu", (unsigned long long)most);
     if (kind != JSON_NUMBER)
         return json_fail_kind(r, path, expected);
     if ((size_t)(next - r->at) == JSON_NUMBER_LONGEST)
         return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s " JSON_NUMBER_TOO_LONG, path);
     return json_fail(r, r->at, PROBLEM_BAD_VALUE, "%s is %s, expected %s", path,
-                     json_show(r->at, (size_t)(next - r->at), shown), expected);
+                     json_quote(r->at, (size_t)(next - r->at), quoted), expected);
 }
 
 static problem_code read_whole(json_reader *r, uint64_t most, const char *path, uint64_t *value) {
     float rounded;
     const char *next = NULL;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind != JSON_NUMBER)
         return fail_whole(r, most, path, kind, next);
     const json_number_status status = json_read_number(r->at, json_number_end(r), &rounded, &next);
@@ -147,22 +147,22 @@ struct list_reader {
 
 /* Only of an item that failed a path is made: the item, which begins at `where`, is read once more. */
 static problem_code fail_item(list_reader *list, const char *path, size_t index, const char *where) {
-    char place[96];
-    snprintf(place, sizeof place, "%s[%zu]", path, index);
+    char item[96];
+    snprintf(item, sizeof item, "%s[%zu]", path, index);
     json_go_back(list->r, where);
-    list->read_item(list, index, place);
-    return json_locate(list->r, place);
+    list->read_item(list, index, item);
+    return json_locate(list->r, item);
 }
 
 static problem_code read_list(list_reader *list, const char *path, const char *expected, size_t *count) {
     json_reader *const r = list->r;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     const size_t most = list->f->type == FIELD_WORDS ? SIZE_MAX : list->f->most_items;
     if (kind != JSON_ARRAY)
         return json_fail_kind(r, path, expected);
     r->at++;
     *count = 0;
-    if (json_take(r, ']'))
+    if (json_accept(r, ']'))
         return PROBLEM_NONE;
     do {
         json_skip_space(r);
@@ -173,8 +173,8 @@ static problem_code read_list(list_reader *list, const char *path, const char *e
         if (list->read_item(list, *count, path) != PROBLEM_NONE)
             return fail_item(list, path, *count, where);
         ++*count;
-    } while (json_take(r, ','));
-    return json_take(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
+    } while (json_accept(r, ','));
+    return json_accept(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
 }
 
 static problem_code read_whole_item(list_reader *list, size_t index, const char *path) {
@@ -196,7 +196,7 @@ static problem_code read_whole_item(list_reader *list, size_t index, const char 
 
 static problem_code read_wholes(json_reader *r, const field *f, const char *path, request_wholes *wholes) {
     list_reader list = {r, f, wholes, 0, read_whole_item};
-    json_look(r);
+    json_peek(r);
     const char *const where = r->at;
     const problem_code code = read_list(
         &list, path, f->type == FIELD_PAIR ? "a list of two whole numbers" : "a list of whole numbers",
@@ -244,11 +244,11 @@ static json_names list_words(const field *f) {
     return words;
 }
 
-/* Reads one of the field's words; *index is its place among them. */
+/* Reads one of the field's words; *index is its number among them. */
 static problem_code read_word(json_reader *r, const field *f, const char *path, size_t *index) {
-    char word[32], shown[JSON_SHOWN_MAX];
+    char word[32], quoted[JSON_QUOTED_MAX];
     size_t length;
-    if (json_look(r) != JSON_STRING)
+    if (json_peek(r) != JSON_STRING)
         return json_fail_kind(r, path, list_words(f).text);
     const char *const where = r->at;
     const problem_code code = json_read_string(r, word, sizeof word, &length);
@@ -259,8 +259,8 @@ static problem_code read_word(json_reader *r, const field *f, const char *path, 
             *index = i;
             return PROBLEM_NONE;
         }
-    json_show(word, length < sizeof word ? length : sizeof word, shown);
-    return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, shown,
+    json_quote(word, length < sizeof word ? length : sizeof word, quoted);
+    return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is \"%s\", expected %s", path, quoted,
                      list_words(f).text);
 }
 
@@ -268,7 +268,7 @@ static problem_code read_word_item(list_reader *list, size_t index, const char *
     unsigned *const set = list->member;
     size_t word = 0;
     (void)index;
-    json_look(list->r);
+    json_peek(list->r);
     const char *const where = list->r->at;
     const problem_code code = read_word(list->r, list->f, path, &word);
     if (code != PROBLEM_NONE)
@@ -284,7 +284,7 @@ static problem_code read_word_item(list_reader *list, size_t index, const char *
 static problem_code read_by_type(json_reader *r, const field *f, const char *path, void *member) {
     list_reader words = {r, f, member, 0, read_word_item};
     request_whole *const whole = member;
-    size_t place = 0, count;
+    size_t word = 0, count;
     problem_code code = PROBLEM_NONE;
     switch (f->type) {
     case FIELD_STRING:
@@ -301,8 +301,8 @@ static problem_code read_by_type(json_reader *r, const field *f, const char *pat
     case FIELD_PAIR:
         return read_wholes(r, f, path, member);
     case FIELD_WORD:
-        code = read_word(r, f, path, &place);
-        *(size_t *)member = place + 1;
+        code = read_word(r, f, path, &word);
+        *(size_t *)member = word + 1;
         return code;
     case FIELD_WORDS:
         return read_list(&words, path, "a list of names", &count);
@@ -317,13 +317,13 @@ static problem_code read_by_type(json_reader *r, const field *f, const char *pat
 }
 
 problem_code json_read_option(json_reader *r, const field *f, const char *path, void *member) {
-    if (json_take_null(r) || read_by_type(r, f, path, member) == PROBLEM_NONE)
+    if (json_accept_null(r) || read_by_type(r, f, path, member) == PROBLEM_NONE)
         return PROBLEM_NONE;
     return json_locate(r, path);
 }
 
 problem_code json_read_name(json_reader *r, const char *path, char *name, size_t room, size_t *length) {
-    if (json_look(r) != JSON_STRING)
+    if (json_peek(r) != JSON_STRING)
         return json_fail_kind(r, path, "a string");
     return json_read_string(r, name, room, length) == PROBLEM_NONE ? PROBLEM_NONE : json_locate(r, path);
 }

@@ -13,9 +13,9 @@ static problem_code open_request(json_reader *r) {
                          "the body begins with a byte order mark, which JSON may not have");
     if (!json_skip_space(r))
         return json_fail(r, r->at, PROBLEM_MALFORMED_JSON, "the body is empty, expected a JSON object");
-    if (json_take(r, '{'))
+    if (json_accept(r, '{'))
         return PROBLEM_NONE;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind == JSON_NO_VALUE)
         return json_fail_expected(r, "a JSON object");
     return json_fail(r, r->at, PROBLEM_BAD_VALUE, "the request is %s, expected an object",

@@ -50,22 +50,22 @@ static char *write_or_null(const float *values, size_t count, char *at) {
     return at;
 }
 
-/* Writes `count` elements of a result from number `first` on, with commas between them. */
-static char *write_elements(const attend_result *result, size_t first, size_t count, char *at) {
-    if (!result->is_int32) {
-        const float *const values = (const float *)result->data + first;
-        return result->may_be_minus_infinity ? write_or_null(values, count, at)
-                                             : json_write_numbers(values, count, at);
+/* Writes `count` elements from number `first` on, with commas between them. */
+static char *write_elements(const attend_array *array, size_t first, size_t count, char *at) {
+    if (!array->is_int32) {
+        const float *const values = (const float *)array->data + first;
+        return array->may_be_minus_infinity ? write_or_null(values, count, at)
+                                            : json_write_numbers(values, count, at);
     }
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             *at++ = ',';
-        at += write_int(((const int32_t *)result->data)[first + i], at);
+        at += write_int(((const int32_t *)array->data)[first + i], at);
     }
     return at;
 }
 
-bool json_write_row(wire_buffer *out, const attend_result *result, size_t first, size_t count) {
+bool json_write_row(wire_buffer *out, const attend_array *array, size_t first, size_t count) {
     const size_t before = out->length;
     size_t done = 0, some;
     do {
@@ -74,7 +74,7 @@ bool json_write_row(wire_buffer *out, const attend_result *result, size_t first,
             return false;
         char *at = out->bytes + out->length;
         *at++ = done == 0 ? '[' : ',';
-        at = write_elements(result, first + done, some, at);
+        at = write_elements(array, first + done, some, at);
         done += some;
         if (done == count)
             *at++ = ']';

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MANY    ((size_t)4096) /* numbers that are read between two looks at the control, at most */
+#define MANY    ((size_t)4096) /* numbers that are read before the control is asked again, at most */
 #define DEEPEST 8 /* arrays in arrays; a request that fits has fewer, deeper ones are not even looked at */
 
 /* "Level" is how many arrays an array is inside of: 0 is the tensor itself, rank-1 are the rows of elements.
@@ -21,7 +21,7 @@ typedef struct {
     const char *name;
     bool is_mask;
     request_tensor *t;
-    size_t index[REQUEST_MAX_RANK]; /* of the place that is being read, one for each level */
+    size_t index[REQUEST_MAX_RANK]; /* of the element that is being read, one for each level */
     bool known[REQUEST_MAX_RANK];   /* is t->shape known at this level? The first array there decides */
     size_t count, capacity;         /* elements of t->data */
     const char *begin;              /* of the text */
@@ -36,24 +36,24 @@ fail(const tensor_reader *tr, size_t levels, const char *where, problem_code cod
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    shape_write_place(tr->name, tr->index, levels, path, sizeof path);
+    shape_write_path(tr->name, tr->index, levels, path, sizeof path);
     json_fail(tr->r, where, code, "%s %s", path, text);
     memcpy(p->path, path, sizeof path);
     return code;
 }
 
-/* malformed_json: something else was `expected` here, in the place with `levels` indices. */
+/* malformed_json: something else was `expected` here, at the path with `levels` indices. */
 static problem_code fail_expected(const tensor_reader *tr, size_t levels, const char *expected) {
     problem *const p = tr->r->p;
     json_fail_expected(tr->r, expected);
-    shape_write_place(tr->name, tr->index, levels, p->path, sizeof p->path);
+    shape_write_path(tr->name, tr->index, levels, p->path, sizeof p->path);
     return p->code;
 }
 
-/* The first place with `levels` indices, that all others are held against. */
-static const char *first_like(const tensor_reader *tr, size_t levels, char path[128]) {
+/* The path of the first array or element with `levels` indices, to which all others are compared. */
+static const char *first_path(const tensor_reader *tr, size_t levels, char path[128]) {
     static const size_t zeros[REQUEST_MAX_RANK];
-    shape_write_place(tr->name, zeros, levels, path, 128);
+    shape_write_path(tr->name, zeros, levels, path, 128);
     return path;
 }
 
@@ -66,22 +66,22 @@ static const char *noun(const tensor_reader *tr, size_t level) {
 static problem_code fail_surplus(tensor_reader *tr, size_t level) {
     char first[128];
     const size_t expected = tr->t->shape[level];
-    if (json_look(tr->r) == JSON_NO_VALUE)
+    if (json_peek(tr->r) == JSON_NO_VALUE)
         return fail_expected(tr, level, "a value");
     return fail(tr, level, tr->r->at, PROBLEM_MALFORMED_TENSOR,
                 "has more than %zu %s%s, expected %zu as in %s", expected,
                 expected == 0 ? "element" : noun(tr, level), /* the first was empty: of what, nobody knows */
-                expected == 1 ? "" : "s", expected, first_like(tr, level, first));
+                expected == 1 ? "" : "s", expected, first_path(tr, level, first));
 }
 
-/* The array of this level that ended right before the reader's place has `length` elements. */
+/* The array of this level that ends right before the reader has `length` elements. */
 static problem_code close_array(tensor_reader *tr, size_t level, size_t length) {
     char first[128];
     size_t *const expected = &tr->t->shape[level];
     const char *plural = length == 1 ? "" : "s";
     if (tr->known[level] && length != *expected)
         return fail(tr, level, tr->r->at - 1, PROBLEM_MALFORMED_TENSOR, "has %zu %s%s, expected %zu as in %s",
-                    length, noun(tr, level), plural, *expected, first_like(tr, level, first));
+                    length, noun(tr, level), plural, *expected, first_path(tr, level, first));
     if (length > REQUEST_MAX_DIMENSION)
         return fail(tr, level, tr->r->at - 1, PROBLEM_BAD_SHAPE,
                     "has %zu %s%s, expected at most %zu in one dimension", length, noun(tr, level), plural,
@@ -130,7 +130,7 @@ static problem_code fail_mixed(const tensor_reader *tr, const char *where) {
     char first[128];
     return fail(tr, tr->t->rank, where, PROBLEM_MALFORMED_TENSOR,
                 "is a %s where %s is a %s, expected all numbers or all booleans",
-                tr->t->boolean ? "number" : "boolean", first_like(tr, tr->t->rank, first),
+                tr->t->boolean ? "number" : "boolean", first_path(tr, tr->t->rank, first),
                 tr->t->boolean ? "boolean" : "number");
 }
 
@@ -154,7 +154,7 @@ static problem_code read_string_element(tensor_reader *tr, float *value) {
     char word[16];
     size_t length;
     if (json_read_string(tr->r, word, sizeof word - 1, &length) != PROBLEM_NONE) {
-        shape_write_place(tr->name, tr->index, tr->t->rank, tr->r->p->path, sizeof tr->r->p->path);
+        shape_write_path(tr->name, tr->index, tr->t->rank, tr->r->p->path, sizeof tr->r->p->path);
         return tr->r->p->code;
     }
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -190,7 +190,7 @@ static problem_code fail_number(const tensor_reader *tr) {
 /* Reads an element that is not a number as JSON writes it, or is not allowed to be one. */
 static problem_code read_other_element(tensor_reader *tr, float *value) {
     json_reader *const r = tr->r;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     const char *const where = r->at;
     switch (kind) {
     case JSON_NO_VALUE:
@@ -251,7 +251,7 @@ static problem_code read_row(tensor_reader *tr) {
     const size_t most = tr->known[level] ? t->shape[level] : SIZE_MAX;
     size_t length = 0;
     problem_code code;
-    if (json_take(r, ']'))
+    if (json_accept(r, ']'))
         return close_array(tr, level, 0);
     do {
         float value;
@@ -273,8 +273,8 @@ static problem_code read_row(tensor_reader *tr) {
         else if ((code = read_other_element(tr, &value)) != PROBLEM_NONE)
             return code;
         t->data[tr->count++] = value;
-    } while (json_take(r, ','));
-    if (!json_take(r, ']'))
+    } while (json_accept(r, ','));
+    if (!json_accept(r, ']'))
         return fail_expected(tr, level, "a comma or ]");
     return close_array(tr, level, length);
 }
@@ -285,7 +285,7 @@ static problem_code read_row(tensor_reader *tr) {
 static problem_code open_first_row(tensor_reader *tr) {
     const char *too_many = NULL;
     size_t rank = 0;
-    for (; rank <= DEEPEST && json_take(tr->r, '['); rank++)
+    for (; rank <= DEEPEST && json_accept(tr->r, '['); rank++)
         if (rank == REQUEST_MAX_RANK)
             too_many = tr->r->at - 1;
     if (rank > DEEPEST)
@@ -303,14 +303,14 @@ static problem_code open_row(tensor_reader *tr, size_t level) {
     char first[128];
     json_reader *const r = tr->r;
     for (size_t at = level; at < tr->t->rank; at++) {
-        if (at > level && json_take(r, ']'))
+        if (at > level && json_accept(r, ']'))
             return close_array(tr, at - 1, 0);
-        if (!json_take(r, '[')) {
-            const json_kind kind = json_look(r);
+        if (!json_accept(r, '[')) {
+            const json_kind kind = json_peek(r);
             if (kind == JSON_NO_VALUE)
                 return fail_expected(tr, at, "an array");
             return fail(tr, at, r->at, PROBLEM_MALFORMED_TENSOR, "is %s, expected an array as %s is",
-                        json_describe(kind), first_like(tr, at, first));
+                        json_describe(kind), first_path(tr, at, first));
         }
         tr->index[at] = 0;
     }
@@ -323,12 +323,12 @@ static problem_code next_row(tensor_reader *tr, bool *done) {
     size_t level = tr->t->rank - 1;
     while (level > 0) {
         const size_t parent = level - 1;
-        if (json_take(tr->r, ',')) {
+        if (json_accept(tr->r, ',')) {
             if (++tr->index[parent] == tr->t->shape[parent] && tr->known[parent])
                 return fail_surplus(tr, parent);
             return open_row(tr, level);
         }
-        if (!json_take(tr->r, ']'))
+        if (!json_accept(tr->r, ']'))
             return fail_expected(tr, parent, "a comma or ]");
         if ((code = close_array(tr, parent, tr->index[parent] + 1)) != PROBLEM_NONE)
             return code;
@@ -342,7 +342,7 @@ problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t)
     tensor_reader tr = {.r = r, .name = f->name, .is_mask = f->type == FIELD_MASK, .t = t, .begin = r->at};
     problem_code code;
     bool done = false;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind == JSON_NO_VALUE)
         return fail_expected(&tr, 0, "a value");
     if (kind == JSON_OBJECT)

@@ -16,7 +16,7 @@ static problem_code read_view(json_reader *r, const char *path, request_view *vi
 problem_code json_read_value(json_reader *r, const field *f, const char *path, void *member) {
     if (f->type != FIELD_VIEW && !field_is_tensor(f))
         return json_read_option(r, f, path, member);
-    if (json_take_null(r))
+    if (json_accept_null(r))
         return PROBLEM_NONE;
     const problem_code code =
         f->type == FIELD_VIEW ? read_view(r, path, member) : json_read_tensor(r, f, member);

@@ -8,9 +8,9 @@
 #include <string.h>
 
 /* Appends the first row; what the others will take is then known well enough to make room for all of them. */
-static bool append_first_row(wire_buffer *out, const attend_result *result, size_t count) {
-    const size_t before = out->length, all = shape_count(result->shape, result->rank);
-    if (!json_write_row(out, result, 0, count))
+static bool append_first_row(wire_buffer *out, const attend_array *array, size_t count) {
+    const size_t before = out->length, all = shape_count(array->shape, array->rank);
+    if (!json_write_row(out, array, 0, count))
         return false;
     if (count < all)
         wire_buffer_expect(out, out->length - before + 1, count, all - count, JSON_NUMBERS_MAX(count));
@@ -20,34 +20,33 @@ static bool append_first_row(wire_buffer *out, const attend_result *result, size
 /* Appends the elements from *next on, in the dimensions from `axis` on, as a nested array, and moves *next
  * past them. It ends at the first empty dimension. Calls itself once for each dimension, of which there are
  * at most SHAPE_MAX_RANK. */
-static bool append_tensor(wire_buffer *out, const attend_result *result, size_t axis, size_t *next) {
-    const size_t length = result->shape[axis];
-    if (axis + 1 == result->rank) {
+static bool append_tensor(wire_buffer *out, const attend_array *array, size_t axis, size_t *next) {
+    const size_t length = array->shape[axis];
+    if (axis + 1 == array->rank) {
         const size_t first = *next;
         *next += length;
-        return first == 0 ? append_first_row(out, result, length)
-                          : json_write_row(out, result, first, length);
+        return first == 0 ? append_first_row(out, array, length) : json_write_row(out, array, first, length);
     }
     if (!wire_append_text(out, "["))
         return false;
     for (size_t i = 0; i < length; i++)
-        if ((i > 0 && !wire_append_text(out, ",")) || !append_tensor(out, result, axis + 1, next))
+        if ((i > 0 && !wire_append_text(out, ",")) || !append_tensor(out, array, axis + 1, next))
             return false;
     return wire_append_text(out, "]");
 }
 
-/* The length of the name of the object that a result is a member of, 0 if of none. */
+/* The length of the name of the object that an array is a member of, 0 if of none. */
 static size_t object_name(const char *name) {
     const char *dot = strchr(name, '.');
     return dot == NULL ? 0 : (size_t)(dot - name);
 }
 
-bool json_write_results(wire_buffer *out, const attend_result *results, size_t count, bool base64) {
+bool json_write_arrays(wire_buffer *out, const attend_array *arrays, size_t count, bool base64) {
     size_t open = 0; /* length of the name of the object that is open */
     for (size_t i = 0; i < count; i++) {
-        const char *name = results[i].name;
+        const char *name = arrays[i].name;
         const size_t object = object_name(name);
-        const bool goes_on = open > 0 && open == object && memcmp(results[i - 1].name, name, object) == 0;
+        const bool goes_on = open > 0 && open == object && memcmp(arrays[i - 1].name, name, object) == 0;
         size_t next = 0;
         if (open > 0 && !goes_on && !wire_append_text(out, "}"))
             return false;
@@ -57,7 +56,7 @@ bool json_write_results(wire_buffer *out, const attend_result *results, size_t c
             return false;
         if (!wire_append_text(out, object > 0 && !goes_on ? "\"" : ",\"") ||
             !wire_append_text(out, object > 0 ? name + object + 1 : name) || !wire_append_text(out, "\":") ||
-            !(base64 ? json_write_base64(out, &results[i]) : append_tensor(out, &results[i], 0, &next)))
+            !(base64 ? json_write_base64(out, &arrays[i]) : append_tensor(out, &arrays[i], 0, &next)))
             return false;
         open = object;
     }
@@ -89,7 +88,7 @@ bool json_write_answer(const attend_request *request, const attend_call *call, w
     if (request->id != NULL && (!wire_append_text(out, ",\"id\":") || !json_write_string(out, request->id)))
         return false;
     const bool base64 = request->encoding == 1 + TENSORS_AS_BASE64;
-    return json_write_results(out, call->results, call->result_count, base64) && append_seed(out, call) &&
+    return json_write_arrays(out, call->arrays, call->array_count, base64) && append_seed(out, call) &&
            append_result_url(out, call) && append_warnings(out, call) && wire_append_text(out, "}");
 }
 

@@ -57,7 +57,7 @@ static json_names list_tensors(void) {
 
 static problem_code read_name(input *in, const char *path) {
     json_reader *const r = &in->o->r;
-    char name[64], shown[JSON_SHOWN_MAX];
+    char name[64], quoted[JSON_QUOTED_MAX];
     size_t length;
     json_skip_space(r);
     const char *const where = r->at;
@@ -68,7 +68,7 @@ static problem_code read_name(input *in, const char *path) {
     if (f == NULL || !field_is_tensor(f))
         return json_fail_at(
             r, where, path, PROBLEM_UNKNOWN_FIELD, "there is no input \"%s\"; the inputs are %s",
-            json_show(name, length < sizeof name ? length : sizeof name, shown), list_tensors().text);
+            json_quote(name, length < sizeof name ? length : sizeof name, quoted), list_tensors().text);
     in->tensor = (request_tensor *)(void *)((char *)in->o->request + f->offset);
     if (in->tensor->present)
         return json_fail_at(r, where, path, PROBLEM_BAD_VALUE,
@@ -168,7 +168,7 @@ static problem_code check_shape(const input *in, size_t *bytes) {
 static problem_code read_data(input *in, const char *path) {
     json_reader *const r = &in->o->r;
     size_t bytes;
-    if (json_look(r) != JSON_ARRAY)
+    if (json_peek(r) != JSON_ARRAY)
         return json_fail_kind(r, path, "a list of numbers or booleans");
     in->has_data = true;
     if (in->field == NULL || !in->shape.present || in->datatype == 0) {
@@ -246,12 +246,12 @@ static problem_code read_members(input *in) {
     char path[JSON_PATH_MAX];
     problem_code code = json_open_object(&in->o->r, in->path);
     while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
-        code = json_take_null(&in->o->r) ? PROBLEM_NONE : read_member(in, f, path);
+        code = json_accept_null(&in->o->r) ? PROBLEM_NONE : read_member(in, f, path);
     return code;
 }
 
 problem_code oip_read_input(oip_reader *o, const char *path) {
-    json_look(&o->r);
+    json_peek(&o->r);
     input in = {.o = o, .path = path, .start = o->r.at};
     problem_code code = read_members(&in);
     if (code != PROBLEM_NONE)

@@ -34,10 +34,10 @@ typedef struct {
 
 /* What a request says that is not in an attend_request. */
 typedef struct {
-    request_whole timeout;               /* microseconds; 0 is none */
-    bool binary_output;                  /* outputs are binary, unless they say otherwise themselves */
-    bool borrows;                        /* tensors that were read lie in the bytes of the body */
-    oip_asked asked[ATTEND_RESULTS_MAX]; /* in the order of the request; none: all results are sent */
+    request_whole timeout;              /* microseconds; 0 is none */
+    bool binary_output;                 /* outputs are binary, unless they say otherwise themselves */
+    bool borrows;                       /* tensors that were read lie in the bytes of the body */
+    oip_asked asked[ATTEND_ARRAYS_MAX]; /* in the order of the request; none: all arrays are sent */
     size_t asked_count;
 } oip_options;
 

@@ -50,7 +50,7 @@ static problem_code read_text(oip_reader *o, const field *f, const char *path, v
     json_reader *const r = &o->r;
     char none[1];
     size_t length;
-    if (json_look(r) != JSON_STRING) {
+    if (json_peek(r) != JSON_STRING) {
         json_fail_kind(r, path,
                        f->type == FIELD_VIEW ? "a string that holds a JSON object"
                                              : "a string that holds a JSON list of strings");
@@ -83,7 +83,7 @@ static problem_code read_sequence_id(oip_reader *o, const field *f, const char *
     request_whole id = {.value = 0};
     size_t length = 0;
     char none[1];
-    const bool string = json_look(r) == JSON_STRING;
+    const bool string = json_peek(r) == JSON_STRING;
     const char *const where = r->at;
     const problem_code code =
         string ? json_read_name(r, path, none, 0, &length) : json_read_option(r, f, path, &id);
@@ -123,7 +123,7 @@ static problem_code read_parameters(oip_reader *o, const char *place) {
     while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE &&
            f != NULL) {
         void *const member = (char *)o->request + f->offset;
-        if (json_take_null(&o->r))
+        if (json_accept_null(&o->r))
             continue;
         if (f < rows + OWN_PARAMETERS)
             code = read_own_parameter(o, f, (size_t)(f - rows), path);
@@ -146,14 +146,14 @@ static bool overlap(const char *a, const char *b) {
 
 static problem_code fail_output(oip_reader *o, const char *where, const char *path, const char *name,
                                 size_t length) {
-    char shown[JSON_SHOWN_MAX];
+    char quoted[JSON_QUOTED_MAX];
     json_names known = {.length = 0};
     const attend_output *output;
     size_t whole;
     for (size_t n = 0; (output = output_at(n, &whole)) != NULL; n++)
         json_add_name(&known, ", ", output->name);
     return json_fail_at(&o->r, where, path, PROBLEM_UNKNOWN_FIELD,
-                        "there is no output \"%s\"; " OIP_KNOWN " %s", json_show(name, length, shown),
+                        "there is no output \"%s\"; " OIP_KNOWN " %s", json_quote(name, length, quoted),
                         known.text);
 }
 
@@ -198,7 +198,7 @@ static problem_code read_output(oip_reader *o, const char *place) {
     const char *const where = o->r.at;
     problem_code code = json_open_object(&o->r, place);
     while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
-        if (!json_take_null(&o->r))
+        if (!json_accept_null(&o->r))
             code = f == rows ? read_output_name(o, path, &asked) : read_output_parameters(o, path, &asked);
     if (code != PROBLEM_NONE)
         return code;
@@ -233,17 +233,17 @@ static problem_code read_list(oip_reader *o, const char *path,
     json_reader *const r = &o->r;
     char place[JSON_PATH_MAX];
     size_t index = 0;
-    if (!json_take(r, '['))
+    if (!json_accept(r, '['))
         return json_fail_kind(r, path, "a list of objects");
-    if (json_take(r, ']'))
+    if (json_accept(r, ']'))
         return PROBLEM_NONE;
     do {
         snprintf(place, sizeof place, "%.64s[%zu]", path, index++);
         const problem_code code = read_item(o, place);
         if (code != PROBLEM_NONE)
             return code;
-    } while (json_take(r, ','));
-    return json_take(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
+    } while (json_accept(r, ','));
+    return json_accept(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
 }
 
 /* The path says which model; its name is there too in what KServe's client sends. */
@@ -279,7 +279,7 @@ static problem_code read_request(oip_reader *o) {
     char path[JSON_PATH_MAX];
     problem_code code = json_open_object(&o->r, "the request");
     while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
-        if (!json_take_null(&o->r))
+        if (!json_accept_null(&o->r))
             code = read_member(o, (size_t)(f - rows), path);
     return code;
 }

@@ -5,38 +5,38 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Which results are sent, and how ---- */
+/* ---- Which arrays are sent, and how ---- */
 
-/* Does the name ask for this result: by its whole name, or by the part before its dot? */
-static bool asks_for(const char *name, const char *result) {
+/* Does the name ask for this array: by its whole name, or by the part before its dot? */
+static bool asks_for(const char *name, const char *array) {
     const size_t length = strlen(name);
-    return strncmp(result, name, length) == 0 && (result[length] == '\0' || result[length] == '.');
+    return strncmp(array, name, length) == 0 && (array[length] == '\0' || array[length] == '.');
 }
 
-static size_t size_of(const attend_result *result) {
-    return shape_count(result->shape, result->rank) * sizeof(float); /* of an int32_t too */
+static size_t size_of(const attend_array *array) {
+    return shape_count(array->shape, array->rank) * sizeof(float); /* of an int32_t too */
 }
 
 typedef struct {
-    const attend_result *result;
+    const attend_array *array;
     bool binary;
 } sent_output;
 
 /* Lists the outputs in the order in which they were asked for. */
 static size_t list_outputs(const attend_call *call, const oip_options *options,
-                           sent_output list[ATTEND_RESULTS_MAX]) {
+                           sent_output list[ATTEND_ARRAYS_MAX]) {
     size_t count = 0;
     if (options->asked_count == 0) {
-        for (; count < call->result_count; count++)
-            list[count] = (sent_output){&call->results[count], options->binary_output};
+        for (; count < call->array_count; count++)
+            list[count] = (sent_output){&call->arrays[count], options->binary_output};
         return count;
     }
     for (size_t i = 0; i < options->asked_count; i++) {
         const request_switch asked = options->asked[i].binary;
         const bool binary = asked == SWITCH_ABSENT ? options->binary_output : asked == SWITCH_ON;
-        for (size_t j = 0; j < call->result_count; j++)
-            if (asks_for(options->asked[i].output->name, call->results[j].name))
-                list[count++] = (sent_output){&call->results[j], binary};
+        for (size_t j = 0; j < call->array_count; j++)
+            if (asks_for(options->asked[i].output->name, call->arrays[j].name))
+                list[count++] = (sent_output){&call->arrays[j], binary};
     }
     return count;
 }
@@ -45,15 +45,14 @@ static size_t list_outputs(const attend_call *call, const oip_options *options,
 
 /* Appends one of "outputs". */
 static bool append_output(wire_buffer *out, const sent_output *output) {
-    const attend_result *const result = output->result;
-    if (!wire_append_format(out, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":%s", result->name,
-                            result->is_int32 ? "INT32" : "FP32",
-                            shape_show(result->shape, result->rank).text))
+    const attend_array *const array = output->array;
+    if (!wire_append_format(out, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":%s", array->name,
+                            array->is_int32 ? "INT32" : "FP32", shape_show(array->shape, array->rank).text))
         return false;
     if (output->binary
-            ? !wire_append_format(out, ",\"parameters\":{\"binary_data_size\":%zu}", size_of(result))
+            ? !wire_append_format(out, ",\"parameters\":{\"binary_data_size\":%zu}", size_of(array))
             : !wire_append_text(out, ",\"data\":") ||
-                  !json_write_row(out, result, 0, shape_count(result->shape, result->rank)))
+                  !json_write_row(out, array, 0, shape_count(array->shape, array->rank)))
         return false;
     return wire_append_text(out, "}");
 }
@@ -78,7 +77,7 @@ static bool append_parameters(wire_buffer *out, const attend_call *call) {
 
 bool oip_write_answer(const attend_request *request, const attend_call *call, const oip_options *options,
                       wire_buffer *out, size_t *json_length) {
-    sent_output outputs[ATTEND_RESULTS_MAX];
+    sent_output outputs[ATTEND_ARRAYS_MAX];
     const size_t count = list_outputs(call, options, outputs);
     bool binary = false;
     *json_length = 0;
@@ -98,7 +97,7 @@ bool oip_write_answer(const attend_request *request, const attend_call *call, co
         if (!outputs[i].binary)
             continue;
         binary = true;
-        if (!wire_append_data(out, outputs[i].result->data, size_of(outputs[i].result)))
+        if (!wire_append_data(out, outputs[i].array->data, size_of(outputs[i].array)))
             return false;
     }
     *json_length = binary ? end : 0;

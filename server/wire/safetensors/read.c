@@ -18,13 +18,13 @@ typedef struct {
     size_t where; /* byte of the body at which this begins */
     size_t dtype; /* 1 + an element_type */
     request_wholes shape;
-    request_wholes place; /* its first byte among the data, and the first after it */
+    request_wholes range; /* its first byte among the data, and the first after it */
 } entry;
 
 static const field entry_rows[] = {
     {"dtype", FIELD_WORD, offsetof(entry, dtype), .words = element_names_safetensors},
     {"shape", FIELD_WHOLES, offsetof(entry, shape), .most = FIELD_LARGEST, .most_items = FIELD_SHAPE_ITEMS},
-    {"data_offsets", FIELD_PAIR, offsetof(entry, place), .most = FIELD_LARGEST,
+    {"data_offsets", FIELD_PAIR, offsetof(entry, range), .most = FIELD_LARGEST,
      .most_items = FIELD_PAIR_ITEMS},
 };
 
@@ -74,8 +74,8 @@ static problem_code header_failure(problem *p) {
 
 /* ---- Metadata ---- */
 
-/* Reads a JSON text that stands in the string at the reader's place, as the value of `f`. Offsets are those
- * in the body, or without the escapes' work, of the string. */
+/* Reads the JSON text in the string that begins here, as the value of `f`. Offsets count from the start of
+ * the body; in a string with escapes, they are that of the string. */
 static problem_code read_json_text(body_reader *b, const field *f, void *member) {
     json_reader *const r = &b->r;
     const char *const where = r->at;
@@ -84,9 +84,9 @@ static problem_code read_json_text(body_reader *b, const field *f, void *member)
     problem_code code = json_read_string(r, NULL, 0, &length);
     if (code != PROBLEM_NONE)
         return header_failure(r->p);
-    json_reader inner = *r; /* of which it is a part: what it tells are places of the body */
+    json_reader inner = *r; /* of which it is a part: its offsets are those of the body */
     inner.text = "the text";
-    inner.next_look = NULL;
+    inner.next_ask = NULL;
     inner.at = where + 1;
     inner.end = r->at - 1;
     const bool escaped = (size_t)(inner.end - inner.at) != length;
@@ -117,7 +117,7 @@ static problem_code read_json_text(body_reader *b, const field *f, void *member)
 
 static problem_code read_metadata_value(body_reader *b, const field *f, const char *path) {
     json_reader *const r = &b->r;
-    const json_kind kind = json_look(r);
+    const json_kind kind = json_peek(r);
     if (kind == JSON_NO_VALUE) {
         json_fail_expected(r, "a string");
         return header_failure(r->p);
@@ -160,7 +160,7 @@ static problem_code read_metadata(body_reader *b) {
     const field *f;
     char path[JSON_PATH_MAX];
     problem_code code;
-    if (!json_take(r, '{')) {
+    if (!json_accept(r, '{')) {
         json_fail_expected(r, "an object of strings");
         problem_at(r->p, METADATA);
         return header_failure(r->p);
@@ -179,7 +179,7 @@ static problem_code read_entry(body_reader *b, const field *f) {
                                "member of a tensor", "they are"};
     entry *const e = &b->entries[b->count++];
     *e = (entry){.f = f};
-    if (json_look(r) != JSON_OBJECT) {
+    if (json_peek(r) != JSON_OBJECT) {
         json_fail_expected(r, "an object with dtype, shape and data_offsets");
         problem_at(r->p, f->name);
         return header_failure(r->p);
@@ -188,7 +188,7 @@ static problem_code read_entry(body_reader *b, const field *f) {
     r->at++;
     if (json_read_members(r, &table, e) != PROBLEM_NONE)
         return header_failure(r->p);
-    if (e->dtype == 0 || !e->shape.present || !e->place.present)
+    if (e->dtype == 0 || !e->shape.present || !e->range.present)
         return fail_at(b, e->where, PROBLEM_MALFORMED_TENSOR, f->name,
                        "%s has no %s, expected dtype, shape and data_offsets", f->name,
                        e->dtype == 0       ? "dtype"
@@ -258,13 +258,13 @@ static problem_code read_header(body_reader *b) {
 
 /* ---- The data ---- */
 
-/* By their places; empty ones before those that begin where they do. */
+/* By where they begin; an empty one before one that begins there too. */
 static void sort_entries(body_reader *b) {
     for (size_t i = 1; i < b->count; i++)
         for (size_t j = i; j > 0; j--) {
             const entry low = b->entries[j - 1], high = b->entries[j];
-            if (low.place.items[0] < high.place.items[0] ||
-                (low.place.items[0] == high.place.items[0] && low.place.items[1] <= high.place.items[1]))
+            if (low.range.items[0] < high.range.items[0] ||
+                (low.range.items[0] == high.range.items[0] && low.range.items[1] <= high.range.items[1]))
                 break;
             b->entries[j - 1] = high;
             b->entries[j] = low;
@@ -278,7 +278,7 @@ static problem_code check_cover(body_reader *b) {
     char path[64];
     for (size_t i = 0; i < b->count; i++) {
         const entry *e = &b->entries[i];
-        const size_t begin = e->place.items[0], end = e->place.items[1];
+        const size_t begin = e->range.items[0], end = e->range.items[1];
         snprintf(path, sizeof path, "%s.data_offsets", e->f->name);
         if (begin > end || end > size)
             return fail_at(
@@ -300,14 +300,14 @@ static problem_code check_cover(body_reader *b) {
 
 static problem_code read_data(body_reader *b, const entry *e) {
     request_tensor *const t = (request_tensor *)(void *)((char *)b->request + e->f->offset);
-    const size_t at = b->data + e->place.items[0];
+    const size_t at = b->data + e->range.items[0];
     problem *const p = b->r.p;
     const elements data = {
         .field = e->f,
         .type = (element_type)(e->dtype - 1),
         .names = element_names_safetensors,
         .bytes = b->bytes + at,
-        .length = e->place.items[1] - e->place.items[0],
+        .length = e->range.items[1] - e->range.items[0],
         .may_alias = true,
         .control = b->r.control,
     };

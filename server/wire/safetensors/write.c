@@ -38,22 +38,22 @@ static bool append_metadata(const attend_request *request, const attend_call *ca
            (call->warning_count == 0 || append_warnings(out, call)) && wire_append_text(out, "}");
 }
 
-static size_t result_bytes(const attend_result *result) {
-    return shape_count(result->shape, result->rank) * sizeof(float); /* of an int32_t too */
+static size_t result_bytes(const attend_array *array) {
+    return shape_count(array->shape, array->rank) * sizeof(float); /* of an int32_t too */
 }
 
-/* Appends ,"name":{...} for each result; *end is how many bytes of data they have. */
+/* Appends ,"name":{...} for each array; *end is how many bytes of data they have. */
 static bool append_entries(const attend_call *call, wire_buffer *out, size_t *end) {
     char entry[SHAPE_MAX_RANK * 22 + 128];
     *end = 0;
-    for (size_t i = 0; i < call->result_count; i++) {
-        const attend_result *const result = &call->results[i];
+    for (size_t i = 0; i < call->array_count; i++) {
+        const attend_array *const array = &call->arrays[i];
         const size_t begin = *end;
-        if (!attn_add(begin, result_bytes(result), end))
+        if (!attn_add(begin, result_bytes(array), end))
             return false;
         snprintf(entry, sizeof entry, "\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
-                 result->is_int32 ? "I32" : "F32", shape_show(result->shape, result->rank).text, begin, *end);
-        if (!wire_append_text(out, ",\"") || !wire_append_text(out, result->name) ||
+                 array->is_int32 ? "I32" : "F32", shape_show(array->shape, array->rank).text, begin, *end);
+        if (!wire_append_text(out, ",\"") || !wire_append_text(out, array->name) ||
             !wire_append_text(out, entry))
             return false;
     }
@@ -80,8 +80,8 @@ bool safetensors_write_answer(const attend_request *request, const attend_call *
     if (!wire_buffer_append(out, "\0\0\0\0\0\0\0", LENGTH_BYTES) || !append_metadata(request, call, out) ||
         !append_entries(call, out, &data) || !finish_header(out, start) || !wire_buffer_reserve(out, data))
         return false;
-    for (size_t i = 0; i < call->result_count; i++)
-        if (!wire_append_data(out, call->results[i].data, result_bytes(&call->results[i])))
+    for (size_t i = 0; i < call->array_count; i++)
+        if (!wire_append_data(out, call->arrays[i].data, result_bytes(&call->arrays[i])))
             return false;
     return true;
 }

@@ -87,13 +87,13 @@ Test(kept_results, keeps_what_was_given_when_the_request_is_gone) {
     cr_assert_eq(kept_of(&taken)->call.model, &kept_of(&taken)->model);
     for (size_t i = 0; i < 40; i++)
         cr_assert_eq(kept_of(&taken)->request.query.data[i], 7 + (float)i);
-    const attend_result *weights = kept_weights(&kept_of(&taken)->call, &count);
+    const attend_array *weights = kept_weights(&kept_of(&taken)->call, &count);
     cr_assert_eq(count, 1);
     cr_assert_eq(weights->rank, 3);
     cr_assert_eq(weights->data, kept_of(&taken)->call.output.weights.values);
     for (size_t i = 0; i < 50; i++)
         cr_assert_eq(((const float *)weights->data)[i], 7 + (float)i);
-    cr_assert_eq(kept_of(&taken)->call.result_count, 1);
+    cr_assert_eq(kept_of(&taken)->call.array_count, 1);
     store_give_back(r, &taken);
     store_free(r);
 }
@@ -190,8 +190,8 @@ Test(kept_results, what_is_too_large_is_refused_before_it_is_computed) {
     computed c;
     problem p;
     compute(&c, 9, 0);
-    for (size_t i = 0; i < c.call.result_count + c.call.withheld_count; i++)
-        c.call.results[i].data = NULL; /* as before the computation */
+    for (size_t i = 0; i < c.call.array_count + c.call.withheld_count; i++)
+        c.call.arrays[i].data = NULL; /* as before the computation */
     cr_assert_eq(keep_check(r, &c.request, &c.call, &p), PROBLEM_TOO_LARGE);
     cr_assert_not_null(strstr(p.text, "--results-memory"));
     cr_assert_str_eq(p.path, "keep");

@@ -11,8 +11,8 @@ static const char *results_of(const attend_call *call) {
     static char text[2000];
     size_t n = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < call->result_count; i++) {
-        const attend_result *r = &call->results[i];
+    for (size_t i = 0; i < call->array_count; i++) {
+        const attend_array *r = &call->arrays[i];
         cr_assert_not_null(r->data);
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s%s%s", i == 0 ? "" : " ", r->name,
                               r->is_int32 ? "%" : "", r->may_be_minus_infinity ? "-" : "",
@@ -137,12 +137,12 @@ Test(results, hands_the_arrays_to_the_computation) {
                                   out->stats.self,
                                   out->stats.previous,
                                   out->stats.received};
-    cr_assert_eq(call.result_count, sizeof places / sizeof places[0]);
-    for (size_t i = 0; i < call.result_count; i++)
-        cr_expect_eq(places[i], call.results[i].data, "%s", call.results[i].name);
+    cr_assert_eq(call.array_count, sizeof places / sizeof places[0]);
+    for (size_t i = 0; i < call.array_count; i++)
+        cr_expect_eq(places[i], call.arrays[i].data, "%s", call.arrays[i].name);
     request = (attend_request){.query = tensor("2,5,8"), .returned = 1U << RETURN_LSE};
     cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
-    cr_expect(out->output == call.results[0].data && out->lse == call.results[1].data);
+    cr_expect(out->output == call.arrays[0].data && out->lse == call.arrays[1].data);
     cr_expect(out->weights.values == NULL && out->weights.indices == NULL && out->scores.values == NULL);
     cr_expect(out->q == NULL && out->stats.max == NULL && out->head_output == NULL);
 }
@@ -156,10 +156,10 @@ Test(results, bounds_all_results) {
     problem p;
     size_t sum = 0, elements;
     cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
-    for (size_t i = 0; i < call.result_count; i++) {
+    for (size_t i = 0; i < call.array_count; i++) {
         elements = 4;
-        for (size_t axis = 0; axis < call.results[i].rank; axis++)
-            elements *= call.results[i].shape[axis];
+        for (size_t axis = 0; axis < call.arrays[i].rank; axis++)
+            elements *= call.arrays[i].shape[axis];
         sum += elements;
     }
     cr_expect_eq(resolve_request(&model, &request, sum, &call, &p), PROBLEM_NONE);

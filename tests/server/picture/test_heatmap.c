@@ -76,7 +76,7 @@ static void begin(scene *s, size_t H, size_t B, size_t L, size_t S) {
 
 /* How many weights the call has. */
 static size_t weight_count(const scene *s) {
-    const attend_result *result = &s->call.results[1];
+    const attend_array *result = &s->call.arrays[1];
     cr_assert_str_eq(result->name, "attn_weights");
     size_t count = 1;
     for (size_t n = 0; n < result->rank; n++)

@@ -27,10 +27,10 @@ static made make_call(const size_t *shape, size_t rank, bool is_int32) {
     size_t count = 1;
     for (size_t n = 0; n < rank; n++)
         count *= shape[n];
-    m.call.result_count = 1;
-    m.call.results[0] = (attend_result){.name = "output", .is_int32 = is_int32, .rank = rank};
-    memcpy(m.call.results[0].shape, shape, rank * sizeof *shape);
-    m.call.results[0].data = take(count, sizeof(float));
+    m.call.array_count = 1;
+    m.call.arrays[0] = (attend_array){.name = "output", .is_int32 = is_int32, .rank = rank};
+    memcpy(m.call.arrays[0].shape, shape, rank * sizeof *shape);
+    m.call.arrays[0].data = take(count, sizeof(float));
     return m;
 }
 
@@ -97,7 +97,7 @@ Test(stopping, answers) {
             cr_expect(counted.looks < 2 || !formats[n].write(&m.call, &out), "%s, %zu", formats[n].name, i);
             cr_expect(counted.looks < 2 || halfway.looks == halfway.stops_at, "%s, %zu", formats[n].name, i);
             attn_arena_release(arena, out.bytes);
-            attn_arena_release(arena, (void *)(uintptr_t)m.call.results[0].data);
+            attn_arena_release(arena, (void *)(uintptr_t)m.call.arrays[0].data);
         }
 }
 
@@ -131,7 +131,7 @@ static void begin(scene *s, size_t H, size_t L, size_t S, bool picture) {
     cr_assert_eq(request_resolve(&s->request, &s->model, SIZE_MAX, arena, &s->call, &p), PROBLEM_NONE, "%s",
                  p.text);
     size_t bytes;
-    const attend_result *weights = &s->call.results[1];
+    const attend_array *weights = &s->call.arrays[1];
     cr_assert(shape_bytes(weights->shape, weights->rank, &bytes));
     memset(s->call.output.weights.values, 0, bytes);
 }
@@ -232,7 +232,7 @@ Test(stopping, what_has_no_numbers_takes_no_memory) {
     s.request.returned = 1U << RETURN_LSE;
     cr_expect_eq(request_resolve(&s.request, &s.model, (size_t)128 << 20, small, &s.call, &trouble),
                  PROBLEM_NONE, "%s", trouble.text);
-    cr_expect_eq(s.call.result_count, 2);
+    cr_expect_eq(s.call.array_count, 2);
     cr_expect_lt(budget.used, 100000, "%zu bytes", (size_t)budget.used);
     cr_expect_eq(request_resolve(&s.request, &s.model, ((size_t)128 << 20) - 1, small, &s.call, &trouble),
                  PROBLEM_TOO_LARGE);

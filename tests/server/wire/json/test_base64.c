@@ -352,11 +352,11 @@ Test(json_base64, answers) {
     static attn_model model = {.name = "m"};
     attend_call call = {
         .model = &model,
-        .results = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
+        .arrays = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
                     {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
                     {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
                     {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
-        .result_count = 4,
+        .array_count = 4,
     };
     wire_buffer out = {.arena = arena};
     request = (attend_request){.encoding = 1 + TENSORS_AS_BASE64};
@@ -364,11 +364,11 @@ Test(json_base64, answers) {
     json_t *answer = json_loadb(out.bytes, out.length, 0, NULL);
     cr_assert(answer != NULL, "%.*s", (int)out.length, out.bytes);
     const json_t *stats = json_object_get(answer, "stats");
-    expect_tensor(json_object_get(answer, "output"), "float32", 3, call.results[0].shape, output,
+    expect_tensor(json_object_get(answer, "output"), "float32", 3, call.arrays[0].shape, output,
                   sizeof output);
-    expect_tensor(json_object_get(answer, "lse"), "float32", 1, call.results[1].shape, lse, sizeof lse);
-    expect_tensor(json_object_get(stats, "argmax"), "int32", 2, call.results[2].shape, argmax, sizeof argmax);
-    expect_tensor(json_object_get(stats, "received"), "float32", 2, call.results[3].shape, output, 0);
+    expect_tensor(json_object_get(answer, "lse"), "float32", 1, call.arrays[1].shape, lse, sizeof lse);
+    expect_tensor(json_object_get(stats, "argmax"), "int32", 2, call.arrays[2].shape, argmax, sizeof argmax);
+    expect_tensor(json_object_get(stats, "received"), "float32", 2, call.arrays[3].shape, output, 0);
     json_decref(answer);
     request.encoding = 1 + TENSORS_AS_ARRAYS;
     out.length = 0;

@@ -37,9 +37,9 @@ static void begin(set_of_three *s) {
 }
 
 /* Adds a result to the call; the shape ends with a negative number. */
-static attend_result *add(set_of_three *s, const char *name, const void *data, const int *shape) {
-    attend_result *result = &s->call.results[s->call.result_count++];
-    *result = (attend_result){.name = name, .data = data};
+static attend_array *add(set_of_three *s, const char *name, const void *data, const int *shape) {
+    attend_array *result = &s->call.arrays[s->call.array_count++];
+    *result = (attend_array){.name = name, .data = data};
     for (; shape[result->rank] >= 0; result->rank++)
         result->shape[result->rank] = (size_t)shape[result->rank];
     return result;
@@ -221,9 +221,9 @@ Test(json_write, random_answers_read_back) {
         stats = json_object_get(tree, "stats");
         for (size_t i = 0; i < 5; i++) {
             const char *dot = strchr(names[i], '.');
-            const float *data = s.call.results[i].data;
+            const float *data = s.call.arrays[i].data;
             check_array(dot == NULL ? json_object_get(tree, names[i]) : json_object_get(stats, dot + 1),
-                        s.call.results[i].shape, s.call.results[i].rank, &data);
+                        s.call.arrays[i].shape, s.call.arrays[i].rank, &data);
         }
         cr_assert(json_object_size(tree) == 5 && json_object_size(stats) == 2);
         json_decref(tree);

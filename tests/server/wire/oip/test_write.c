@@ -34,9 +34,9 @@ static void begin_answer(void) {
     out = (wire_buffer){.arena = arena};
 }
 
-static attend_result *add_result(const char *name, const void *data, size_t rows, size_t columns) {
-    attend_result *result = &call.results[call.result_count++];
-    *result = (attend_result){.name = name, .data = data, .rank = 2, .shape = {rows, columns}};
+static attend_array *add_result(const char *name, const void *data, size_t rows, size_t columns) {
+    attend_array *result = &call.arrays[call.array_count++];
+    *result = (attend_array){.name = name, .data = data, .rank = 2, .shape = {rows, columns}};
     return result;
 }
 

@@ -39,7 +39,7 @@ static json_t *header_of(const wire_buffer *out, const char **data) {
 }
 
 /* The tensor `result` stands in the answer, right after `*end` bytes of data. */
-static void expect_tensor(const json_t *header, const char *data, const attend_result *result, size_t *end) {
+static void expect_tensor(const json_t *header, const char *data, const attend_array *result, size_t *end) {
     const json_t *entry = json_object_get(header, result->name), *shape = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
     size_t count = 1;
@@ -62,11 +62,11 @@ Test(safetensors_write, answers) {
     attend_call call = {
         .model = &model,
         .input = {.training = true, .seed = ((uint64_t)1 << 53) - 1},
-        .results = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
+        .arrays = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
                     {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
                     {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
                     {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
-        .result_count = 4,
+        .array_count = 4,
         .warnings = {"one \"quoted\" thing", "another"},
         .warning_count = 2,
     };
@@ -76,8 +76,8 @@ Test(safetensors_write, answers) {
     request = (attend_request){.id = (char[]){"a\"\xc3\xa4\n"}};
     cr_assert(safetensors_write_answer(&request, &call, &out));
     json_t *header = header_of(&out, &data);
-    for (size_t i = 0; i < call.result_count; i++)
-        expect_tensor(header, data, &call.results[i], &end);
+    for (size_t i = 0; i < call.array_count; i++)
+        expect_tensor(header, data, &call.arrays[i], &end);
     cr_assert_eq(data + end, out.bytes + out.length);
     cr_assert_eq(json_object_size(header), 5);
     const json_t *metadata = json_object_get(header, "__metadata__");
@@ -95,8 +95,8 @@ Test(safetensors_write, data_are_aligned) {
     static const float output[] = {1};
     const attend_call call = {
         .model = &model,
-        .results = {{.name = "output", .rank = 2, .shape = {1, 1}, .data = output}},
-        .result_count = 1,
+        .arrays = {{.name = "output", .rank = 2, .shape = {1, 1}, .data = output}},
+        .array_count = 1,
     };
     char id[80] = "";
     for (size_t length = 0; length < 70; length++) {
@@ -116,8 +116,8 @@ Test(safetensors_write, an_answer_that_does_not_fit) {
     static const float output[64];
     const attend_call call = {
         .model = &model,
-        .results = {{.name = "output", .rank = 1, .shape = {64}, .data = output}},
-        .result_count = 1,
+        .arrays = {{.name = "output", .rank = 1, .shape = {64}, .data = output}},
+        .array_count = 1,
         .warnings = {"one"},
         .warning_count = 1,
     };
