@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Each says what the member is that the field is read into. All of them are zero if it is absent. */
+/* A field's type says what the member is that it is read into. A member is zero if the field is absent. */
 typedef enum {
     FIELD_STRING, /* char *, of at most `most` bytes */
     FIELD_BOOL,   /* bool */
@@ -14,7 +14,7 @@ typedef enum {
     FIELD_WHOLE,  /* request_whole, from 0 to `most` */
     FIELD_WHOLES, /* request_wholes: a list of such numbers */
     FIELD_PAIR,   /* request_wholes: a list of two */
-    FIELD_WORD,   /* size_t: 1 + the place in `words` */
+    FIELD_WORD,   /* size_t: 1 + the index of the word */
     FIELD_WORDS,  /* unsigned: a list of words, none of them twice; bit n for words[n] */
     FIELD_LABELS, /* request_labels: a list of strings, of at most `most` bytes each */
     FIELD_VIEW,   /* request_view: an object of the fields in view_fields */
@@ -22,7 +22,7 @@ typedef enum {
     FIELD_MASK,   /* request_tensor, numbers or booleans; minus infinity allowed */
 } field_type;
 
-/* What becomes of a field beside head_output, of which only the output projection is computed. */
+/* What a field means beside head_output, with which only the output projection is computed. */
 typedef enum { BESIDE_USED, BESIDE_IDLE, BESIDE_REFUSED } field_beside;
 
 typedef struct {
@@ -49,7 +49,7 @@ typedef struct {
 
 #define FIELD_LARGEST (((uint64_t)1 << 53) - 1) /* of the whole numbers that every JSON library keeps */
 
-/* Longer than a pair, or a shape, can be: a list that is hardly too long is told its length. */
+/* More than a pair, or a shape, can have, so that a list that is a little too long can be told its length. */
 #define FIELD_PAIR_ITEMS  16
 #define FIELD_SHAPE_ITEMS 16
 

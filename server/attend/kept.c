@@ -29,16 +29,16 @@ static void copy(packing *p, char *to, const char *from, size_t bytes) {
 
 /* Copies `bytes` into the block, and returns where they are now: NULL if there is no block, or no data. */
 static void *pack(packing *p, const void *data, size_t bytes) {
-    const size_t place = p->used;
+    const size_t begin = p->used;
     size_t end;
-    p->fits = p->fits && attn_add(place, bytes, &end) && attn_add(end, ALIGNMENT - 1, &end);
+    p->fits = p->fits && attn_add(begin, bytes, &end) && attn_add(end, ALIGNMENT - 1, &end);
     if (!p->fits)
         return NULL;
     p->used = end / ALIGNMENT * ALIGNMENT;
     if (p->block == NULL || data == NULL)
         return NULL;
-    copy(p, p->block + place, data, bytes);
-    return p->block + place;
+    copy(p, p->block + begin, data, bytes);
+    return p->block + begin;
 }
 
 /* An array of elements of four bytes. */

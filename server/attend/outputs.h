@@ -30,12 +30,12 @@ struct attend_output {
 extern const attend_output attend_outputs[];
 
 enum {
-    OUTPUT_WEIGHTS = 1,  /* the place of attn_weights, which need_weights asks for */
+    OUTPUT_WEIGHTS = 1,  /* the index of attn_weights, which need_weights asks for */
     OUTPUT_RETURNED = 2, /* bit n of `returned` asks for number OUTPUT_RETURNED + n */
 };
 
 /* Output `n` of all and their members, which stand behind what they are members of; NULL if there are not so
- * many. *whole is its own place in attend_outputs, or that of the output it is a member of. */
+ * many. *whole is its own index in attend_outputs, or that of the output it is a member of. */
 const attend_output *output_at(size_t n, size_t *whole);
 
 /* Does the request ask for attend_outputs[n]? */

@@ -14,7 +14,7 @@ typedef struct {
 
 shape_text shape_show(const size_t *shape, size_t rank);
 
-/* Writes the place of an element, or of an array in the array: "query[0][3]". */
+/* Writes the path of an element, or of an array of them: "query[0][3]". */
 void shape_write_path(const char *name, const size_t *index, size_t rank, char *path, size_t room);
 
 /* Elements of an array whose size is known not to overflow. */

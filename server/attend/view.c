@@ -6,7 +6,7 @@
 /* A list of different whole numbers below `n`, which count the things called `one`. */
 static problem_code check_list(const request_wholes *list, const char *path, const char *one, size_t n,
                                attn_arena *arena, problem *p) {
-    char place[64];
+    char item_path[64];
     if (list->count == 0)
         return problem_set_at(p, PROBLEM_BAD_VALUE, path, "%s is empty, expected at least one %s", path, one);
     bool *seen = attn_arena_array(arena, n, sizeof *seen);
@@ -20,17 +20,17 @@ static problem_code check_list(const request_wholes *list, const char *path, con
             seen[item] = true;
             continue;
         }
-        snprintf(place, sizeof place, "%s[%zu]", path, i);
+        snprintf(item_path, sizeof item_path, "%s[%zu]", path, i);
         if (n == 0)
-            code = problem_set_at(p, PROBLEM_BAD_VALUE, place, "%s is %zu, but there is no %s at all", place,
-                                  item, one);
+            code = problem_set_at(p, PROBLEM_BAD_VALUE, item_path, "%s is %zu, but there is no %s at all",
+                                  item_path, item, one);
         else if (item >= n)
-            code = problem_set_at(p, PROBLEM_BAD_VALUE, place, "%s is %zu, expected a %s from 0 to %zu",
-                                  place, item, one, n - 1);
+            code = problem_set_at(p, PROBLEM_BAD_VALUE, item_path, "%s is %zu, expected a %s from 0 to %zu",
+                                  item_path, item, one, n - 1);
         else
-            code = problem_set_at(p, PROBLEM_BAD_VALUE, place,
-                                  "%s is %zu, which the list has already; expected each %s once", place, item,
-                                  one);
+            code = problem_set_at(p, PROBLEM_BAD_VALUE, item_path,
+                                  "%s is %zu, which the list has already; expected each %s once", item_path,
+                                  item, one);
     }
     attn_arena_release(arena, seen);
     return code;

@@ -70,7 +70,7 @@ static size_t index_in(const size_t *list, size_t count, size_t item) {
     return list == NULL ? item : index;
 }
 
-static void look_at_map(selection *s) {
+static void measure_map(selection *s) {
     const attn_view *view = &s->from->output.view;
     s->maps = view->average ? 1 : view->head_count;
     s->rows = view_rows(view);
@@ -162,7 +162,7 @@ static problem_code fill(selection *s, const view_shape *map, problem *p) {
     const attn_view *before = &s->from->output.view, *after = &s->to->output.view;
     const size_t heads = after->average ? 1 : after->head_count;
     size_t bytes;
-    look_at_map(s);
+    measure_map(s);
     float *values = shape_bytes((const size_t[]){heads, map->rows, map->columns}, 3, &bytes)
                         ? attn_arena_alloc(s->arena, bytes)
                         : NULL;

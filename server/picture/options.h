@@ -31,7 +31,7 @@ typedef struct picture_options {
     picture_scale scale;
 } picture_options;
 
-/* Takes one parameter of the request's path, decoded, like head=0,3 or cell=8, into *o. Fails with *p filled
+/* Reads one parameter of the query, decoded, like head=0,3 or cell=8, into *o. Fails with *p filled
  * in: unknown_field if there is no parameter of that name, bad_value if its value will not do. */
 problem_code picture_read_parameter(const char *name, const char *value, picture_options *o, problem *p);
 

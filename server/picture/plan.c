@@ -22,7 +22,7 @@ typedef struct {
 
 /* The sizes that the tensors will have if they fit: as resolve_query and resolve_source of attend/resolve.c
  * have them. */
-static void look_at_sizes(planning *plan) {
+static void find_sizes(planning *plan) {
     const attend_request *request = plan->request;
     const request_tensor *query = &request->query, *key = &request->key;
     const bool batched = query->rank == 3 || (query->open && query->rank < 3);
@@ -145,7 +145,7 @@ problem_code picture_plan(const picture_options *o, const attn_model *model, att
     if (request->view.top_k.present)
         return problem_set_at(p, PROBLEM_BAD_VALUE, "view.top_k",
                               "view.top_k is not for pictures, expected a view without it");
-    look_at_sizes(&plan);
+    find_sizes(&plan);
     request->need_weights = true;
     if ((code = plan_batch(&plan, o)) != PROBLEM_NONE || (code = plan_heads(&plan, o)) != PROBLEM_NONE)
         return code;

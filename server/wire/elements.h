@@ -1,6 +1,6 @@
 /* elements.h: the elements of a tensor as bytes, little-endian, and how they become the float32 of a request.
  *
- * What reads them is told their type and shape by some wire format; what is allowed is the same for all. */
+ * Each wire format has its own way to say their type and shape; what is allowed is the same for all. */
 #ifndef WIRE_ELEMENTS_H
 #define WIRE_ELEMENTS_H
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 
 /* Decodes `length` bytes of JSON into *request, whose strings and tensors live in `arena`. The schema is the
- * table in fields.h; null means absent. Fails with *p filled in (code, sentence, and where it applies the
- * path and the byte offset), with deadline_exceeded if the control (NULL: there is none) says stop. */
+ * table in attend/fields.h; null means absent. Fails with *p filled in (code, sentence, and where it applies
+ * the path and the byte offset), with deadline_exceeded if the control (NULL: there is none) says stop. */
 problem_code json_read_request(const char *text, size_t length, attn_arena *arena,
                                const attn_control *control, attend_request *request, problem *p);
 

@@ -1,4 +1,4 @@
-/* lexer.h: the words of JSON (RFC 8259): white space, literals, strings; and how reading fails. */
+/* lexer.h: the tokens of JSON (RFC 8259): white space, literals, strings; and how reading fails. */
 #ifndef WIRE_JSON_LEXER_H
 #define WIRE_JSON_LEXER_H
 
@@ -9,9 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whatever reads a text of any length comes by json_stopped, as all that is below does. Once the control has
- * said stop, the text ends where the reader is, and so does every loop over it; whoever began to read a body
- * tells that by json_end. */
+/* A loop over text of any length calls json_stopped, as all functions below do. Once the control has said
+ * stop, the text ends where the reader is, and with it every such loop; json_end then says why. */
 typedef struct {
     const char *start, *at, *end;
     attn_arena *arena;
@@ -21,7 +20,7 @@ typedef struct {
     const char *next_ask; /* from here on the control is to be asked; never behind the end; NULL at first */
 } json_reader;
 
-/* What stands at the reader's place. */
+/* What the next value is. */
 typedef enum {
     JSON_OBJECT,
     JSON_ARRAY,
@@ -36,10 +35,10 @@ typedef enum {
     JSON_NO_VALUE, /* nothing that a value begins with, or the end */
 } json_kind;
 
-/* Asks the control, whose next turn is then some ten thousand bytes further on. True: the text ends here. */
+/* Asks the control, and sets when it is to be asked again. True: the text ends here. */
 bool json_ask(json_reader *r);
 
-/* The same if it is its turn. */
+/* The same, if it is time to. */
 static inline bool json_stopped(json_reader *r) {
     return __builtin_expect(r->at >= r->next_ask, false) && json_ask(r);
 }
@@ -106,14 +105,14 @@ problem_code json_read_string(json_reader *r, char *out, size_t room, size_t *le
 problem_code json_fail(json_reader *r, const char *where, problem_code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The same in the place `path`. */
+/* The same, at `path`. */
 problem_code json_fail_at(json_reader *r, const char *where, const char *path, problem_code code,
                           const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* bad_value: the value that begins here, in the place `path`, is not what was `expected`. */
+/* bad_value: the value that begins here, at `path`, is not what was `expected`. */
 problem_code json_fail_kind(json_reader *r, const char *path, const char *expected);
 
-/* The failure that was told is in the place `path`, unless it says itself where. Returns its code. */
+/* Gives the failure that was told the path, if it has an offset and no path yet. Returns its code. */
 problem_code json_locate(json_reader *r, const char *path);
 
 /* malformed_json: at this very byte something else was `expected` ("a value"). Tells what was found. */

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JSON_PATH_MAX 128 /* of a place in a request, with its NUL */
+#define JSON_PATH_MAX 128 /* with its NUL */
 
 /* The members of an object, from after its '{'; the caller sets the first two. */
 typedef struct {
@@ -18,10 +18,10 @@ typedef struct {
     uint64_t seen; /* bit n: the key of table->fields[n] was there */
 } json_members;
 
-/* Takes the '{' of an object in the place `path`; fails if there is none. */
+/* Takes the '{' of an object at `path`; fails if there is none. */
 problem_code json_open_object(json_reader *r, const char *path);
 
-/* Moves to the value of the next member, and sets *f to its row in the table and `path` to its place; or past
+/* Moves to the value of the next member, and sets *f to its row in the table and `path` to its path; or past
  * the '}', and sets *f to NULL. Fails with *p filled in: an unknown key, one that is there twice. */
 problem_code json_next_member(json_members *members, const field **f, char path[JSON_PATH_MAX]);
 

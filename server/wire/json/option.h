@@ -5,12 +5,12 @@
 #include "server/attend/fields.h"
 #include "server/wire/json/lexer.h"
 
-/* Reads the value that begins at the reader's place into `member`, which is what the type of the field says
+/* Reads the value that begins here into `member`, which is what the type of the field says
  * and is zeroed by the caller; null leaves it so. `path` is the field's whole name, like "view.heads". Fails
  * with everything filled in. */
 problem_code json_read_option(json_reader *r, const field *f, const char *path, void *member);
 
-/* Reads a string like json_read_string, which is in the place `path`. Fails with everything filled in, also
+/* Reads a string at `path` like json_read_string. Fails with everything filled in, also
  * if it is none. */
 problem_code json_read_name(json_reader *r, const char *path, char *name, size_t room, size_t *length);
 

@@ -7,7 +7,7 @@
 #include "server/attend/request.h"
 #include "server/wire/json/lexer.h"
 
-/* Reads the tensor that begins at the reader's place into *t (zeroed by the caller), its data from the
+/* Reads the tensor that begins here into *t (zeroed by the caller), its data from the
  * reader's arena. `f` is a FIELD_TENSOR or FIELD_MASK. Fails with the code, sentence, path and offset filled
  * in; the data then stay in the arena. */
 problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t);

@@ -83,9 +83,9 @@ static problem_code read_shape(input *in, const char *path) {
     return code == PROBLEM_BAD_VALUE ? (p->code = PROBLEM_BAD_SHAPE) : code;
 }
 
-static problem_code read_parameters(input *in, const char *place) {
-    const field_table table = {parameter_rows, 1, place, "parameter of an input", OIP_KNOWN};
-    const problem_code code = json_open_object(&in->o->r, place);
+static problem_code read_parameters(input *in, const char *parent) {
+    const field_table table = {parameter_rows, 1, parent, "parameter of an input", OIP_KNOWN};
+    const problem_code code = json_open_object(&in->o->r, parent);
     return code != PROBLEM_NONE ? code : json_read_members(&in->o->r, &table, in);
 }
 

@@ -16,7 +16,7 @@ typedef struct {
     oip_options *options;
 } oip_reader;
 
-/* Reads the object that begins at the reader's place, the input `path` ("inputs[0]"), into the tensor of the
+/* Reads the object that begins here, the input `path` ("inputs[0]"), into the tensor of the
  * request that it names. Fails with *p filled in. */
 problem_code oip_read_input(oip_reader *o, const char *path);
 

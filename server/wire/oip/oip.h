@@ -28,7 +28,7 @@ typedef struct {
 /* An output that is asked for by its name. */
 typedef struct {
     const attend_output *output;
-    size_t whole; /* its place in attend_outputs, or that of the output it is a member of */
+    size_t whole; /* its index in attend_outputs, or that of the output it is a member of */
     request_switch binary;
 } oip_asked;
 

@@ -14,11 +14,11 @@
 enum { SEQUENCE_ID, SEQUENCE_START, SEQUENCE_END, PRIORITY, TIMEOUT, BINARY_OUTPUT, OWN_PARAMETERS };
 static const field own_parameters[OWN_PARAMETERS] = {
     [SEQUENCE_ID] = {"sequence_id", FIELD_WHOLE, .most = UINT64_MAX},
-    [SEQUENCE_START] = {"sequence_start", FIELD_BOOL},
-    [SEQUENCE_END] = {"sequence_end", FIELD_BOOL},
+    [SEQUENCE_START] = {.name = "sequence_start", .type = FIELD_BOOL},
+    [SEQUENCE_END] = {.name = "sequence_end", .type = FIELD_BOOL},
     [PRIORITY] = {"priority", FIELD_WHOLE, .most = (uint64_t)1 << 53},
     [TIMEOUT] = {"timeout", FIELD_WHOLE, .most = (uint64_t)1 << 53},
-    [BINARY_OUTPUT] = {"binary_data_output", FIELD_BOOL},
+    [BINARY_OUTPUT] = {.name = "binary_data_output", .type = FIELD_BOOL},
 };
 
 /* Is the field an option that can be a parameter? Tensors are inputs, `return` is a list of outputs, of which
@@ -95,7 +95,7 @@ static problem_code read_sequence_id(oip_reader *o, const field *f, const char *
                         path);
 }
 
-/* Reads a parameter whose place among the protocol's own is `key`. */
+/* Reads number `key` of the protocol's own. */
 static problem_code read_own_parameter(oip_reader *o, const field *f, size_t key, const char *path) {
     request_whole ignored = {.value = 0};
     bool unused;
@@ -113,13 +113,13 @@ static problem_code read_own_parameter(oip_reader *o, const field *f, size_t key
     }
 }
 
-static problem_code read_parameters(oip_reader *o, const char *place) {
+static problem_code read_parameters(oip_reader *o, const char *parent) {
     field rows[FIELDS_MAX];
-    const field_table table = {rows, list_parameters(rows), place, "parameter", OIP_KNOWN};
+    const field_table table = {rows, list_parameters(rows), parent, "parameter", OIP_KNOWN};
     json_members members = {.r = &o->r, .table = &table};
     const field *f;
     char path[JSON_PATH_MAX];
-    problem_code code = json_open_object(&o->r, place);
+    problem_code code = json_open_object(&o->r, parent);
     while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE &&
            f != NULL) {
         void *const member = (char *)o->request + f->offset;
@@ -180,30 +180,30 @@ static problem_code read_output_name(oip_reader *o, const char *path, oip_asked 
     return PROBLEM_NONE;
 }
 
-static problem_code read_output_parameters(oip_reader *o, const char *place, oip_asked *asked) {
+static problem_code read_output_parameters(oip_reader *o, const char *parent, oip_asked *asked) {
     static const field rows[] = {{"binary_data", FIELD_SWITCH, .offset = offsetof(oip_asked, binary)}};
-    const field_table table = {rows, 1, place, "parameter of an output", OIP_KNOWN};
-    const problem_code code = json_open_object(&o->r, place);
+    const field_table table = {rows, 1, parent, "parameter of an output", OIP_KNOWN};
+    const problem_code code = json_open_object(&o->r, parent);
     return code != PROBLEM_NONE ? code : json_read_members(&o->r, &table, asked);
 }
 
-static problem_code read_output(oip_reader *o, const char *place) {
+static problem_code read_output(oip_reader *o, const char *parent) {
     static const field rows[] = {{.name = "name"}, {.name = "parameters"}};
-    const field_table table = {rows, 2, place, "field of an output", OIP_KNOWN};
+    const field_table table = {rows, 2, parent, "field of an output", OIP_KNOWN};
     json_members members = {.r = &o->r, .table = &table};
     oip_asked asked = {.binary = SWITCH_ABSENT};
     const field *f;
     char path[JSON_PATH_MAX];
     json_skip_space(&o->r);
     const char *const where = o->r.at;
-    problem_code code = json_open_object(&o->r, place);
+    problem_code code = json_open_object(&o->r, parent);
     while (code == PROBLEM_NONE && (code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
         if (!json_accept_null(&o->r))
             code = f == rows ? read_output_name(o, path, &asked) : read_output_parameters(o, path, &asked);
     if (code != PROBLEM_NONE)
         return code;
     if (asked.output == NULL)
-        return json_fail_at(&o->r, where, place, PROBLEM_MISSING_FIELD, "%s has no name", place);
+        return json_fail_at(&o->r, where, parent, PROBLEM_MISSING_FIELD, "%s has no name", parent);
     o->options->asked[o->options->asked_count++] = asked;
     return PROBLEM_NONE;
 }
@@ -231,15 +231,15 @@ static problem_code apply_outputs(oip_reader *o) {
 static problem_code read_list(oip_reader *o, const char *path,
                               problem_code (*read_item)(oip_reader *o, const char *path)) {
     json_reader *const r = &o->r;
-    char place[JSON_PATH_MAX];
+    char item[JSON_PATH_MAX];
     size_t index = 0;
     if (!json_accept(r, '['))
         return json_fail_kind(r, path, "a list of objects");
     if (json_accept(r, ']'))
         return PROBLEM_NONE;
     do {
-        snprintf(place, sizeof place, "%.64s[%zu]", path, index++);
-        const problem_code code = read_item(o, place);
+        snprintf(item, sizeof item, "%.64s[%zu]", path, index++);
+        const problem_code code = read_item(o, item);
         if (code != PROBLEM_NONE)
             return code;
     } while (json_accept(r, ','));
