@@ -158,8 +158,9 @@ static void list_arrays(listing *list, const attend_request *request) {
             add_map(list, output, list->call->output.view.head_count);
         else if (output->members == NULL)
             add_array(list, output);
-        for (const attend_output *m = output->members; !output->is_map && m != NULL && m->name != NULL; m++)
-            add_array(list, m);
+        else
+            for (const attend_output *m = output->members; m->name != NULL; m++)
+                add_array(list, m);
     }
 }
 

@@ -85,7 +85,7 @@ typedef struct {
     const void *data;             /* row-major; NULL until it is allocated */
 } attend_array;
 
-#define ATTEND_ARRAYS_MAX   20 /* not less than all rows of the table of outputs */
+#define ATTEND_ARRAYS_MAX   24 /* not less than all rows of the table of outputs */
 #define ATTEND_WARNINGS_MAX 5
 #define RESULT_URL_SIZE     48 /* of the path of a kept result, with its NUL */
 
