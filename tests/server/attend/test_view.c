@@ -1,20 +1,10 @@
 /* Views: what is refused and how that is said, what is cut, and which shape comes out. */
 #include "server/attend/view.h"
+#include "tests/arena.h"
 
 #include <criterion/criterion.h>
 #include <stdarg.h>
 #include <string.h>
-
-static attn_arena *arena;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(view, .init = set_up, .fini = tear_down);
 

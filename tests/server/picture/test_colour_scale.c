@@ -23,7 +23,8 @@ Test(colour_scale, ticks_are_on_the_scale_and_apart) {
             cr_expect(ticks[a] >= scale.least && ticks[a] <= scale.most);
             for (size_t b = 0; b < a; b++)
                 cr_expect_geq(
-                    fabs(colour_scale_position(&scale, ticks[a]) - colour_scale_position(&scale, ticks[b])), gap);
+                    fabs(colour_scale_position(&scale, ticks[a]) - colour_scale_position(&scale, ticks[b])),
+                    gap);
         }
         const double one = largest * fabs((double)random_float(&state));
         cr_expect_leq(colour_scale_position(&scale, one / 2), colour_scale_position(&scale, one));

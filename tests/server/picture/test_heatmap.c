@@ -5,6 +5,7 @@
 #include "server/picture/heatmap.h"
 #include "server/picture/plan.h"
 #include "server/picture/png.h"
+#include "tests/arena.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
@@ -13,16 +14,6 @@
 #include <string.h>
 
 #define ROUNDS 150
-
-static attn_arena *arena;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(heatmap, .init = set_up, .fini = tear_down);
 

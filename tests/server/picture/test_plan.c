@@ -3,6 +3,7 @@
 #include "server/picture/heatmap.h"
 #include "server/picture/layout.h"
 #include "server/picture/plan.h"
+#include "tests/arena.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
@@ -202,16 +203,6 @@ Test(picture, one_query_of_many_keys_can_be_seen) {
 }
 
 /* ---- The plan ---- */
-
-static attn_arena *arena;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(picture_plan, .init = set_up, .fini = tear_down);
 

@@ -3,23 +3,13 @@
 #define TESTS_STOPPING_H
 
 #include "core/arena.h"
+#include "tests/arena.h"
 #include "tests/looks.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
 #define BODY ((size_t)16 << 20) /* bytes */
-
-static attn_arena *arena;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert_not_null(arena);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(stopping, .init = set_up, .fini = tear_down, .timeout = 600);
 

@@ -2,25 +2,16 @@
  * wrong, where. The bytes end where the tensor does. */
 #include "server/wire/elements.h"
 
+#include "tests/arena.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
-static attn_arena *arena;
 static problem trouble;
 static const field query = {"query", FIELD_TENSOR, .offset = 0};
 static const field mask = {"attn_mask", FIELD_MASK, .offset = 0};
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(elements, .init = set_up, .fini = tear_down);
 

@@ -353,9 +353,9 @@ Test(json_base64, answers) {
     attend_call call = {
         .model = &model,
         .arrays = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
-                    {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
-                    {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
-                    {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
+                   {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
+                   {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
+                   {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
         .array_count = 4,
     };
     wire_buffer out = {.arena = arena};

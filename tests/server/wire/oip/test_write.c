@@ -1,27 +1,18 @@
 /* The writer of the Open Inference Protocol: the exact bytes of answers. */
 #include "server/http/exchange.h"
 #include "server/wire/oip/oip.h"
+#include "tests/arena.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static attn_arena *arena;
 static attend_request request;
 static oip_options asked;
 static attn_model model;
 static attend_call call;
 static wire_buffer out;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(oip_write, .init = set_up, .fini = tear_down);
 

@@ -1,5 +1,6 @@
 /* Answers as safetensors, read by a reader of the test's own. */
 #include "server/wire/safetensors/safetensors.h"
+#include "tests/arena.h"
 
 #include <criterion/criterion.h>
 #include <endian.h>
@@ -7,17 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-static attn_arena *arena;
 static attend_request request;
-
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
-}
-
-static void tear_down(void) {
-    attn_arena_free(arena);
-}
 
 TestSuite(safetensors_write, .init = set_up, .fini = tear_down);
 
@@ -63,9 +54,9 @@ Test(safetensors_write, answers) {
         .model = &model,
         .input = {.training = true, .seed = ((uint64_t)1 << 53) - 1},
         .arrays = {{.name = "output", .rank = 3, .shape = {1, 2, 2}, .data = output},
-                    {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
-                    {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
-                    {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
+                   {.name = "lse", .may_be_minus_infinity = true, .rank = 1, .shape = {2}, .data = lse},
+                   {.name = "stats.argmax", .is_int32 = true, .rank = 2, .shape = {1, 2}, .data = argmax},
+                   {.name = "stats.received", .rank = 2, .shape = {4, 0}, .data = output}},
         .array_count = 4,
         .warnings = {"one \"quoted\" thing", "another"},
         .warning_count = 2,
