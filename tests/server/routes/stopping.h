@@ -2,11 +2,9 @@
 #ifndef TESTS_STOPPING_H
 #define TESTS_STOPPING_H
 
-#include "core/arena.h"
 #include "tests/arena.h"
 #include "tests/looks.h"
 
-#include <criterion/criterion.h>
 #include <string.h>
 
 #define BODY ((size_t)16 << 20) /* bytes */
