@@ -57,7 +57,7 @@ static bool tile_is_right(attn_checking *c, const softmax *s, const char *kernel
     return true;
 }
 
-static bool soften_tiles(attn_checking *c, softmax *s) {
+static bool step_through_tiles(attn_checking *c, softmax *s) {
     const attn_soft_tile *t = &s->tile;
     for (size_t q = 0; q < t->width; q++)
         t->max[q] = -INFINITY, t->sum[q] = 0, s->mixed[q] = 0;
@@ -107,7 +107,7 @@ static bool softmax_is_right(attn_checking *c, size_t keys, size_t width, size_t
     if (c->status != ATTN_OK)
         return false;
     fill_scores(c, &s);
-    if (!soften_tiles(c, &s) || !sums_are_right(c, &s, close))
+    if (!step_through_tiles(c, &s) || !sums_are_right(c, &s, close))
         return false;
     for (size_t from = 0; from < keys; from += s.tile.keys) {
         next_tile(c, &s, from);

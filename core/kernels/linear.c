@@ -40,10 +40,6 @@ typedef struct {
     char *scratch;
 } plans;
 
-static size_t ceiling(size_t n, size_t divisor) {
-    return n / divisor + (n % divisor > 0);
-}
-
 static size_t common_multiple(size_t a, size_t b) {
     size_t x = a, y = b;
     while (y > 0) {
@@ -68,7 +64,7 @@ static size_t task_columns(const attn_linear *linear, size_t rows) {
 
 static size_t reserve(size_t *bytes, size_t size) {
     const size_t at = *bytes;
-    *bytes += ceiling(size, ALIGNMENT) * ALIGNMENT;
+    *bytes += attn_round_up(size, ALIGNMENT);
     return at;
 }
 
@@ -84,16 +80,16 @@ static plan plan_of(const attn_linear *linear) {
     plan p = {.linear = linear};
     for (size_t n = 0; n < linear->part_count; n++)
         p.rows += linear->parts[n].rows;
-    p.row_blocks = ceiling(p.rows, TASK_ROWS);
-    p.block_rows = p.row_blocks > 0 ? ceiling(p.rows, p.row_blocks) : 0;
+    p.row_blocks = attn_divide_up(p.rows, TASK_ROWS);
+    p.block_rows = p.row_blocks > 0 ? attn_divide_up(p.rows, p.row_blocks) : 0;
     p.columns = task_columns(linear, p.rows);
-    p.column_blocks = ceiling(weight->width, p.columns);
-    p.depths = weight->depth > 0 ? ceiling(weight->depth, ATTN_DEPTH) : 1;
-    p.depth = ceiling(weight->depth, p.depths);
+    p.column_blocks = attn_divide_up(weight->width, p.columns);
+    p.depths = weight->depth > 0 ? attn_divide_up(weight->depth, ATTN_DEPTH) : 1;
+    p.depth = attn_divide_up(weight->depth, p.depths);
     if (weight->precision == ATTN_INT8 && p.depths > 1)
         p.depth = ATTN_DEPTH; /* each block of the sum has its scales */
-    p.x_row = ceiling(p.depth, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
-    p.y_row = ceiling(p.columns + 2 * panel, ALIGNED_FLOATS) * ALIGNED_FLOATS + ALIGNED_FLOATS;
+    p.x_row = attn_round_up(p.depth, ALIGNED_FLOATS) + ALIGNED_FLOATS;
+    p.y_row = attn_round_up(p.columns + 2 * panel, ALIGNED_FLOATS) + ALIGNED_FLOATS;
     p.pieces_at = reserve(&p.bytes, p.block_rows * sizeof(piece));
     p.x_at = reserve(&p.bytes, p.block_rows * p.x_row * sizeof(float));
     p.y_at = reserve(&p.bytes, p.block_rows * p.y_row * sizeof(float));
@@ -244,7 +240,7 @@ static void run_task(void *loop, size_t round, size_t slot) {
     const size_t width = linear->weight->width;
     const size_t last = column + p->columns < width ? column + p->columns : width;
     const size_t begin = column / kernels->weight_panel * kernels->weight_panel;
-    const size_t columns = ceiling(last - begin, kernels->weight_panel) * kernels->weight_panel;
+    const size_t columns = attn_round_up(last - begin, kernels->weight_panel);
     size_t first_row, last_row;
     rows_of_block(p, block, &first_row, &last_row);
     const size_t count = find_pieces(linear, first_row, last_row, pieces);

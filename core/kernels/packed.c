@@ -9,10 +9,6 @@
 
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, INT8_MAX_VALUE = 127 };
 
-static size_t round_up(size_t n, size_t unit) {
-    return (n + unit - 1) / unit * unit;
-}
-
 /* To nearest, ties to even. The weight is finite, and so is the result unless it is above bfloat16's largest.
  */
 static uint16_t bfloat16_of(float x) {
@@ -79,10 +75,10 @@ static bool sizes_of(const attn_packed *packed, size_t *numbers, size_t *all) {
         !attn_multiply_all(of_scales, sizeof of_scales / sizeof *of_scales, &scales) ||
         !attn_add(*numbers, ALIGNMENT, &(size_t){0}))
         return false;
-    *numbers = round_up(*numbers, ALIGNMENT);
+    *numbers = attn_round_up(*numbers, ALIGNMENT);
     if (!attn_add(*numbers, scales, all) || !attn_add(*all, HUGE_PAGE, &(size_t){0}))
         return false;
-    *all = round_up(*all, ALIGNMENT);
+    *all = attn_round_up(*all, ALIGNMENT);
     return true;
 }
 
@@ -94,7 +90,7 @@ bool attn_pack(attn_packed *packed, const attn_kernels *kernels, attn_precision 
     *packed = (attn_packed){0};
     if (width > SIZE_MAX - panel)
         return false;
-    made.scale_row = round_up(width, panel);
+    made.scale_row = attn_round_up(width, panel);
     if (!sizes_of(&made, &numbers, &made.bytes) || (made.numbers = new_block(made.bytes)) == NULL)
         return false;
     if (precision == ATTN_INT8)
