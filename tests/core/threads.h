@@ -25,15 +25,16 @@ static void *share_loop(void *context) {
     return NULL;
 }
 
-/* The `run` of an attn_parallel: starts a thread for each slot. */
+/* The `run` of an attn_parallel: starts a thread for each slot but the caller's. */
 static inline void run_on_threads(const attn_parallel *parallel, size_t rounds, attn_round *round,
                                   void *loop) {
     shared_loop s = {.round = round, .loop = loop, .rounds = rounds};
     pthread_t threads[THREADS_MOST];
-    for (size_t n = 0; n < parallel->slots; n++)
+    for (size_t n = 1; n < parallel->slots; n++)
         if (pthread_create(&threads[n], NULL, share_loop, &s) != 0)
             abort();
-    for (size_t n = 0; n < parallel->slots; n++)
+    share_loop(&s);
+    for (size_t n = 1; n < parallel->slots; n++)
         pthread_join(threads[n], NULL);
 }
 

@@ -1,38 +1,8 @@
 /* Several passes at once, and several threads: nothing of a result may depend on either. */
 #include "tests/core/layers.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
-
-/* ---- Threads ---- */
+#include "tests/core/threads.h"
 
 #define SLOTS_MOST 4
-
-typedef struct {
-    attn_parallel lends;
-    size_t rounds;
-    atomic_size_t next, slot;
-    attn_round *round;
-    void *loop;
-} lender;
-
-static void *take_rounds(void *context) {
-    lender *l = context;
-    const size_t slot = atomic_fetch_add(&l->slot, 1);
-    for (size_t n; (n = atomic_fetch_add(&l->next, 1)) < l->rounds;)
-        l->round(l->loop, n, slot);
-    return NULL;
-}
-
-static void run_on_threads(const attn_parallel *parallel, size_t rounds, attn_round *round, void *loop) {
-    lender l = {.lends = *parallel, .rounds = rounds, .round = round, .loop = loop};
-    pthread_t threads[SLOTS_MOST];
-    for (size_t n = 1; n < parallel->slots; n++)
-        cr_assert_eq(pthread_create(&threads[n], NULL, take_rounds, &l), 0);
-    take_rounds(&l);
-    for (size_t n = 1; n < parallel->slots; n++)
-        pthread_join(threads[n], NULL);
-}
 
 /* ---- Jobs ---- */
 
