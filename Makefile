@@ -31,7 +31,8 @@ libs_of    = $(shell pkg-config --libs $(1) 2>/dev/null)
 
 # -ffp-contract=off: a compiler that fuses multiplications with additions would change the bits of the answers.
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -g $(OPTIMISE) -ffp-contract=off -pthread -I. \
-             -DATTEND_VERSION='"$(VERSION)"' $(WARNINGS) $(WERROR) $(SANITISE) $(if $(SANITISE),-DATTN_ROLLED) $(call cflags_of,$(LIBRARIES)) $(CFLAGS)
+             -DATTEND_VERSION='"$(VERSION)"' $(WARNINGS) $(WERROR) $(SANITISE) $(if $(SANITISE),-DATTN_ROLLED) $(call cflags_of,$(LIBRARIES)) \
+             $(FLAGS_$(basename $(notdir $@))) $(CFLAGS)
 LIBS_ALL   = $(call libs_of,$(LIBRARIES)) -lm -pthread $(SANITISE) $(LDFLAGS)
 
 # The sources lie in folders up to three deep.
@@ -70,19 +71,17 @@ $(BUILD)/%.o: %.c Makefile | packages-build
 	@echo "  CC  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# What the compiler is told for one file alone, FLAGS_ and the file's name. The kernels for particular CPUs; the rest of the
+# program runs on every one. On other architectures these files are empty, and the flags unknown to the compiler.
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)),)
+FLAGS_avx    := -mavx
+FLAGS_avx2   := -mavx2 -mfma
+FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+endif
+FLAGS_bench_kernels = $(call cflags_of,openblas)
+
 # Kernels are long unrolled loops, whose variables take the compiler half as long again to follow as the code itself.
 $(BUILD)/core/kernels/%.o: CFLAGS_ALL += -g1
-
-# The kernels for particular CPUs; the rest of the program runs on every one. On other architectures these files are
-# empty, and the flags unknown to the compiler.
-ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)),)
-AVX_FLAGS    := -mavx
-AVX2_FLAGS   := -mavx2 -mfma
-AVX512_FLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-$(BUILD)/core/kernels/avx.o: CFLAGS_ALL += $(AVX_FLAGS)
-$(BUILD)/core/kernels/avx2.o: CFLAGS_ALL += $(AVX2_FLAGS)
-$(BUILD)/core/kernels/avx512.o: CFLAGS_ALL += $(AVX512_FLAGS)
-endif
 
 # Files that are copied into the program: the description of the API, and the explorer with all that it loads, its modules
 # as one and without comments and long names, plain and compressed, in a table of their names (server/assets.h). The
@@ -110,16 +109,14 @@ $(BUILD)/server/web_assets.o: $(BUILD)/server/web_assets.c
 
 # ---- Checking ----------------------------------------------------------------------------------------------------
 
-LINT_FLAGS = case $$file in */avx.c) more="$(AVX_FLAGS)";; */avx2.c) more="$(AVX2_FLAGS)";; */avx512.c) more="$(AVX512_FLAGS)";; \
-             */bench_kernels.c) more="$(call cflags_of,openblas)";; *) more=;; esac
 LINTED    := $(foreach cc,gcc clang,$(addprefix lint/$(cc)/,$(filter %.c,$(ALL_C))))
 .PHONY: $(LINTED) lint-layout lint-house
 ## lint: compile with gcc and clang under all warnings; check the layout, and that no files go in circles or say a thing twice
 lint: lint-layout lint-house $(LINTED)
 	@echo "gcc, clang: no warnings"
 $(LINTED): | packages-build packages-test packages-lint packages-openblas
-	@cc=$(word 2,$(subst /, ,$@)); file=$(@:lint/$(word 2,$(subst /, ,$@))/%=%); $(LINT_FLAGS); \
-	    $$cc $(TEST_CFLAGS) -Werror $$more -c -o /dev/null $$file
+	@cc=$(word 2,$(subst /, ,$@)); file=$(@:lint/$(word 2,$(subst /, ,$@))/%=%); \
+	    $$cc $(TEST_CFLAGS) -Werror -c -o /dev/null $$file
 lint-layout: | packages-lint
 	@clang-format --dry-run -Werror $(ALL_C)
 lint-house: $(BUILD)/attend-server | packages-python

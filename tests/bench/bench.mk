@@ -37,7 +37,7 @@ $(BUILD)/tests/bench/bench_batch: tests/bench/bench_batch.c $(BUILD)/server.a $(
 $(BUILD)/tests/bench/bench_kernels: tests/bench/bench_kernels.c $(BUILD)/core.a | packages-openblas
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) $(CFLAGS_ALL) $(call cflags_of,openblas) -MMD -MP -o $@ $(filter-out %.h,$^) $(call libs_of,openblas) $(LIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -o $@ $(filter-out %.h,$^) $(call libs_of,openblas) $(LIBS_ALL)
 
 ## bench-kernels: projections on one thread, next to OpenBLAS and the machine's limits (ARGS="avx2 int8 1 16")
 bench-kernels: $(BUILD)/tests/bench/bench_kernels
