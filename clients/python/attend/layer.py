@@ -13,11 +13,9 @@ import requests
 
 from .client import DEFAULT_URL, AttendWarning, Client
 from .habits import lost_gradients, no_more_by_position, no_sizes, taken_apart
-from .wire import TopK, like_kind, to_array
+from .wire import RETURNS, TopK, like_kind, to_array
 
-# The dimensions of what the service can return. S is all keys, the layer's extra ones included.
-_DIMENSIONS = {"q": "BHLD", "k": "BGSD", "v": "BGSD", "scores": "BHLS", "lse": "BHL", "entropy": "BHL"}
-_DIMENSIONS.update(head_output="BHLD", attn_weights="BHLS", received="BHS")
+_DIMENSIONS = {**RETURNS, "attn_weights": "BHLS", "received": "BHS"}
 _STATS_DIMENSIONS = "BHL"  # of the other members of `stats`
 
 _TAKEN_APART = (

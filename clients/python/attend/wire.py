@@ -15,8 +15,18 @@ WIRES = {"safetensors": "application/vnd.safetensors", "json": "application/json
 
 TENSORS = ("query", "key", "value", "attn_mask", "key_padding_mask", "head_output")
 MASKS = ("attn_mask", "key_padding_mask")
-# What `return` can ask for; each is then a key of the answer.
-RETURNS = ("q", "k", "v", "scores", "lse", "entropy", "head_output", "stats")
+# What `return` can ask for; each is then a key of the answer, with these dimensions: G heads of keys, S all keys, the
+# layer's extra ones included. The members of `stats` have their own.
+RETURNS = {
+    "q": "BHLD",
+    "k": "BGSD",
+    "v": "BGSD",
+    "scores": "BHLS",
+    "lse": "BHL",
+    "entropy": "BHL",
+    "head_output": "BHLD",
+    "stats": None,
+}
 _RESULTS = ("output", "attn_weights", *RETURNS)
 _WHOLE = ("indices", "argmax")
 # Of the fields in the metadata of safetensors; the others are JSON text.
