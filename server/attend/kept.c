@@ -2,6 +2,7 @@
 
 #include "core/size.h"
 #include "core/watch.h"
+#include "server/attend/fields.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -64,20 +65,40 @@ static void pack_list(packing *p, request_wholes *list) {
         list->items = pack(p, list->items, list->count * sizeof *list->items);
 }
 
-static void pack_request(packing *p, attend_request *r) {
-    request_tensor *const tensors[] = {&r->query,     &r->key,         &r->value,
-                                       &r->attn_mask, &r->head_output, &r->key_padding_mask};
-    request_wholes *const lists[] = {&r->view.batch, &r->view.heads, &r->view.rows, &r->view.cols,
-                                     &r->view.size};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        pack_tensor(p, tensors[i]);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        pack_list(p, lists[i]);
-    pack_text(p, &r->model);
-    pack_text(p, &r->id);
-    r->query_labels.text = pack(p, r->query_labels.text, r->query_labels.length);
-    r->key_labels.text = pack(p, r->key_labels.text, r->key_labels.length);
-    r->picture = NULL;
+static void pack_labels(packing *p, request_labels *labels) {
+    labels->text = pack(p, labels->text, labels->length);
+}
+
+/* What the members point to. */
+static void pack_fields(packing *p, const field_table *table, void *object) {
+    for (size_t i = 0; i < table->count; i++) {
+        void *const member = (char *)object + table->fields[i].offset;
+        switch (table->fields[i].type) {
+        case FIELD_STRING:
+            pack_text(p, member);
+            break;
+        case FIELD_WHOLES:
+        case FIELD_PAIR:
+            pack_list(p, member);
+            break;
+        case FIELD_LABELS:
+            pack_labels(p, member);
+            break;
+        case FIELD_VIEW:
+            pack_fields(p, &view_fields, member);
+            break;
+        case FIELD_TENSOR:
+        case FIELD_MASK:
+            pack_tensor(p, member);
+            break;
+        case FIELD_BOOL:
+        case FIELD_SWITCH:
+        case FIELD_WHOLE:
+        case FIELD_WORD:
+        case FIELD_WORDS:
+            break;
+        }
+    }
 }
 
 /* What the call has beside its arrays: numbers, and pointers to what is in the block. */
@@ -110,7 +131,8 @@ static void pack_all(packing *p, const attend_request *request, const attend_cal
     kept->call = *call;
     kept->model = (attn_model){.layout = "", .layer.config = model->layer.config, .bytes = model->bytes};
     memcpy(kept->model.name, model->name, sizeof model->name);
-    pack_request(p, &kept->request);
+    kept->request.picture = NULL;
+    pack_fields(p, &request_fields, &kept->request);
     for (size_t i = 0; i < call->array_count + call->withheld_count; i++) {
         attend_array *array = &kept->call.arrays[i];
         array->data = pack_array(p, array->data, array->shape, array->rank);
