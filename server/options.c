@@ -2,6 +2,7 @@
 
 #include "core/kernels/choose.h"
 #include "core/kernels/openblas.h"
+#include "core/kernels/sets.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -48,10 +49,7 @@ static const option table[] = {
      "ask the service on --host and --port for its health; exit code 0 if it is well"},
     {"threads", OPTION_NUMBER, AT(threads), NULL, 1, 1024, "N",
      "compute threads; default: the CPUs that the process may use"},
-    {"cpu", OPTION_KERNELS, AT(kernels), "auto", 0, 0, "KIND",
-     "the kernels: auto, the fastest of avx512, avx2 and neon, which have the same bits, else the first of "
-     "avx, "
-     "openblas and generic; fastest, also with other bits; or one of these by name"},
+    {"cpu", OPTION_KERNELS, AT(kernels), "auto", 0, 0, "KIND", "the kernels: " ATTN_SETS_TEXT},
     {"max-body", OPTION_BYTES, AT(max_body), "64MiB", 1, (uint64_t)1 << 40, "BYTES",
      "largest request body; above it 413"},
     {"max-answer", OPTION_BYTES, AT(max_answer), "256MiB", 1, (uint64_t)1 << 40, "BYTES",

@@ -13,6 +13,11 @@
     SET(openblas)                                                                                            \
     SET(generic)
 
+/* What people are told of them. */
+#define ATTN_SETS_TEXT                                                                                       \
+    "auto, the fastest of avx512, avx2 and neon, which have the same bits, else the first of avx, openblas " \
+    "and generic; fastest, also with other bits; or one of these by name"
+
 /* attn_kernels_avx512() and so on: the set, or NULL where the compiler's target or this CPU cannot have it.
  * That of openblas loads the library; attn_openblas_library has a sentence if that fails. */
 #define ATTN_DECLARE_SET(NAME) const attn_kernels *attn_kernels_##NAME(void);
