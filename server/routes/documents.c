@@ -1,4 +1,5 @@
-#include "server/routes/documents.h"
+/* documents.c: answers that are small JSON documents. */
+#include "server/routes/handlers.h"
 
 #include <stdlib.h>
 #include <string.h>

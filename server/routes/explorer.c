@@ -1,7 +1,6 @@
 /* explorer.c: GET / and GET /assets/{name}, the page and what it loads; GET /results/{id} is the page too. */
 #include "server/assets.h"
 #include "server/routes/handlers.h"
-#include "server/routes/lookup.h"
 #include "server/store/store.h"
 
 #include <stdint.h>

@@ -1,12 +1,19 @@
-/* handlers.h: what the rows of the table of routes point to; each file of this folder defines its own. */
+/* handlers.h: what the rows of the table of routes point to, and what these have in common; each file of this
+ * folder defines its own. */
 #ifndef ROUTES_HANDLERS_H
 #define ROUTES_HANDLERS_H
 
 #include "server/http/route.h"
+#include "server/wire/format.h"
+
+#include <jansson.h>
+
+/* ---- The rows ---- */
 
 /* attend.c */
 extern const http_work attend_work; /* POST /attend, POST /attend/{model} */
 http_query attend_query;
+http_query picture_query; /* x->route_data becomes picture_options, which live as long as the exchange */
 
 /* explorer.c */
 void handle_page(http_exchange *x);        /* GET / */
@@ -35,5 +42,35 @@ extern const http_work oip_work;               /* POST /v2/models/{name}/infer *
 extern const http_work result_json_work;     /* GET /results/{id}.json */
 extern const http_work result_picture_work;  /* GET /results/{id}/heatmap.png */
 void handle_result_delete(http_exchange *x); /* DELETE /results/{id} */
+
+/* media.c */
+extern const http_media document_media; /* JSON */
+extern const http_media tensor_media;   /* whatever wire/format.h can read and write */
+
+/* ---- What they have in common ---- */
+
+/* documents.c: the answer is this document, whose reference is taken over; NULL means that memory ran out. */
+void answer_document(http_exchange *x, json_t *object);
+
+/* documents.c: the answer is *d, of the exchange's snapshot, which `describe` makes when it is asked for
+ * first: it is long, and this is the thread that serves everybody. */
+void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *models));
+
+/* health.c: does the service want new requests? False with the answer given: 503. */
+bool check_ready(http_exchange *x);
+
+/* lookup.c: the model called `name`, or the default for NULL. NULL with the answer given, 404, which lists
+ * those that there are; `path` is the place in the body where the name stood, or "". */
+const attn_model *lookup_model(http_exchange *x, const char *name, const char *path);
+
+/* lookup.c: the answer is 404: no result is kept under the path. */
+void answer_no_result(http_exchange *x);
+
+/* media.c: the wire format of a media type that was chosen. */
+const wire_format *media_format(const char *type);
+
+/* openapi.c: the description of the API, with examples for the first of these models; the caller owns it.
+ * NULL: no memory. */
+json_t *describe_api(const attn_registry *registry);
 
 #endif

@@ -1,5 +1,4 @@
-#include "server/routes/health.h"
-
+/* health.c: is the process alive, and does it want requests? */
 #include "server/routes/handlers.h"
 
 static void answer_ok(http_exchange *x) {

@@ -1,4 +1,5 @@
-#include "server/routes/lookup.h"
+/* lookup.c: what a name in a path or a body stands for. */
+#include "server/routes/handlers.h"
 
 #include <stdio.h>
 #include <string.h>

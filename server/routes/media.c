@@ -1,4 +1,5 @@
-#include "server/routes/media.h"
+/* media.c: the media types of the routes, from the table of wire formats. */
+#include "server/routes/handlers.h"
 
 #include <string.h>
 

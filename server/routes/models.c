@@ -1,9 +1,6 @@
 /* models.c: what is served. The options of a model have the names that a config.json has for them. */
 #include "core/model/builtin/patterns.h"
-#include "server/routes/documents.h"
 #include "server/routes/handlers.h"
-#include "server/routes/lookup.h"
-#include "server/routes/openapi.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,10 +2,7 @@
 #include "server/wire/oip/oip.h"
 
 #include "server/routes/compute.h"
-#include "server/routes/documents.h"
 #include "server/routes/handlers.h"
-#include "server/routes/health.h"
-#include "server/routes/lookup.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,9 +1,10 @@
-#include "server/routes/openapi.h"
-
+/* openapi.c: what GET /openapi.json says. The parts that say what a request may hold come from the tables
+ * that the decoders use; the rest is server/openapi.json. */
 #include "server/assets.h"
 #include "server/attend/fields.h"
 #include "server/attend/outputs.h"
 #include "server/problem.h"
+#include "server/routes/handlers.h"
 
 #include <string.h>
 

@@ -6,8 +6,6 @@
 #include "server/picture/png.h"
 #include "server/routes/compute.h"
 #include "server/routes/handlers.h"
-#include "server/routes/lookup.h"
-#include "server/routes/media.h"
 #include "server/wire/json/kept.h"
 
 #include <string.h>

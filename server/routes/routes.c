@@ -1,8 +1,6 @@
 #include "server/routes/routes.h"
 
 #include "server/routes/handlers.h"
-#include "server/routes/media.h"
-#include "server/routes/picture_query.h"
 
 static const http_chapter native = {"", ""};
 static const http_chapter open_inference = {"/v2/", ", where {name} may be {name}/versions/1"};

@@ -2,7 +2,7 @@
 #include "server/snapshot.h"
 
 #include "core/model/load.h"
-#include "server/routes/lookup.h"
+#include "server/routes/handlers.h"
 #include "server/routes/routes.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,4 @@
 /* The description is complete, or there is none: each allocation that it takes fails once. */
-#include "server/routes/openapi.h"
-
 #include "core/model/load.h"
 #include "server/routes/handlers.h"
 #include "server/routes/routes.h"
