@@ -6,7 +6,7 @@
 #include "server/picture/png.h"
 #include "server/routes/compute.h"
 #include "server/routes/handlers.h"
-#include "server/wire/json/kept.h"
+#include "server/wire/json/json.h"
 
 #include <string.h>
 

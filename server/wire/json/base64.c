@@ -1,10 +1,9 @@
-#include "server/wire/json/base64.h"
-
-#include "core/size.h"
+/* base64.c: a tensor as {"shape":[2,10,512],"dtype":"float32","data":"<base64, little-endian>"}. */
 #include "server/wire/base64/base64.h"
+#include "core/size.h"
 #include "server/wire/elements.h"
-#include "server/wire/json/object.h"
-#include "server/wire/json/option.h"
+#include "server/wire/json/reading.h"
+#include "server/wire/json/writing.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,15 +1,16 @@
 /* json.h: attention requests and answers as JSON (RFC 8259).
  *
- * Tensors are nested arrays, or objects with base64 (json/base64.h). They are read straight into float32 and
+ * Tensors are nested arrays, or objects with base64 (base64.c). They are read straight into float32 and
  * written straight from it: no tree. */
 #ifndef WIRE_JSON_H
 #define WIRE_JSON_H
 
 #include "core/arena.h"
-#include "server/attend/request.h"
+#include "server/attend/kept.h"
 #include "server/wire/buffer.h"
 
-#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 /* Decodes `length` bytes of JSON into *request, whose strings and tensors live in `arena`. The schema is the
  * table in attend/fields.h; null means absent. Fails with *p filled in (code, sentence, and where it applies
@@ -28,5 +29,12 @@ bool json_write_arrays(wire_buffer *out, const attend_array *arrays, size_t coun
 
 /* Appends {"error", "code", "path"?, "offset"?}. False if memory ran out. */
 bool json_write_problem(const problem *p, wire_buffer *out);
+
+/* Appends {"model", "created", "expires_in", "query_labels"?, "key_labels"?, "request", "answer",
+ * "attn_weights"?}. `request` can be sent again as it stands: it has every field that asks for something,
+ * tensors as objects with base64. `answer` is the answer with its tensors in that form, but for attn_weights,
+ * which stand beside it whether the answer had them or not. False if memory ran out, or if out->control says
+ * stop. */
+bool json_write_kept(const kept_result *kept, time_t created, uint64_t seconds_left, wire_buffer *out);
 
 #endif

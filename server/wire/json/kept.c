@@ -1,9 +1,7 @@
-#include "server/wire/json/kept.h"
-
+/* kept.c: a kept result as JSON. */
 #include "server/attend/fields.h"
-#include "server/wire/json/base64.h"
 #include "server/wire/json/json.h"
-#include "server/wire/json/string.h"
+#include "server/wire/json/writing.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-#include "server/wire/json/object.h"
+/* object.c: JSON objects whose members are known, read member by member. */
+#include "server/wire/json/reading.h"
 
 #include <stdio.h>
 

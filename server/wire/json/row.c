@@ -1,6 +1,6 @@
-#include "server/wire/json/row.h"
-
+/* row.c: elements of an answer as a JSON array of numbers. */
 #include "server/wire/json/number.h"
+#include "server/wire/json/writing.h"
 
 #include <math.h>
 #include <stdint.h>

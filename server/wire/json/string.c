@@ -1,4 +1,5 @@
-#include "server/wire/json/string.h"
+/* string.c: strings as JSON writes them. */
+#include "server/wire/json/writing.h"
 
 #include <stdio.h>
 #include <string.h>

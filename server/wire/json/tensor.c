@@ -1,9 +1,9 @@
-#include "server/wire/json/tensor.h"
-
+/* tensor.c: nested arrays of numbers or booleans, read straight into float32; objects with base64 are
+ * passed on to base64.c. */
 #include "core/size.h"
 #include "server/wire/elements.h"
-#include "server/wire/json/base64.h"
 #include "server/wire/json/number.h"
+#include "server/wire/json/reading.h"
 
 #include <math.h>
 #include <stdarg.h>

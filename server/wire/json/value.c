@@ -1,9 +1,6 @@
-#include "server/wire/json/value.h"
-
+/* value.c: the value of a field of any type, and objects of them. */
 #include "server/attend/request.h"
-#include "server/wire/json/object.h"
-#include "server/wire/json/option.h"
-#include "server/wire/json/tensor.h"
+#include "server/wire/json/reading.h"
 
 static problem_code read_view(json_reader *r, const char *path, request_view *view) {
     const problem_code code = json_open_object(r, path);

@@ -1,8 +1,6 @@
-#include "server/wire/json/base64.h"
 #include "server/wire/json/json.h"
 #include "server/wire/json/number.h"
-#include "server/wire/json/row.h"
-#include "server/wire/json/string.h"
+#include "server/wire/json/writing.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,7 @@
 #include "server/wire/oip/input.h"
 
 #include "server/wire/elements.h"
-#include "server/wire/json/object.h"
-#include "server/wire/json/option.h"
-#include "server/wire/json/tensor.h"
-#include "server/wire/json/value.h"
+#include "server/wire/json/reading.h"
 
 #include <stdio.h>
 #include <string.h>

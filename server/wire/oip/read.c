@@ -1,7 +1,5 @@
 #include "server/attend/fields.h"
-#include "server/wire/json/object.h"
-#include "server/wire/json/option.h"
-#include "server/wire/json/value.h"
+#include "server/wire/json/reading.h"
 #include "server/wire/oip/input.h"
 #include "server/wire/oip/oip.h"
 

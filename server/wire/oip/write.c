@@ -1,5 +1,4 @@
-#include "server/wire/json/row.h"
-#include "server/wire/json/string.h"
+#include "server/wire/json/writing.h"
 #include "server/wire/oip/oip.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
 #include "server/wire/elements.h"
-#include "server/wire/json/object.h"
-#include "server/wire/json/value.h"
+#include "server/wire/json/reading.h"
 #include "server/wire/safetensors/safetensors.h"
 
 #include <endian.h>

@@ -1,5 +1,5 @@
 #include "core/size.h"
-#include "server/wire/json/string.h"
+#include "server/wire/json/writing.h"
 #include "server/wire/safetensors/safetensors.h"
 
 #include <stdint.h>

@@ -6,7 +6,6 @@
 #include "server/picture/plan.h"
 #include "server/picture/png.h"
 #include "server/wire/json/json.h"
-#include "server/wire/json/kept.h"
 #include "server/wire/oip/oip.h"
 #include "server/wire/safetensors/safetensors.h"
 #include "tests/server/requests.h"
