@@ -69,7 +69,7 @@ typedef struct {
     bool need_weights, average_attn_weights, omit_extra, training, keep;
     request_labels query_labels, key_labels;
     unsigned returned;                     /* what `return` names, a bit each: outputs.h */
-    const struct picture_options *picture; /* the answer is a picture (picture/options.h); NULL: it is none */
+    const struct picture_options *picture; /* the answer is a picture (picture/picture.h); NULL: it is none */
     request_view view;
     size_t encoding; /* 1 + a request_tensor_form; 0 if absent */
 } attend_request;

@@ -1,7 +1,7 @@
 /* The table of matplotlib, printed by
  *   python3 -c 'import matplotlib as m; [print("{%d, %d, %d}," % tuple(round(255 * x) for x in row[:3]))
  *               for row in m.colormaps["cividis"](range(256))]' */
-#include "server/picture/cividis.h"
+#include "server/picture/colour_scale.h"
 
 const uint8_t cividis[CIVIDIS_COLOURS][3] = {
     {0, 34, 78},     {0, 35, 79},     {0, 36, 81},     {0, 37, 83},     {0, 37, 84},     {0, 38, 86},

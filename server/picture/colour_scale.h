@@ -2,9 +2,10 @@
 #ifndef PICTURE_COLOUR_SCALE_H
 #define PICTURE_COLOUR_SCALE_H
 
-#include "server/picture/options.h"
+#include "server/picture/picture.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct {
     picture_scale kind;
@@ -18,6 +19,12 @@ colour_scale colour_scale_for(picture_scale kind, double smallest, double larges
 
 /* How far along the scale a weight is, from 0 to 1. */
 double colour_scale_position(const colour_scale *scale, double weight);
+
+/* cividis.c: a scale of colours that is perceptually uniform, and looks the same to the colour-blind (Nunez,
+ * Anderton and Renslow, "Optimizing colormaps with consideration for color vision deficiency", 2018): red,
+ * green and blue (sRGB), from dark to light. */
+#define CIVIDIS_COLOURS 256
+extern const uint8_t cividis[CIVIDIS_COLOURS][3];
 
 #define COLOUR_SCALE_TICKS_MAX 64
 

@@ -3,7 +3,6 @@
 #include "core/size.h"
 #include "core/watch.h"
 #include "server/attend/view.h"
-#include "server/picture/cividis.h"
 #include "server/picture/colour_scale.h"
 #include "server/picture/masked.h"
 

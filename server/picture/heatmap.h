@@ -6,7 +6,7 @@
 #include "server/attend/request.h"
 #include "server/picture/canvas.h"
 #include "server/picture/layout.h"
-#include "server/picture/options.h"
+#include "server/picture/picture.h"
 
 /* The palette: the first colours are the weights' from the least to the largest, after them come these. */
 #define HEATMAP_LEVELS 248

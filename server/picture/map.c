@@ -1,10 +1,9 @@
-#include "server/picture/map.h"
-
+/* map.c: a picture of weights that were computed before, instead of weights that are computed for it. */
 #include "core/attention/view.h"
 #include "core/size.h"
 #include "server/attend/shape.h"
 #include "server/attend/view.h"
-#include "server/picture/plan.h"
+#include "server/picture/picture.h"
 
 #include <string.h>
 

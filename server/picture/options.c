@@ -1,4 +1,5 @@
-#include "server/picture/options.h"
+/* options.c: what a caller may choose about a picture of the attention weights. */
+#include "server/picture/picture.h"
 
 #include <string.h>
 

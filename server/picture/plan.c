@@ -1,9 +1,9 @@
-#include "server/picture/plan.h"
-
+/* plan.c: what has to be computed for a picture. */
 #include "core/size.h"
 #include "server/attend/view.h"
 #include "server/picture/heatmap.h"
 #include "server/picture/layout.h"
+#include "server/picture/picture.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
-#include "server/picture/png.h"
-
+/* png.c: attention weights as a picture (PNG, ISO/IEC 15948). */
 #include "core/size.h"
 #include "server/picture/heatmap.h"
+#include "server/picture/picture.h"
 
 #include <spng.h>
 #include <stdint.h>

@@ -1,6 +1,5 @@
 /* attend.c: POST /attend, in the formats that Content-Type and Accept ask for. */
-#include "server/picture/map.h"
-#include "server/picture/plan.h"
+#include "server/picture/picture.h"
 #include "server/routes/compute.h"
 #include "server/routes/handlers.h"
 

@@ -2,8 +2,7 @@
  * explorer.c. */
 #include "server/attend/keep.h"
 
-#include "server/picture/map.h"
-#include "server/picture/png.h"
+#include "server/picture/picture.h"
 #include "server/routes/compute.h"
 #include "server/routes/handlers.h"
 #include "server/wire/json/json.h"

@@ -1,6 +1,6 @@
 #include "server/wire/format.h"
 
-#include "server/picture/png.h"
+#include "server/picture/picture.h"
 #include "server/wire/json/json.h"
 #include "server/wire/safetensors/safetensors.h"
 

@@ -25,7 +25,7 @@ typedef struct {
     bool (*write)(const attend_request *request, const attend_call *call, wire_buffer *out);
 } wire_format;
 
-#define FORMAT_PNG "image/png" /* its pictures have options of their own (picture/options.h) */
+#define FORMAT_PNG "image/png" /* its pictures have options of their own (picture/picture.h) */
 
 /* In the order in which ties of an Accept header are broken: JSON, safetensors, PNG. */
 extern const wire_format wire_formats[];

@@ -1,10 +1,9 @@
 /* The picture of an answer, decoded again: every cell has the colour of its weight, all that is masked is
  * hatched and nothing else, for random requests, whose masks are worked out cell by cell. */
 #include "server/attend/resolve.h"
-#include "server/picture/cividis.h"
+#include "server/picture/colour_scale.h"
 #include "server/picture/heatmap.h"
-#include "server/picture/plan.h"
-#include "server/picture/png.h"
+#include "server/picture/picture.h"
 #include "tests/arena.h"
 #include "tests/random.h"
 

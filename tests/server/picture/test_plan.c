@@ -2,7 +2,7 @@
 #include "server/attend/resolve.h"
 #include "server/picture/heatmap.h"
 #include "server/picture/layout.h"
-#include "server/picture/plan.h"
+#include "server/picture/picture.h"
 #include "tests/arena.h"
 #include "tests/random.h"
 

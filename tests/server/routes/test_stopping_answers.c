@@ -2,9 +2,7 @@
  * is asked at least every 50 milliseconds, and what it says is obeyed. */
 #include "server/attend/kept.h"
 #include "server/attend/outputs.h"
-#include "server/picture/map.h"
-#include "server/picture/plan.h"
-#include "server/picture/png.h"
+#include "server/picture/picture.h"
 #include "server/wire/json/json.h"
 #include "server/wire/oip/oip.h"
 #include "server/wire/safetensors/safetensors.h"
