@@ -1,6 +1,6 @@
-#include "core/attention/angles.h"
-
+/* angles.c: the tables of a rotary position embedding for one request. */
 #include "core/attention/rope.h"
+#include "core/attention/stages.h"
 
 #define TASK_POSITIONS ((size_t)64)
 

@@ -1,5 +1,5 @@
 /* export.c: q, k, v and the heads as the caller wants them. */
-#include "core/attention/export.h"
+#include "core/attention/stages.h"
 
 #include <string.h>
 

@@ -1,10 +1,7 @@
 /* forward.c: the forward pass, several of them at once: the order of its stages. The letters and the shapes
  * are those of core/attention.h. */
-#include "core/attention/attend.h"
 #include "core/attention/bias.h"
-#include "core/attention/export.h"
-#include "core/attention/project.h"
-#include "core/attention/recompute.h"
+#include "core/attention/stages.h"
 #include "core/attention/stats.h"
 #include "core/attention/visible.h"
 

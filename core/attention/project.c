@@ -1,9 +1,7 @@
 /* project.c: the projections: from the inputs to q, k and v, and from the heads to the outputs. */
-#include "core/attention/project.h"
-
-#include "core/attention/angles.h"
 #include "core/attention/exact.h"
 #include "core/attention/rope.h"
+#include "core/attention/stages.h"
 
 #include <math.h>
 #include <string.h>

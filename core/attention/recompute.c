@@ -1,10 +1,9 @@
 /* recompute.c: the weights and the scores that the caller wants to see, their views and statistics. They are
  * computed again, from the final maximum and sum of each row, and only for the rows that are wanted: so the
  * output is the same whether they are asked for or not, and no more than a block of rows is held. */
-#include "core/attention/recompute.h"
-
 #include "core/attention/block.h"
 #include "core/attention/dropout.h"
+#include "core/attention/stages.h"
 #include "core/attention/stats.h"
 #include "core/attention/view.h"
 #include "core/attention/visible.h"
