@@ -1,6 +1,5 @@
-#include "core/model/checkpoint/family_config.h"
-
-#include "core/model/checkpoint/family_rope.h"
+/* family_config.c: the configuration of a layer from the config.json of a checkpoint. */
+#include "core/model/checkpoint/config_json.h"
 #include "core/model/config.h"
 #include "core/model/files/json_value.h"
 

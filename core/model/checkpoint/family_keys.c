@@ -1,5 +1,6 @@
-#include "core/model/checkpoint/family_keys.h"
-
+/* family_keys.c: single keys of a checkpoint's config.json, by the names that its family has for them. What
+ * fails does so with ATTN_BAD_MODEL. */
+#include "core/model/checkpoint/config_json.h"
 #include "core/model/config.h"
 #include "core/model/files/json_value.h"
 

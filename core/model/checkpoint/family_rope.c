@@ -1,5 +1,5 @@
-#include "core/model/checkpoint/family_rope.h"
-
+/* family_rope.c: the rotation of a layer from the config.json of a checkpoint. */
+#include "core/model/checkpoint/config_json.h"
 #include "core/model/files/json_value.h"
 #include "core/model/rope_config.h"
 

@@ -1,9 +1,7 @@
 #include "core/model/checkpoint/huggingface.h"
 
-#include "core/model/checkpoint/families.h"
-#include "core/model/checkpoint/family_config.h"
+#include "core/model/checkpoint/config_json.h"
 #include "core/model/checkpoint/key_rules.h"
-#include "core/model/checkpoint/quantized.h"
 #include "core/model/files/json_value.h"
 #include "core/printable.h"
 

@@ -1,5 +1,6 @@
-#include "core/model/checkpoint/quantized.h"
-
+/* quantized.c: checkpoints some of whose modules are quantised. They can be served as long as attention is
+ * not. */
+#include "core/model/checkpoint/config_json.h"
 #include "core/printable.h"
 
 #include <fnmatch.h>
