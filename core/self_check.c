@@ -1,7 +1,7 @@
 #include "core/self_check.h"
 
 #include "core/attention.h"
-#include "core/kernels/check.h"
+#include "core/kernels/check_list.h"
 #include "core/kernels/checking.h"
 
 #include <stdlib.h>

@@ -1,5 +1,4 @@
-#include "core/kernels/check.h"
-
+/* check.c: runs the checks of check_list.h. */
 #include "core/kernels/checking.h"
 
 #include <string.h>

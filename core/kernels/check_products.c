@@ -1,5 +1,4 @@
 /* check_products.c: products of matrices, and of a query with keys. */
-#include "core/kernels/bits.h"
 #include "core/kernels/checking.h"
 #include "core/kernels/packed.h"
 

@@ -1,5 +1,4 @@
 /* check_softmax.c: the softmax of tiles, and the functions of one number. */
-#include "core/kernels/bits.h"
 #include "core/kernels/checking.h"
 
 /* Relative error of what goes through an exponential. */

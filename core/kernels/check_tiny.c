@@ -1,5 +1,4 @@
 /* check_tiny.c: within a round each kernel takes what is below 2^-126 as zero. */
-#include "core/kernels/bits.h"
 #include "core/kernels/checking.h"
 #include "core/kernels/linear.h"
 

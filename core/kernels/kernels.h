@@ -7,11 +7,26 @@
 #ifndef ATTN_KERNELS_H
 #define ATTN_KERNELS_H
 
-#include "core/kernels/bits.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+/* A float32 as the bits of IEEE 754 that it is, and back. */
+static inline uint32_t attn_bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float attn_float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The bits of infinity; those of NaN, without the sign, are above it. */
+#define ATTN_INFINITE ((uint32_t)0x7f800000)
 
 /* How the numbers of packed weights are kept. */
 typedef enum { ATTN_FLOAT32, ATTN_BFLOAT16, ATTN_INT8, ATTN_PRECISIONS } attn_precision;

@@ -3,7 +3,7 @@
  *
  *     run_checks SETS [SET]    which sets there must be, as attn_kernels_names lists them; SET: only this one
  * is checked */
-#include "core/kernels/check.h"
+#include "core/kernels/check_list.h"
 #include "core/kernels/choose.h"
 #include "core/kernels/sets.h"
 #include "tests/core/threads.h"

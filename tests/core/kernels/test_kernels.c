@@ -1,5 +1,5 @@
 /* Every set of kernels that this CPU can run; others are run by `make test-cpus`. */
-#include "core/kernels/check.h"
+#include "core/kernels/check_list.h"
 #include "core/kernels/choose.h"
 #include "core/kernels/sets.h"
 #include "tests/core/threads.h"
