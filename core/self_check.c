@@ -51,7 +51,7 @@ static void free_layer(attn_layer *layer) {
 }
 
 /* The last L of the positions; a single one goes another way through the pass than many. */
-static bool pass_is_right(attn_checking *c, sample *s, size_t L) {
+static void check_pass(attn_checking *c, sample *s, size_t L) {
     const attn_input input = {.B = B,
                               .L = L,
                               .S = S,
@@ -64,17 +64,17 @@ static bool pass_is_right(attn_checking *c, sample *s, size_t L) {
     if (work == NULL ||
         attn_reference(&s->layer, &input, &(attn_reference_output){.output = s->expected}) != ATTN_OK) {
         attn_arena_free(work);
-        return attn_check_no_memory(c);
+        attn_check_no_memory(c);
+        return;
     }
     c->status = attn_forward(&s->layer, &input, &(attn_output){.output = s->output}, work, NULL, c->error);
     attn_arena_free(work);
     ATTN_SHAPE(c, "a layer of %d heads%s", H, L == 1 ? ", one query" : "");
     for (size_t i = 0; i < B * L * E && c->status == ATTN_OK; i++)
         attn_check_close(c, "the attention pass", (double)s->output[i], s->expected[i], 1e-4);
-    return c->status == ATTN_OK;
 }
 
-static attn_status check_pass(const attn_kernels *kernels, attn_precision precision, attn_error *error) {
+static attn_status check_layer(const attn_kernels *kernels, attn_precision precision, attn_error *error) {
     attn_checking c = {.kernels = kernels, .state = 1, .error = error};
     sample *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -88,8 +88,10 @@ static attn_status check_pass(const attn_kernels *kernels, attn_precision precis
             arrays[i][n] = attn_check_number(&c);
     if (!make_layer(kernels, precision, s))
         attn_check_no_memory(&c);
-    else if (pass_is_right(&c, s, LONGEST))
-        pass_is_right(&c, s, 1);
+    else
+        check_pass(&c, s, LONGEST);
+    if (attn_check_goes_on(&c))
+        check_pass(&c, s, 1);
     free_layer(&s->layer);
     free(s);
     return c.status;
@@ -102,6 +104,6 @@ attn_status attn_self_check(const attn_kernels *kernels, const bool in_use[ATTN_
     attn_status status = attn_check_kernels(kernels, &effort, NULL, error);
     for (int precision = 0; precision < ATTN_PRECISIONS && status == ATTN_OK; precision++)
         if (in_use[precision])
-            status = check_pass(kernels, (attn_precision)precision, error);
+            status = check_layer(kernels, (attn_precision)precision, error);
     return status;
 }

@@ -7,7 +7,7 @@ attn_status attn_check_kernels(const attn_kernels *kernels, const attn_check_eff
                                attn_error *error) {
     static const struct {
         const char *name;
-        bool (*check)(attn_checking *c);
+        void (*check)(attn_checking *c);
         bool is_random;
     } checks[] = {
 #define FIXED(NAME)  {#NAME, attn_check_##NAME, false},
@@ -17,7 +17,7 @@ attn_status attn_check_kernels(const attn_kernels *kernels, const attn_check_eff
 #undef RANDOM
     };
     attn_checking c = {.kernels = kernels, .effort = effort, .state = effort->seed, .error = error};
-    for (size_t n = 0; n < sizeof checks / sizeof checks[0] && c.status == ATTN_OK; n++) {
+    for (size_t n = 0; n < sizeof checks / sizeof checks[0] && attn_check_goes_on(&c); n++) {
         if (only == NULL ? effort->rounds == 0 && checks[n].is_random : strcmp(only, checks[n].name) != 0)
             continue;
         checks[n].check(&c);

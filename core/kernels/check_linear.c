@@ -31,50 +31,50 @@ static float largest_beside(const float *row, size_t depth, size_t k) {
     return largest;
 }
 
-static bool packed_is_right(attn_checking *c, const attn_packed *packed, const float *weight) {
+static void check_packed(attn_checking *c, const attn_packed *packed, const float *weight) {
     const size_t depth = packed->depth;
     for (size_t at = 0; at < packed->width * depth; at++) {
         const size_t row = at / depth, k = at % depth;
         const float largest = largest_beside(weight + row * depth, depth, k);
         const double expected = rounded(packed->precision, weight[at], largest);
-        if (!attn_check_close(c, "the packing", (double)attn_packed_at(packed, row, k), expected, 0))
-            return false;
+        attn_check_close(c, "the packing", (double)attn_packed_at(packed, row, k), expected, 0);
     }
-    return true;
 }
 
-static bool packing_is_right(attn_checking *c, attn_precision precision, size_t width, size_t depth,
-                             bool has_zeros) {
+static void pack_and_check(attn_checking *c, attn_precision precision, size_t width, size_t depth,
+                           bool has_zeros) {
     attn_packed packed;
     attn_check_free(c);
     float *weight = attn_check_random(c, width * depth);
     if (weight == NULL)
-        return false;
+        return;
     if (has_zeros)
         memset(weight, 0, depth * sizeof *weight);
     weight[attn_check_below(c, width * depth)] = 50; /* spoils its own block only */
-    if (!attn_pack(&packed, c->kernels, precision, width, depth, weight))
-        return attn_check_no_memory(c);
+    if (!attn_pack(&packed, c->kernels, precision, width, depth, weight)) {
+        attn_check_no_memory(c);
+        return;
+    }
     ATTN_SHAPE(c, "%zu x %zu %s weights", width, depth, attn_precision_name(precision));
-    const bool is_right = packed_is_right(c, &packed, weight);
+    check_packed(c, &packed, weight);
     attn_packed_free(&packed);
-    return is_right && attn_check_close(c, "the freeing of weights", packed.numbers != NULL, 0, 0);
+    attn_check_close(c, "the freeing of weights", packed.numbers != NULL, 0, 0);
 }
 
-bool attn_check_packing(attn_checking *c) {
+void attn_check_packing(attn_checking *c) {
     attn_packed packed;
-    for (size_t i = 0; i < ATTN_PRECISIONS * RANDOM_SHAPES * c->effort->rounds; i++) {
-        const size_t width = attn_check_between(c, 1, 150),
-                     depth = attn_check_between(c, 1, i % 2 ? 70 : 700);
-        if (c->effort->in_use[i % ATTN_PRECISIONS] &&
-            !packing_is_right(c, i % ATTN_PRECISIONS, width, depth, i % 2))
-            return false;
+    for (size_t i = 0; i < ATTN_PRECISIONS * RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c);
+         i++) {
+        const size_t width = attn_check_between(c, 1, 150);
+        const size_t depth = attn_check_between(c, 1, i % 2 ? 70 : 700);
+        if (c->effort->in_use[i % ATTN_PRECISIONS])
+            pack_and_check(c, i % ATTN_PRECISIONS, width, depth, i % 2);
     }
     ATTN_SHAPE(c, "more than there is");
     const bool is_packed =
         attn_pack(&packed, c->kernels, ATTN_FLOAT32, SIZE_MAX / 8, 1000, NULL) || packed.numbers != NULL ||
         attn_pack(&packed, c->kernels, ATTN_FLOAT32, SIZE_MAX - 1, 1, NULL) || packed.numbers != NULL;
-    return attn_check_close(c, "the packing", is_packed, 0, 0);
+    attn_check_close(c, "the packing", is_packed, 0, 0);
 }
 
 /* ---- Projections ---- */
@@ -171,7 +171,7 @@ static projection *fixed_projection(attn_checking *c, attn_precision precision, 
 }
 
 /* In one loop. */
-static bool run_all(attn_checking *c, projection *const *p, size_t count, const attn_parallel *parallel) {
+static void run_all(attn_checking *c, projection *const *p, size_t count, const attn_parallel *parallel) {
     attn_linear linears[ATTN_LINEARS];
     for (size_t n = 0; n < count; n++) {
         linears[n] = p[n]->linear;
@@ -179,25 +179,23 @@ static bool run_all(attn_checking *c, projection *const *p, size_t count, const 
             p[n]->delivered[part] = 0;
     }
     char *scratch = attn_check_block(c, attn_linear_scratch(linears, count) * attn_parallel_slots(parallel));
-    if (c->status != ATTN_OK)
-        return false;
+    if (!attn_check_goes_on(c))
+        return;
     attn_linear_run(linears, count, parallel, scratch);
     attn_check_free_last(c);
-    return true;
 }
 
-static bool is_delivered(attn_checking *c, const projection *p) {
+static void check_delivered(attn_checking *c, const projection *p) {
     for (size_t part = 0; part < p->linear.part_count; part++) {
         const size_t expected = part == p->stopped ? 0 : p->parts[part].rows * p->weight.width;
-        if (!attn_check_close(c, "the number of what the projection delivers", (double)p->delivered[part],
-                              (double)expected, 0))
-            return false;
+        attn_check_close(c, "the number of what the projection delivers", (double)p->delivered[part],
+                         (double)expected, 0);
     }
-    return attn_check_close(c, "the splitting of the projection's units", p->has_split, 0, 0);
+    attn_check_close(c, "the splitting of the projection's units", p->has_split, 0, 0);
 }
 
 /* Holds column n of each step-th row against plain loops. */
-static bool column_is_right(attn_checking *c, const projection *p, size_t n, size_t steps, float *weight) {
+static void check_column(attn_checking *c, const projection *p, size_t n, size_t steps, float *weight) {
     const size_t width = p->weight.width, depth = p->weight.depth;
     const double bias = p->linear.bias == NULL ? 0 : (double)p->linear.bias[n];
     attn_packed_numbers(&p->weight, n, 0, depth, weight);
@@ -210,32 +208,29 @@ static bool column_is_right(attn_checking *c, const projection *p, size_t n, siz
                 const double term = (double)x[k] * (double)weight[k];
                 sum += term, sizes += fabs(term);
             }
-            if (!attn_check_close(c, NAME, (double)p->y[part][m * width + n], sum, 0x1p-23 * 16 * sizes))
-                return false;
+            attn_check_close(c, NAME, (double)p->y[part][m * width + n], sum, 0x1p-23 * 16 * sizes);
         }
-    return true;
 }
 
 /* Runs the projection, and holds every number against plain loops, or with `steps` about so many rows of a
  * part, and ten times as many columns. */
-static bool projection_is_right(attn_checking *c, projection *p, size_t steps) {
+static void run_and_check(attn_checking *c, projection *p, size_t steps) {
     float *weight = attn_check_array(c, p->weight.depth);
-    if (!run_all(c, &p, 1, NULL) || !is_delivered(c, p))
-        return false;
-    for (size_t n = 0; n < p->weight.width; n += 1 + p->weight.width / (10 * steps))
-        if (!column_is_right(c, p, n, steps, weight))
-            return false;
-    return true;
+    run_all(c, &p, 1, NULL);
+    check_delivered(c, p);
+    for (size_t n = 0; n < p->weight.width && attn_check_goes_on(c); n += 1 + p->weight.width / (10 * steps))
+        check_column(c, p, n, steps, weight);
 }
 
 enum { ALL = 1000, SOME = 5, FEW_ROWS = 2, MANY_ROWS = 39 };
 
-/* A check of one projection; frees it. */
-typedef bool check_of(attn_checking *c, projection *p, size_t steps);
+/* A check of one projection. */
+typedef void check_of(attn_checking *c, projection *p, size_t steps);
 
 /* In each precision in use; random shapes are tried in some places. */
-static bool check_projections(attn_checking *c, check_of *check) {
-    for (size_t i = 0; i < ATTN_PRECISIONS * (2 + RANDOM_SHAPES * c->effort->rounds); i++) {
+static void check_projections(attn_checking *c, check_of *check) {
+    const size_t count = ATTN_PRECISIONS * (2 + RANDOM_SHAPES * c->effort->rounds);
+    for (size_t i = 0; i < count && attn_check_goes_on(c); i++) {
         const attn_precision precision = i % ATTN_PRECISIONS;
         const size_t shape = i / ATTN_PRECISIONS;
         if (!c->effort->in_use[precision])
@@ -243,97 +238,85 @@ static bool check_projections(attn_checking *c, check_of *check) {
         attn_check_free(c);
         projection *p = shape < 2 ? fixed_projection(c, precision, shape == 0 ? FEW_ROWS : MANY_ROWS)
                                   : random_projection(c, precision);
-        const bool is_right = p != NULL && c->status == ATTN_OK && check(c, p, shape < 2 ? ALL : SOME);
+        if (attn_check_goes_on(c))
+            check(c, p, shape < 2 ? ALL : SOME);
         free_projection(p);
-        if (!is_right)
-            return false;
     }
-    return true;
 }
 
-bool attn_check_linear(attn_checking *c) {
-    return check_projections(c, projection_is_right);
+void attn_check_linear(attn_checking *c) {
+    check_projections(c, run_and_check);
 }
 
 /* Runs rows [m, m + count) of a part alone, as the only part of `one`, and holds them to the same bits. */
-static bool rows_are_same_alone(attn_checking *c, const projection *p, size_t part, size_t m, size_t count,
-                                projection *one) {
+static void check_rows_alone(attn_checking *c, const projection *p, size_t part, size_t m, size_t count,
+                             projection *one) {
     const size_t width = p->weight.width;
     one->parts[0] = (attn_linear_part){p->parts[part].x + m * p->weight.depth, count};
-    if (!run_all(c, &one, 1, NULL))
-        return false;
-    for (size_t n = 0; n < count * width; n++)
-        if (!attn_check_same(c, "the projection by itself", (double)one->y[0][n],
-                             (double)p->y[part][m * width + n]))
-            return false;
-    return true;
+    run_all(c, &one, 1, NULL);
+    for (size_t n = 0; n < count * width && attn_check_goes_on(c); n++)
+        attn_check_same(c, "the projection by itself", (double)one->y[0][n],
+                        (double)p->y[part][m * width + n]);
 }
 
 /* Some rows of a part by themselves, and all. */
-static bool part_is_same_alone(attn_checking *c, const projection *p, size_t part, size_t steps) {
+static void check_part_alone(attn_checking *c, const projection *p, size_t part, size_t steps) {
     const size_t rows = p->parts[part].rows;
     projection one = {.weight = p->weight, .linear = p->linear, .stopped = MOST_PARTS};
     one.linear.parts = one.parts, one.linear.part_count = 1, one.linear.context = &one;
     one.linear.weight = &one.weight;
     one.y[0] = attn_check_block(c, rows * p->weight.width * sizeof(float));
-    bool is_same = one.y[0] != NULL && rows_are_same_alone(c, p, part, 0, rows, &one);
-    for (size_t m = 0; m < rows && is_same; m += 1 + rows / steps)
-        is_same = rows_are_same_alone(c, p, part, m, 1, &one);
-    if (is_same)
-        attn_check_free_last(c);
-    return is_same;
+    if (one.y[0] == NULL)
+        return;
+    check_rows_alone(c, p, part, 0, rows, &one);
+    for (size_t m = 0; m < rows && attn_check_goes_on(c); m += 1 + rows / steps)
+        check_rows_alone(c, p, part, m, 1, &one);
+    attn_check_free_last(c);
 }
 
-static bool is_same_alone(attn_checking *c, const projection *p, size_t steps) {
-    if (!is_delivered(c, p))
-        return false;
-    for (size_t part = 0; part < p->linear.part_count; part++)
-        if (!part_is_same_alone(c, p, part, steps))
-            return false;
-    return true;
+static void check_alone(attn_checking *c, const projection *p, size_t steps) {
+    check_delivered(c, p);
+    for (size_t part = 0; part < p->linear.part_count && attn_check_goes_on(c); part++)
+        check_part_alone(c, p, part, steps);
 }
 
 /* No bit of a row may depend on its place, its company or on threads. */
-static bool bits_are_right(attn_checking *c, projection *p, size_t steps) {
-    return run_all(c, &p, 1, c->effort->parallel) && is_same_alone(c, p, steps);
+static void check_bits(attn_checking *c, projection *p, size_t steps) {
+    run_all(c, &p, 1, c->effort->parallel);
+    check_alone(c, p, steps);
 }
 
-bool attn_check_linear_bits(attn_checking *c) {
-    return check_projections(c, bits_are_right);
+void attn_check_linear_bits(attn_checking *c) {
+    check_projections(c, check_bits);
 }
 
 /* Has every part of a product that was computed with others the bits that it has by itself? */
-bool attn_check_linears(attn_checking *c) {
-    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds; i++) {
+void attn_check_linears(attn_checking *c) {
+    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c); i++) {
         projection *p[ATTN_LINEARS] = {NULL};
         const size_t count = attn_check_between(c, 1, ATTN_LINEARS);
         attn_check_free(c);
-        for (size_t n = 0; n < count && c->status == ATTN_OK; n++)
+        for (size_t n = 0; n < count && attn_check_goes_on(c); n++)
             p[n] = random_projection(c, (attn_precision)attn_check_below(c, ATTN_PRECISIONS));
-        bool is_right =
-            c->status == ATTN_OK && run_all(c, p, count, attn_check_below(c, 2) ? c->effort->parallel : NULL);
+        if (attn_check_goes_on(c))
+            run_all(c, p, count, attn_check_below(c, 2) ? c->effort->parallel : NULL);
         for (size_t n = 0; n < count; n++) {
-            is_right = is_right && is_same_alone(c, p[n], SOME);
+            if (attn_check_goes_on(c))
+                check_alone(c, p[n], SOME);
             free_projection(p[n]);
         }
-        if (!is_right)
-            return false;
     }
-    return true;
 }
 
-bool attn_check_stopped(attn_checking *c) {
-    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds; i++) {
+void attn_check_stopped(attn_checking *c) {
+    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c); i++) {
         attn_check_free(c);
         projection *p = random_projection(c, i % ATTN_PRECISIONS);
-        if (p != NULL) {
+        if (attn_check_goes_on(c)) {
             p->linear.stopped = is_stopped;
             p->stopped = attn_check_below(c, p->linear.part_count);
+            run_and_check(c, p, SOME);
         }
-        const bool is_right = p != NULL && c->status == ATTN_OK && projection_is_right(c, p, SOME);
         free_projection(p);
-        if (!is_right)
-            return false;
     }
-    return true;
 }

@@ -73,7 +73,7 @@ static bool new_product(attn_checking *c, const multiplier *by, size_t rows, siz
     p->bias = attn_check_below(c, 2) ? attn_check_random(c, p->columns) : NULL;
     p->y = attn_check_array(c, r->y_count);
     r->before = attn_check_array(c, r->y_count);
-    if (c->status != ATTN_OK)
+    if (!attn_check_goes_on(c))
         return false;
     p->b = by->precision == ATTN_FLOAT32 ? b : narrow(c, by->precision, b, b_count);
     for (size_t m = 0; m < rows; m++)
@@ -81,7 +81,7 @@ static bool new_product(attn_checking *c, const multiplier *by, size_t rows, siz
             r->before[m * p->y_row + n] = attn_check_number(c);
     memcpy(p->y, r->before, r->y_count * sizeof *p->y);
     ATTN_SHAPE(c, "m=%zu, n=%zu, k=%zu", rows, p->columns, depth);
-    return c->status == ATTN_OK;
+    return attn_check_goes_on(c);
 }
 
 static bool random_product(attn_checking *c, const multiplier *by, product *r) {
@@ -108,7 +108,7 @@ static double exact_product(const product *r, size_t m, size_t n, double *allowe
 }
 
 /* Multiplies, and holds what is in y then against plain loops. */
-static bool product_is_right(attn_checking *c, const product *r) {
+static void check_multiplied(attn_checking *c, const product *r) {
     const attn_product *p = &r->p;
     r->by->multiply(p);
     for (size_t at = 0; at <= r->y_count; at++) {
@@ -116,10 +116,8 @@ static bool product_is_right(attn_checking *c, const product *r) {
         double allowed = 0, expected = (double)ATTN_UNTOUCHED;
         if (n < p->columns && m < p->rows)
             expected = exact_product(r, m, n, &allowed);
-        if (!attn_check_close(c, r->by->name, (double)p->y[at], expected, allowed))
-            return false;
+        attn_check_close(c, r->by->name, (double)p->y[at], expected, allowed);
     }
-    return true;
 }
 
 /* In float32, with the narrow weights in use, and with what multiplies with weights instead of these. */
@@ -141,24 +139,22 @@ static size_t list_multipliers(const attn_checking *c, multiplier list[ATTN_PREC
 }
 
 /* Each size in each place, beside others that change with it; then random ones. */
-bool attn_check_product(attn_checking *c) {
+void attn_check_product(attn_checking *c) {
     multiplier by[ATTN_PRECISIONS + 1];
     const size_t count = list_multipliers(c, by);
     product r;
     for (size_t n = 0; n < count; n++) {
         const size_t turns = by[n].whole_panels ? 3 : 6; /* of each number of rows */
-        for (size_t i = 0; i < turns * SIZE_COUNT; i++) {
+        for (size_t i = 0; i < turns * SIZE_COUNT && attn_check_goes_on(c); i++) {
             const size_t turn = i / SIZE_COUNT;
-            if (!new_product(c, &by[n], SIZES[i % SIZE_COUNT], SIZES[(i * 5 + turn) % SIZE_COUNT],
-                             SIZES[(i * 11 + turn + 3) % SIZE_COUNT], &r) ||
-                !product_is_right(c, &r))
-                return false;
+            if (new_product(c, &by[n], SIZES[i % SIZE_COUNT], SIZES[(i * 5 + turn) % SIZE_COUNT],
+                            SIZES[(i * 11 + turn + 3) % SIZE_COUNT], &r))
+                check_multiplied(c, &r);
         }
-        for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds; i++)
-            if (!random_product(c, &by[n], &r) || !product_is_right(c, &r))
-                return false;
+        for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c); i++)
+            if (random_product(c, &by[n], &r))
+                check_multiplied(c, &r);
     }
-    return true;
 }
 
 /* The same product row by row, and each panel by itself. */
@@ -180,31 +176,29 @@ static void multiply_in_pieces(const product *r, float *y) {
         }
 }
 
-bool attn_check_product_bits(attn_checking *c) {
+void attn_check_product_bits(attn_checking *c) {
     multiplier by[ATTN_PRECISIONS + 1];
     const size_t count = list_multipliers(c, by);
     product r;
     for (size_t i = 0; i < count * RANDOM_SHAPES * c->effort->rounds; i++) {
-        if (!random_product(c, &by[i % count], &r))
-            return false;
+        if (!attn_check_goes_on(c) || !random_product(c, &by[i % count], &r))
+            return;
         r.by->multiply(&r.p);
         multiply_in_pieces(&r, r.before);
         for (size_t at = 0; at < r.y_count; at++)
-            if (!attn_check_same(c, "the product in pieces", (double)r.before[at], (double)r.p.y[at]))
-                return false;
+            attn_check_same(c, "the product in pieces", (double)r.before[at], (double)r.p.y[at]);
     }
-    return true;
 }
 
 /* ---- The products of one query with keys ---- */
 
 /* y [keys]: by products with the query in the first of the lanes. */
-static bool multiply_by_product(attn_checking *c, size_t keys, size_t depth, const float *q, const float *k,
+static void multiply_by_product(attn_checking *c, size_t keys, size_t depth, const float *q, const float *k,
                                 size_t k_row, float *y) {
     const size_t lanes = c->kernels->lanes;
     float *b = attn_check_array(c, depth * lanes), *all = attn_check_array(c, keys * lanes);
-    if (b == NULL || all == NULL)
-        return false;
+    if (!attn_check_goes_on(c))
+        return;
     for (size_t d = 0; d < depth; d++)
         b[d * lanes] = q[d];
     for (size_t d = 0; d < depth; d += ATTN_DEPTH) {
@@ -224,10 +218,9 @@ static bool multiply_by_product(attn_checking *c, size_t keys, size_t depth, con
     }
     for (size_t j = 0; j < keys; j++)
         y[j] = all[j * lanes];
-    return true;
 }
 
-static bool dots_are_right(attn_checking *c, size_t keys, size_t depth) {
+static void check_keys(attn_checking *c, size_t keys, size_t depth) {
     static const char name[] = "the product of a query with keys";
     const attn_kernels *kernels = c->kernels;
     attn_check_free(c);
@@ -235,8 +228,10 @@ static bool dots_are_right(attn_checking *c, size_t keys, size_t depth) {
     const float *q = attn_check_random(c, depth), *k = attn_check_random(c, (keys - 1) * k_row + depth);
     float *y = attn_check_array(c, keys), *by_product = attn_check_array(c, keys);
     ATTN_SHAPE(c, "%zu keys of width %zu", keys, depth);
-    if (c->status != ATTN_OK || !multiply_by_product(c, keys, depth, q, k, k_row, by_product))
-        return false;
+    if (attn_check_goes_on(c))
+        multiply_by_product(c, keys, depth, q, k, k_row, by_product);
+    if (!attn_check_goes_on(c))
+        return;
     kernels->dots(keys, depth, q, k, k_row, y);
     for (size_t j = 0; j < keys; j++) {
         double sum = 0, sizes = 0;
@@ -246,20 +241,16 @@ static bool dots_are_right(attn_checking *c, size_t keys, size_t depth) {
         }
         float alone;
         kernels->dots(1, depth, q, k + j * k_row, k_row, &alone);
-        if (!attn_check_close(c, name, (double)y[j], sum, 0x1p-23 * (double)depth * sizes) ||
-            !attn_check_same(c, name, (double)alone, (double)y[j]) ||
-            !attn_check_same(c, name, (double)y[j], (double)by_product[j]))
-            return false;
+        attn_check_close(c, name, (double)y[j], sum, 0x1p-23 * (double)depth * sizes);
+        attn_check_same(c, name, (double)alone, (double)y[j]);
+        attn_check_same(c, name, (double)y[j], (double)by_product[j]);
     }
-    return attn_check_same(c, name, (double)y[keys], (double)ATTN_UNTOUCHED);
+    attn_check_same(c, name, (double)y[keys], (double)ATTN_UNTOUCHED);
 }
 
-bool attn_check_dots(attn_checking *c) {
-    for (size_t n = 1; n <= 100; n++)
-        if (!dots_are_right(c, 1 + n % 33, n))
-            return false;
-    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds; i++)
-        if (!dots_are_right(c, attn_check_between(c, 1, 150), attn_check_between(c, 1, 600)))
-            return false;
-    return true;
+void attn_check_dots(attn_checking *c) {
+    for (size_t n = 1; n <= 100 && attn_check_goes_on(c); n++)
+        check_keys(c, 1 + n % 33, n);
+    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c); i++)
+        check_keys(c, attn_check_between(c, 1, 150), attn_check_between(c, 1, 600));
 }

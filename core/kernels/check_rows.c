@@ -6,16 +6,13 @@ enum { MOST_COLUMNS = 100, MOST_ROWS = 8, FIXED_ROWS = 3, RANDOM_SHAPES = 200 };
 
 /* A check of rows of so many numbers. What is plain has FIXED_ROWS rows, all that is optional, and ordinary
  * numbers, so that an error in any place shows; what is not, has these at random. */
-typedef bool check_of(attn_checking *c, size_t columns, bool is_plain);
+typedef void check_of(attn_checking *c, size_t columns, bool is_plain);
 
-static bool check_columns(attn_checking *c, check_of *check) {
-    for (size_t columns = 1; columns <= MOST_COLUMNS; columns++)
-        if (!check(c, columns, true))
-            return false;
-    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds; i++)
-        if (!check(c, i == 0 ? 0 : attn_check_between(c, 1, MOST_COLUMNS), false))
-            return false;
-    return true;
+static void check_columns(attn_checking *c, check_of *check) {
+    for (size_t columns = 1; columns <= MOST_COLUMNS && attn_check_goes_on(c); columns++)
+        check(c, columns, true);
+    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c); i++)
+        check(c, i == 0 ? 0 : attn_check_between(c, 1, MOST_COLUMNS), false);
 }
 
 /* Puts infinity, NaN, -NaN, the largest and the smallest numbers, -0 or one that is the largest only without
@@ -71,103 +68,95 @@ static float plain_product(float x, float factor) {
 
 /* Holds what a kernel gives as the largest number; any bits from those of infinity on say that one is not
  * finite. */
-static bool largest_is(attn_checking *c, const char *kernel, uint32_t found, double expected) {
+static void largest_is(attn_checking *c, const char *kernel, uint32_t found, double expected) {
     const double number = found < ATTN_INFINITE ? (double)attn_float_of(found) : (double)INFINITY;
-    return attn_check_same(c, kernel, number, expected);
+    attn_check_same(c, kernel, number, expected);
 }
 
-static bool largest_is_right(attn_checking *c, const char *kernel, uint32_t found, const float *x,
+static void largest_is_right(attn_checking *c, const char *kernel, uint32_t found, const float *x,
                              size_t rows, size_t columns, size_t row) {
     double most = 0;
     for (size_t r = 0; r < rows; r++)
         for (size_t n = 0; n < columns; n++)
             most = isfinite(x[r * row + n]) ? fmax(most, fabs((double)x[r * row + n])) : (double)INFINITY;
-    return largest_is(c, kernel, found, most);
+    largest_is(c, kernel, found, most);
 }
 
 /* In each place one that is the largest without its sign, and what is not finite. */
-static bool check_largest(attn_checking *c, size_t count, bool is_plain) {
+static void check_largest(attn_checking *c, size_t count, bool is_plain) {
     const float extremes[] = {-2, INFINITY, -INFINITY, NAN, -NAN};
     attn_check_free(c);
     float *x = random_rows(c, 1, count, count, is_plain);
     if (x == NULL)
-        return false;
+        return;
     ATTN_SHAPE(c, "n=%zu", count);
-    if (!largest_is_right(c, "the largest number", c->kernels->largest(x, count), x, 1, count, count))
-        return false;
+    largest_is_right(c, "the largest number", c->kernels->largest(x, count), x, 1, count, count);
     for (size_t n = 0; n < count && is_plain; n++) {
         const float number = x[n];
         ATTN_SHAPE(c, "n=%zu, in place %zu", count, n);
         for (size_t i = 0; i < sizeof extremes / sizeof extremes[0]; i++) {
             x[n] = extremes[i];
-            if (!largest_is(c, "the largest number", c->kernels->largest(x, count),
-                            i == 0 ? 2 : (double)INFINITY))
-                return false;
+            largest_is(c, "the largest number", c->kernels->largest(x, count), i == 0 ? 2 : (double)INFINITY);
         }
         x[n] = number;
     }
-    return true;
 }
 
-static bool check_copy(attn_checking *c, size_t columns, bool is_plain) {
+static void check_copy(attn_checking *c, size_t columns, bool is_plain) {
     const size_t rows = is_plain ? FIXED_ROWS : attn_check_below(c, MOST_ROWS + 1);
     const size_t from_row = columns + attn_check_below(c, 6), to_row = columns + attn_check_below(c, 6);
     attn_check_free(c);
     const float *from = random_rows(c, rows, columns, from_row, is_plain);
     float *to = attn_check_array(c, rows * to_row);
-    if (c->status != ATTN_OK)
-        return false;
+    if (!attn_check_goes_on(c))
+        return;
     ATTN_SHAPE(c, "%zu rows, n=%zu", rows, columns);
     const uint32_t found = c->kernels->copy(rows, columns, from, from_row, to, to_row);
     for (size_t at = 0; at <= rows * to_row; at++) {
         const size_t r = to_row > 0 ? at / to_row : rows, n = to_row > 0 ? at % to_row : 0;
         const float expected = r < rows && n < columns ? from[r * from_row + n] : ATTN_UNTOUCHED;
-        if (!attn_check_same(c, "the copy of rows", attn_bits_of(to[at]), attn_bits_of(expected)))
-            return false;
+        attn_check_same(c, "the copy of rows", attn_bits_of(to[at]), attn_bits_of(expected));
     }
-    return largest_is_right(c, "the largest copied number", found, from, rows, columns, from_row);
+    largest_is_right(c, "the largest copied number", found, from, rows, columns, from_row);
 }
 
-static bool check_scale(attn_checking *c, size_t count, bool is_plain) {
+static void check_scale(attn_checking *c, size_t count, bool is_plain) {
     const float factor = is_plain ? 0.3f : random_factor(c);
     attn_check_free(c);
     const float *before = random_rows(c, 1, count, count, is_plain);
     float *x = copy_of(c, before, (count + 1) * sizeof *x);
-    if (c->status != ATTN_OK)
-        return false;
+    if (!attn_check_goes_on(c))
+        return;
     ATTN_SHAPE(c, "n=%zu, factor %g", count, (double)factor);
     const uint32_t found = c->kernels->scale(x, count, factor);
     for (size_t n = 0; n <= count; n++) {
         const float expected = n < count ? plain_product(before[n], factor) : ATTN_UNTOUCHED;
-        if (!attn_check_same(c, "the scaling", (double)x[n], (double)expected))
-            return false;
+        attn_check_same(c, "the scaling", (double)x[n], (double)expected);
     }
-    return largest_is_right(c, "the largest scaled number", found, x, 1, count, count);
+    largest_is_right(c, "the largest scaled number", found, x, 1, count, count);
 }
 
 /* ---- With sums in double precision ---- */
 
 /* Sums are begun, and added to. */
-static bool check_accumulate(attn_checking *c, size_t count, bool is_plain) {
+static void check_accumulate(attn_checking *c, size_t count, bool is_plain) {
     for (int add = 0; add < 2; add++) {
         attn_check_free(c);
         const float *x = random_rows(c, 1, count, count, is_plain);
         const double *before = random_sums(c, count);
         double *sums = copy_of(c, before, (count + 1) * sizeof *sums);
-        if (c->status != ATTN_OK)
-            return false;
+        if (!attn_check_goes_on(c))
+            return;
         ATTN_SHAPE(c, "n=%zu, %d summands", count, add + 1);
         c->kernels->accumulate(x, count, sums, add);
         for (size_t n = 0; n <= count; n++) {
             const double expected = n == count ? before[n] : add ? before[n] + (double)x[n] : (double)x[n];
-            if (!attn_check_same(c, "the sum in double precision", sums[n], expected))
-                return false;
+            attn_check_same(c, "the sum in double precision", sums[n], expected);
         }
     }
-    return true;
 }
 
-static bool check_rescale(attn_checking *c, size_t columns, bool is_plain) {
+static void check_rescale(attn_checking *c, size_t columns, bool is_plain) {
     static const float plain_factors[FIXED_ROWS] = {0.3f, 1, 0};
     const size_t rows = is_plain ? FIXED_ROWS : attn_check_below(c, MOST_ROWS + 1), count = rows * columns;
     const size_t given = is_plain ? 3 : attn_check_below(c, 4); /* neither, one of them, or both */
@@ -177,8 +166,8 @@ static bool check_rescale(attn_checking *c, size_t columns, bool is_plain) {
     const double *sums_before = random_sums(c, count);
     float *x = copy_of(c, before, (count + 1) * sizeof *x);
     double *sums = copy_of(c, sums_before, (count + 1) * sizeof *sums);
-    if (c->status != ATTN_OK)
-        return false;
+    if (!attn_check_goes_on(c))
+        return;
     for (size_t r = 0; r < rows; r++)
         factors[r] = is_plain ? plain_factors[r] : random_factor(c);
     ATTN_SHAPE(c, "%zu rows, n=%zu", rows, columns);
@@ -187,15 +176,13 @@ static bool check_rescale(attn_checking *c, size_t columns, bool is_plain) {
         const float factor = n < count ? factors[n / columns] : 1;
         const float expected = given & 1 ? plain_product(before[n], factor) : before[n];
         const double sum = given & 2 ? sums_before[n] * (double)factor : sums_before[n];
-        if (!attn_check_same(c, "the rescaling", (double)x[n], (double)expected) ||
-            !attn_check_same(c, "the rescaling of sums", sums[n], sum))
-            return false;
+        attn_check_same(c, "the rescaling", (double)x[n], (double)expected);
+        attn_check_same(c, "the rescaling of sums", sums[n], sum);
     }
-    return true;
 }
 
 /* Of sums, of what is not yet added to them, of both, and of neither. */
-static bool check_normalise(attn_checking *c, size_t count, bool is_plain) {
+static void check_normalise(attn_checking *c, size_t count, bool is_plain) {
     static const char *const names[] = {"the share of nothing", "the share of numbers", "the share of sums",
                                         "the share of both"};
     for (size_t given = 0; given < sizeof names / sizeof names[0]; given++) {
@@ -205,25 +192,23 @@ static bool check_normalise(attn_checking *c, size_t count, bool is_plain) {
         const float *x = random_rows(c, 1, count, count, is_plain);
         const double *sums = random_sums(c, count);
         float *to = attn_check_array(c, count);
-        if (c->status != ATTN_OK)
-            return false;
+        if (!attn_check_goes_on(c))
+            return;
         ATTN_SHAPE(c, "n=%zu, share %g", count, share);
         c->kernels->normalise(count, given & 1 ? x : NULL, given & 2 ? sums : NULL, share, to);
         for (size_t n = 0; n <= count; n++) {
             const double sum = (given & 2 ? sums[n] : 0) + (given & 1 ? (double)x[n] : 0);
             const float expected = n < count ? (float)(sum * share) : ATTN_UNTOUCHED;
-            if (!attn_check_same(c, names[given], (double)to[n], (double)expected))
-                return false;
+            attn_check_same(c, names[given], (double)to[n], (double)expected);
         }
     }
-    return true;
 }
 
 /* ---- All of them ---- */
 
 #define CHECK_COLUMNS(NAME)                                                                                  \
-    bool attn_check_##NAME(attn_checking *c) {                                                               \
-        return check_columns(c, check_##NAME);                                                               \
+    void attn_check_##NAME(attn_checking *c) {                                                               \
+        check_columns(c, check_##NAME);                                                                      \
     }
 
 CHECK_COLUMNS(largest)

@@ -41,8 +41,8 @@ static void next_tile(attn_checking *c, softmax *s, size_t from) {
 }
 
 /* Holds the tile of the keys from `from` on against exp(score - max) / divisor. */
-static bool tile_is_right(attn_checking *c, const softmax *s, const char *kernel, size_t from,
-                          const double *divisor, double close) {
+static void check_tile(attn_checking *c, const softmax *s, const char *kernel, size_t from,
+                       const double *divisor, double close) {
     const attn_soft_tile *t = &s->tile;
     for (size_t i = 0; i < t->keys * t->width; i++) {
         const size_t q = i % t->width;
@@ -50,32 +50,28 @@ static bool tile_is_right(attn_checking *c, const softmax *s, const char *kernel
         if (divisor != NULL && divisor[q] > 0)
             expected /= divisor[q];
         const double tiny = expected > 0 ? 0x1p-126 : 0; /* it may be rounded to 0 */
-        if (!attn_check_close(c, kernel, (double)t->tile[i], expected, expected * close + tiny))
-            return false;
+        attn_check_close(c, kernel, (double)t->tile[i], expected, expected * close + tiny);
     }
-    return true;
 }
 
-static bool step_through_tiles(attn_checking *c, softmax *s) {
+static void step_through_tiles(attn_checking *c, softmax *s) {
     const attn_soft_tile *t = &s->tile;
     for (size_t q = 0; q < t->width; q++)
         t->max[q] = -INFINITY, t->sum[q] = 0, s->mixed[q] = 0;
     for (size_t from = 0; from < s->keys; from += t->keys) {
         next_tile(c, s, from);
         c->kernels->softmax_step(t);
-        if (!tile_is_right(c, s, "the softmax", from, NULL, CLOSE))
-            return false;
+        check_tile(c, s, "the softmax", from, NULL, CLOSE);
         for (size_t q = 0; q < t->width; q++) {
             s->mixed[q] *= (double)t->factor[q];
             for (size_t j = 0; j < t->keys; j++)
                 s->mixed[q] += (double)t->tile[j * t->width + q];
         }
     }
-    return true;
 }
 
 /* Holds the maximum and the sums after all tiles against those of all scores at once. */
-static bool sums_are_right(attn_checking *c, const softmax *s, double close) {
+static void check_sums(attn_checking *c, const softmax *s, double close) {
     const attn_soft_tile *t = &s->tile;
     for (size_t q = 0; q < t->width; q++) {
         double max = -(double)INFINITY, sum = 0;
@@ -83,16 +79,14 @@ static bool sums_are_right(attn_checking *c, const softmax *s, double close) {
             max = fmax(max, (double)s->scores[j * t->width + q]);
         for (size_t j = 0; j < s->keys; j++)
             sum += exponential_of(s->scores[j * t->width + q], max);
-        if (!attn_check_close(c, "the softmax's maximum", (double)t->max[q], max, 0) ||
-            !attn_check_close(c, "the softmax's sum", t->sum[q], sum, sum * close) ||
-            !attn_check_close(c, "the softmax's factor", s->mixed[q], sum, sum * close))
-            return false;
+        attn_check_close(c, "the softmax's maximum", (double)t->max[q], max, 0);
+        attn_check_close(c, "the softmax's sum", t->sum[q], sum, sum * close);
+        attn_check_close(c, "the softmax's factor", s->mixed[q], sum, sum * close);
     }
-    return true;
 }
 
 /* In tiles of `step` keys, or of random size. */
-static bool softmax_is_right(attn_checking *c, size_t keys, size_t width, size_t step) {
+static void check_keys(attn_checking *c, size_t keys, size_t width, size_t step) {
     const double close = step > 0 ? CLOSE : 4 * CLOSE;
     attn_check_free(c);
     softmax s = {.keys = keys, .step = step, .scores = attn_check_array(c, keys * width)};
@@ -103,31 +97,27 @@ static bool softmax_is_right(attn_checking *c, size_t keys, size_t width, size_t
                               .sum = attn_check_block(c, width * sizeof *s.tile.sum),
                               .factor = attn_check_array(c, width)};
     ATTN_SHAPE(c, "%zu keys", keys);
-    if (c->status != ATTN_OK)
-        return false;
+    if (!attn_check_goes_on(c))
+        return;
     fill_scores(c, &s);
-    if (!step_through_tiles(c, &s) || !sums_are_right(c, &s, close))
-        return false;
+    step_through_tiles(c, &s);
+    check_sums(c, &s, close);
     for (size_t from = 0; from < keys; from += s.tile.keys) {
         next_tile(c, &s, from);
         c->kernels->softmax_weights(&s.tile);
-        if (!tile_is_right(c, &s, "the softmax's weights", from, s.tile.sum, close))
-            return false;
+        check_tile(c, &s, "the softmax's weights", from, s.tile.sum, close);
     }
-    return attn_check_same(c, "the softmax", (double)s.tile.tile[keys * width], (double)ATTN_UNTOUCHED) &&
-           attn_check_same(c, "the softmax", (double)s.tile.max[width], (double)ATTN_UNTOUCHED) &&
-           attn_check_same(c, "the softmax", (double)s.tile.factor[width], (double)ATTN_UNTOUCHED);
+    attn_check_same(c, "the softmax", (double)s.tile.tile[keys * width], (double)ATTN_UNTOUCHED);
+    attn_check_same(c, "the softmax", (double)s.tile.max[width], (double)ATTN_UNTOUCHED);
+    attn_check_same(c, "the softmax", (double)s.tile.factor[width], (double)ATTN_UNTOUCHED);
 }
 
-bool attn_check_softmax(attn_checking *c) {
+void attn_check_softmax(attn_checking *c) {
     const size_t lanes = c->kernels->lanes;
-    for (size_t keys = 1; keys <= FIXED_KEYS; keys++)
-        if (!softmax_is_right(c, 2 * keys, 2 * lanes, keys))
-            return false;
-    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds; i++)
-        if (!softmax_is_right(c, attn_check_between(c, 1, 150), lanes * attn_check_between(c, 1, 3), 0))
-            return false;
-    return true;
+    for (size_t keys = 1; keys <= FIXED_KEYS && attn_check_goes_on(c); keys++)
+        check_keys(c, 2 * keys, 2 * lanes, keys);
+    for (size_t i = 0; i < RANDOM_SHAPES * c->effort->rounds && attn_check_goes_on(c); i++)
+        check_keys(c, attn_check_between(c, 1, 150), lanes * attn_check_between(c, 1, 3), 0);
 }
 
 /* ---- Functions of one number ---- */
@@ -163,7 +153,7 @@ static double ulp_of(double x) {
     return ulp;
 }
 
-static bool numbers_are_right(attn_checking *c, const function *f, const float *x, size_t count) {
+static void check_numbers(attn_checking *c, const function *f, const float *x, size_t count) {
     float y[MOST_NUMBERS + 1];
     memcpy(y, x, count * sizeof *y);
     y[count] = ATTN_UNTOUCHED;
@@ -172,40 +162,36 @@ static bool numbers_are_right(attn_checking *c, const function *f, const float *
         const double exact = f->exact((double)x[n]);
         if (!(fabs((double)y[n] - exact) <= f->ulps * ulp_of(exact))) {
             ATTN_SHAPE(c, "%.9g, one of n=%zu", (double)x[n], count);
-            return attn_check_fail(c, f->name, (double)y[n], exact);
+            attn_check_fail(c, f->name, (double)y[n], exact);
         }
     }
     ATTN_SHAPE(c, "the number after n=%zu", count);
-    return attn_check_same(c, f->name, (double)y[count], (double)ATTN_UNTOUCHED);
+    attn_check_same(c, f->name, (double)y[count], (double)ATTN_UNTOUCHED);
 }
 
 /* Random numbers from -most to most, so many that every end of a vector is used. */
-static bool ends_are_right(attn_checking *c, const function *f, float most) {
+static void check_ends(attn_checking *c, const function *f, float most) {
     float x[100];
     for (size_t count = 1; count <= sizeof x / sizeof x[0]; count++) {
         for (size_t n = 0; n < count; n++)
             x[n] = most * attn_check_number(c);
-        if (!numbers_are_right(c, f, x, count))
-            return false;
+        check_numbers(c, f, x, count);
     }
-    return true;
 }
 
 /* Every effort->step-th float32 from `first` to `last`, which have the same sign. */
-static bool range_is_right(attn_checking *c, const function *f, float first, float last) {
+static void check_range(attn_checking *c, const function *f, float first, float last) {
     float x[MOST_NUMBERS];
     const uint64_t end = attn_bits_of(last);
-    for (uint64_t bits = attn_bits_of(first); bits <= end;) {
+    for (uint64_t bits = attn_bits_of(first); bits <= end && attn_check_goes_on(c);) {
         size_t count = 0;
         for (; count < MOST_NUMBERS && bits <= end; bits += c->effort->step)
             x[count++] = attn_float_of((uint32_t)bits);
-        if (!numbers_are_right(c, f, x, count))
-            return false;
+        check_numbers(c, f, x, count);
     }
-    return true;
 }
 
-bool attn_check_exponential(attn_checking *c) {
+void attn_check_exponential(attn_checking *c) {
     static const float special[][2] = {{0, 1},         {-0.0f, 1},  {-INFINITY, 0},
                                        {-88, 0},       {-1e30f, 0}, {0x1p-27f, 1},
                                        {-0x1p-27f, 1}, {-87.4f, 0}, {-0x1p-126f, 1}};
@@ -213,15 +199,15 @@ bool attn_check_exponential(attn_checking *c) {
         float x = special[n][0];
         c->kernels->exponential(&x, 1);
         ATTN_SHAPE(c, "%g", (double)special[n][0]);
-        if (!attn_check_close(c, EXPONENTIAL.name, (double)x, (double)special[n][1], 0))
-            return false;
+        attn_check_close(c, EXPONENTIAL.name, (double)x, (double)special[n][1], 0);
     }
-    return ends_are_right(c, &EXPONENTIAL, 80) && range_is_right(c, &EXPONENTIAL, 0x1p-26f, 88.7f) &&
-           range_is_right(c, &EXPONENTIAL, -0x1p-26f, -87.3365f);
+    check_ends(c, &EXPONENTIAL, 80);
+    check_range(c, &EXPONENTIAL, 0x1p-26f, 88.7f);
+    check_range(c, &EXPONENTIAL, -0x1p-26f, -87.3365f);
 }
 
 /* Caps other than 1, with numbers of all sizes. */
-static bool caps_are_right(attn_checking *c) {
+static void check_caps(attn_checking *c) {
     float x[100], y[100];
     const float cap = 20;
     for (size_t count = 1; count <= 100; count++) {
@@ -231,14 +217,12 @@ static bool caps_are_right(attn_checking *c) {
         ATTN_SHAPE(c, "n=%zu", count);
         for (size_t n = 0; n < count; n++) {
             const double expected = (double)cap * tanh((double)x[n] / (double)cap);
-            if (!attn_check_close(c, SOFT_CAP.name, (double)y[n], expected, fabs(expected) * CLOSE))
-                return false;
+            attn_check_close(c, SOFT_CAP.name, (double)y[n], expected, fabs(expected) * CLOSE);
         }
     }
-    return true;
 }
 
-static bool special_caps_are_right(attn_checking *c) {
+static void check_special_caps(attn_checking *c) {
     static const float x[] = {0, 1e-30f, 1e30f, -1e30f, -INFINITY, 60, NAN};
     const double expected[] = {0, (double)1e-30f, 30, -30, -30, 30 * tanh(2), (double)NAN};
     float y[sizeof x / sizeof *x], tiny[] = {0, -3, 1e-40f, INFINITY};
@@ -246,20 +230,21 @@ static bool special_caps_are_right(attn_checking *c) {
     c->kernels->soft_cap(y, sizeof y / sizeof *y, 30);
     for (size_t n = 0; n < sizeof x / sizeof *x; n++) {
         ATTN_SHAPE(c, "%g, cap 30", (double)x[n]);
-        if (!isnan(x[n])
-                ? !attn_check_close(c, SOFT_CAP.name, (double)y[n], expected[n], 1e-6 * fabs(expected[n]))
-                : !attn_check_same(c, SOFT_CAP.name, (double)y[n], expected[n]))
-            return false;
+        if (isnan(x[n]))
+            attn_check_same(c, SOFT_CAP.name, (double)y[n], expected[n]);
+        else
+            attn_check_close(c, SOFT_CAP.name, (double)y[n], expected[n], 1e-6 * fabs(expected[n]));
     }
     c->kernels->soft_cap(tiny, sizeof tiny / sizeof *tiny, 1e-40f); /* so small a cap may be taken as zero */
     ATTN_SHAPE(c, "cap 1e-40");
     for (size_t n = 0; n < sizeof tiny / sizeof *tiny; n++)
-        if (!attn_check_close(c, SOFT_CAP.name, (double)tiny[n], 0, (double)1e-40f))
-            return false;
-    return true;
+        attn_check_close(c, SOFT_CAP.name, (double)tiny[n], 0, (double)1e-40f);
 }
 
-bool attn_check_soft_cap(attn_checking *c) {
-    return ends_are_right(c, &SOFT_CAP, 20) && range_is_right(c, &SOFT_CAP, 0x1p-13f, 20.0f) &&
-           range_is_right(c, &SOFT_CAP, -0x1p-13f, -20.0f) && caps_are_right(c) && special_caps_are_right(c);
+void attn_check_soft_cap(attn_checking *c) {
+    check_ends(c, &SOFT_CAP, 20);
+    check_range(c, &SOFT_CAP, 0x1p-13f, 20.0f);
+    check_range(c, &SOFT_CAP, -0x1p-13f, -20.0f);
+    check_caps(c);
+    check_special_caps(c);
 }

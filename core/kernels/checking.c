@@ -4,10 +4,9 @@
 
 enum { ALIGNMENT = 64 };
 
-bool attn_check_no_memory(attn_checking *c) {
-    if (c->status == ATTN_OK)
+void attn_check_no_memory(attn_checking *c) {
+    if (attn_check_goes_on(c))
         c->status = attn_fail(c->error, ATTN_NO_MEMORY, "self-check: no memory");
-    return false;
 }
 
 /* A block is not a byte longer than was asked for, so that a sanitizer notices what is read behind its end.
@@ -52,12 +51,11 @@ void attn_check_free(attn_checking *c) {
         attn_check_free_last(c);
 }
 
-bool attn_check_fail(attn_checking *c, const char *kernel, double found, double expected) {
-    if (c->status == ATTN_OK)
+void attn_check_fail(attn_checking *c, const char *kernel, double found, double expected) {
+    if (attn_check_goes_on(c))
         c->status = attn_fail(
             c->error, ATTN_BAD_VALUE,
             "self-check: %s (kernels %s) gave %.9g for %s, expected %.9g: it computes wrongly on this CPU; "
             "--cpu takes other kernels, --self-check off serves all the same",
             kernel, c->kernels->name, found, c->shape, expected);
-    return false;
 }

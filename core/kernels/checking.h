@@ -13,7 +13,8 @@
 /* What stands where nothing may be written. */
 #define ATTN_UNTOUCHED 12345.0f
 
-/* On the way through the checks. The first failure ends it. */
+/* On the way through the checks. The first failure is the one that counts; what comes after it is harmless,
+ * and ends soon. */
 typedef struct {
     const attn_kernels *kernels;
     const attn_check_effort *effort;
@@ -25,8 +26,11 @@ typedef struct {
     attn_error *error;
 } attn_checking;
 
-/* Each returns true; or false, and the status and the sentence are set. */
-#define ATTN_DECLARE_CHECK(NAME) bool attn_check_##NAME(attn_checking *c);
+static inline bool attn_check_goes_on(const attn_checking *c) {
+    return c->status == ATTN_OK;
+}
+
+#define ATTN_DECLARE_CHECK(NAME) void attn_check_##NAME(attn_checking *c);
 ATTN_FIXED_CHECKS(ATTN_DECLARE_CHECK)
 ATTN_RANDOM_CHECKS(ATTN_DECLARE_CHECK)
 #undef ATTN_DECLARE_CHECK
@@ -45,25 +49,23 @@ void attn_check_free(attn_checking *c);
 /* Frees the latest of these. */
 void attn_check_free_last(attn_checking *c);
 
-/* Sets the failure, unless there is one: ATTN_BAD_VALUE with both numbers. Returns false. */
-bool attn_check_fail(attn_checking *c, const char *kernel, double found, double expected);
+/* Sets the failure, unless there is one: ATTN_BAD_VALUE with both numbers. */
+void attn_check_fail(attn_checking *c, const char *kernel, double found, double expected);
 
-/* Sets ATTN_NO_MEMORY, and returns false. */
-bool attn_check_no_memory(attn_checking *c);
+/* The same, ATTN_NO_MEMORY. */
+void attn_check_no_memory(attn_checking *c);
 
-/* Holds a number against the plain one, from which rounding may lead so far; false for NaN. */
-static inline bool attn_check_close(attn_checking *c, const char *kernel, double found, double expected,
+/* Holds a number against the plain one, from which rounding may lead so far; never to NaN. */
+static inline void attn_check_close(attn_checking *c, const char *kernel, double found, double expected,
                                     double allowed) {
-    if (found == expected || fabs(found - expected) <= allowed)
-        return true;
-    return attn_check_fail(c, kernel, found, expected);
+    if (!(found == expected || fabs(found - expected) <= allowed))
+        attn_check_fail(c, kernel, found, expected);
 }
 
 /* To the bit; every NaN is the same. */
-static inline bool attn_check_same(attn_checking *c, const char *kernel, double found, double expected) {
-    if (memcmp(&found, &expected, sizeof found) == 0 || (isnan(found) && isnan(expected)))
-        return true;
-    return attn_check_fail(c, kernel, found, expected);
+static inline void attn_check_same(attn_checking *c, const char *kernel, double found, double expected) {
+    if (memcmp(&found, &expected, sizeof found) != 0 && !(isnan(found) && isnan(expected)))
+        attn_check_fail(c, kernel, found, expected);
 }
 
 static inline float attn_check_number(attn_checking *c) {
