@@ -1,9 +1,7 @@
 /* attend.c: the heads of all passes: tiles of queries visit the blocks of keys, in one loop over the threads.
  */
-#include "core/attention/bias.h"
 #include "core/attention/block.h"
 #include "core/attention/stages.h"
-#include "core/attention/visible.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
-#include "core/attention/bias.h"
-
+/* bias.c: what the distance of a query and a key adds to their score: ALiBi, and the buckets of T5. */
+#include "core/attention/block.h"
 #include "core/size.h"
 
 #include <math.h>

@@ -1,9 +1,8 @@
 /* forward.c: the forward pass, several of them at once: the order of its stages. The letters and the shapes
  * are those of core/attention.h. */
-#include "core/attention/bias.h"
+#include "core/attention/block.h"
 #include "core/attention/stages.h"
 #include "core/attention/stats.h"
-#include "core/attention/visible.h"
 
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* mask.c: which keys of a block a query may not see, and what masks add to its scores. */
 #include "core/attention/block.h"
-#include "core/attention/visible.h"
 #include "core/kernels/transpose.h"
 
 #include <math.h>

@@ -1,7 +1,6 @@
 /* mix.c: the values of the keys, weighted, become the heads. */
 #include "core/attention/block.h"
 #include "core/attention/dropout.h"
-#include "core/attention/visible.h"
 
 #include <math.h>
 

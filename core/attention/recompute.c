@@ -6,7 +6,6 @@
 #include "core/attention/stages.h"
 #include "core/attention/stats.h"
 #include "core/attention/view.h"
-#include "core/attention/visible.h"
 #include "core/kernels/transpose.h"
 
 #include <string.h>

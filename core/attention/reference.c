@@ -4,7 +4,7 @@
  * packed weights: a narrow precision is part of the model, not of the pass. */
 #include "core/attention.h"
 
-#include "core/attention/bias.h"
+#include "core/attention/block.h"
 #include "core/attention/rope.h"
 
 #include <math.h>

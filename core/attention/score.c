@@ -1,5 +1,4 @@
 /* score.c: the scores of a block: softcap(scale * q . k), plus the biases of distances. */
-#include "core/attention/bias.h"
 #include "core/attention/block.h"
 
 #include <math.h>

@@ -1,7 +1,6 @@
 /* softmax.c: the softmax of a block: the kernels' for queries side by side, and the same, to the bit, for a
  * single query. */
 #include "core/attention/block.h"
-#include "core/attention/visible.h"
 #include "core/kernels/f32x4.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* stages.h: the stages of a pass, in their order, but for what bias.h and visible.h prepare. */
+/* stages.h: the stages of a pass, in their order, but for what bias.c and visible.c prepare (block.h). */
 #ifndef ATTN_STAGES_H
 #define ATTN_STAGES_H
 

@@ -25,7 +25,7 @@ typedef struct {
     int32_t from[TILE_QUERIES], to[TILE_QUERIES]; /* what each may see */
 
     /* score.c */
-    bool unshifted;  /* in: biases are added in full (bias.h) */
+    bool unshifted;  /* in: biases are added in full (bias.c) */
     bool one_by_one; /* out: the block has large scores, which are computed and masked one by one */
     float *queries;  /* [D, width], scaled */
     float *scores;   /* [TILE_KEYS, width]; of the current block, later its weights */

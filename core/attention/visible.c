@@ -1,5 +1,6 @@
-#include "core/attention/visible.h"
-
+/* visible.c: which blocks of keys a tile goes through: those that causality, the window and the masks leave
+ * to one of its queries at least. The masks are scanned once for all tiles. */
+#include "core/attention/block.h"
 #include "core/kernels/f32x4.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Positions, rotation and dropout, held against published vectors and plain formulas. */
-#include "core/attention/bias.h"
+#include "core/attention/block.h"
 #include "core/attention/dropout.h"
 #include "core/attention/rope.h"
 #include "tests/core/layers.h"
