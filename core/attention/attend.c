@@ -33,9 +33,8 @@ size_t attn_attend_scratch(const attn_layer *layer) {
 /* ---- Tiles of one head ---- */
 
 static attn_status add_block(attn_tile *tile) {
-    attn_status status;
-    if ((status = attn_tile_score(tile)) != ATTN_OK || (status = attn_tile_mask(tile)) != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_tile_score(tile));
+    ATTN_TRY(attn_tile_mask(tile));
     attn_tile_softmax(tile);
     attn_tile_drop(tile);
     attn_tile_mix(tile);
@@ -45,7 +44,6 @@ static attn_status add_block(attn_tile *tile) {
 /* Each tile visits the blocks that it needs; those that need the same one do so in turn. */
 static attn_status visit_blocks(attn_tile *tiles, size_t count) {
     bool more[TILES_MOST] = {false}, any = false;
-    attn_status status;
     for (size_t t = 0; t < count; t++) {
         more[t] = attn_visible_next(&tiles[t]);
         any = any || more[t];
@@ -54,8 +52,7 @@ static attn_status visit_blocks(attn_tile *tiles, size_t count) {
         any = false;
         for (size_t t = 0; t < count; t++) {
             if (more[t] && tiles[t].keys.from / TILE_KEYS <= block) {
-                if ((status = add_block(&tiles[t])) != ATTN_OK)
-                    return status;
+                ATTN_TRY(add_block(&tiles[t]));
                 more[t] = attn_visible_next(&tiles[t]);
             }
             any = any || more[t];

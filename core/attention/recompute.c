@@ -190,9 +190,7 @@ static attn_status compute_scores(const recomputation *r, workspace *w) {
     for (*keys = (attn_range){0, 0}; keys->to < r->keys;) {
         const size_t from = keys->to, end = from < S ? S : r->keys;
         *keys = (attn_range){from, from < S && from + TILE_KEYS < end ? from + TILE_KEYS : end};
-        const attn_status status = attn_tile_score(&w->tile);
-        if (status != ATTN_OK)
-            return status;
+        ATTN_TRY(attn_tile_score(&w->tile));
         copy_block(r, &w->tile, w->others);
     }
     w->tile.unshifted = false;
@@ -320,8 +318,8 @@ static attn_status compute_means(const recomputation *r, workspace *w, size_t at
         if (index_in_view(r->head_index, h) == NOT_IN_VIEW)
             continue;
         begin_tile(r, w, at, b, h, first, rows);
-        if ((status = compute_weights(r, w)) != ATTN_OK || (status = drop(r, w)) != ATTN_OK)
-            return status;
+        ATTN_TRY(compute_weights(r, w));
+        ATTN_TRY(drop(r, w));
         const bool is_last = ++added == heads;
         for (size_t done = 0, some; done < numbers; done += some) {
             some = attn_watch_some(numbers - done, 1);

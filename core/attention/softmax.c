@@ -80,12 +80,11 @@ void attn_tile_softmax(attn_tile *tile) {
 }
 
 attn_status attn_tile_next_weights(attn_tile *tile, bool *more) {
-    attn_status status;
     *more = attn_visible_next(tile);
     if (!*more)
         return ATTN_OK;
-    if ((status = attn_tile_score(tile)) != ATTN_OK || (status = attn_tile_mask(tile)) != ATTN_OK)
-        return status;
+    ATTN_TRY(attn_tile_score(tile));
+    ATTN_TRY(attn_tile_mask(tile));
     const attn_soft_tile t = soft_tile(tile);
     if (tile->width == 1)
         weights_of_one(tile, t.keys);
