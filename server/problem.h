@@ -53,6 +53,14 @@ problem_code problem_set_at(problem *p, problem_code code, const char *path, con
 /* The problem that a failure in core means to the caller of the service. */
 problem_code problem_from_core(problem *p, attn_status status, const attn_error *error);
 
+/* Returns from the calling function with what went wrong in the call, if anything did. */
+#define PROBLEM_TRY(call)                                                                                    \
+    do {                                                                                                     \
+        const problem_code code_of_call = (call);                                                            \
+        if (code_of_call != PROBLEM_NONE)                                                                    \
+            return code_of_call;                                                                             \
+    } while (0)
+
 int problem_http_status(problem_code code);  /* like 400 */
 const char *problem_name(problem_code code); /* like "bad_shape" */
 

@@ -238,9 +238,10 @@ static problem_code resolve_tensors(resolution *r) {
     problem_code code;
     if (r->request->head_output.present)
         return (code = check_beside_head_output(r)) != PROBLEM_NONE ? code : resolve_head_output(r);
-    if ((code = resolve_query(r)) != PROBLEM_NONE || (code = resolve_key(r)) != PROBLEM_NONE ||
-        (code = resolve_value(r)) != PROBLEM_NONE || (code = resolve_attn_mask(r)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(resolve_query(r));
+    PROBLEM_TRY(resolve_key(r));
+    PROBLEM_TRY(resolve_value(r));
+    PROBLEM_TRY(resolve_attn_mask(r));
     return resolve_key_padding_mask(r);
 }
 
@@ -291,16 +292,14 @@ problem_code request_resolve(attend_request *request, const attn_model *model, s
                              attn_arena *arena, attend_call *call, problem *p) {
     resolution r = {.request = request, .model = model, .call = call, .p = p};
     view_shape map = {0};
-    problem_code code;
     memset(call, 0, sizeof *call);
     call->model = model;
-    if ((code = resolve_tensors(&r)) != PROBLEM_NONE || (code = resolve_labels(&r)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(resolve_tensors(&r));
+    PROBLEM_TRY(resolve_labels(&r));
     if (!request->head_output.present) {
-        if ((code = resolve_options(&r)) != PROBLEM_NONE ||
-            (code = view_resolve(&request->view, &model->layer.config, &call->input, arena,
-                                 &call->output.view, &map, p)) != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(resolve_options(&r));
+        PROBLEM_TRY(view_resolve(&request->view, &model->layer.config, &call->input, arena,
+                                 &call->output.view, &map, p));
         call->output.view.average = request->average_attn_weights;
         collect_warnings(request, call);
     }

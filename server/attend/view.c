@@ -88,28 +88,22 @@ static problem_code check_reduction(const request_view *given, attn_view *view, 
 
 problem_code view_resolve(const request_view *given, const attn_config *config, const attn_input *input,
                           attn_arena *arena, attn_view *view, view_shape *shape, problem *p) {
-    problem_code code;
     *view = attn_view_all(config, input);
     *shape = (view_shape){view->row_to, view->col_to, false};
     if (given->batch.present) {
-        if ((code = check_list(&given->batch, "view.batch", "batch entry", view->batch_count, arena, p)) !=
-            PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(check_list(&given->batch, "view.batch", "batch entry", view->batch_count, arena, p));
         view->batch = given->batch.items;
         view->batch_count = given->batch.count;
     }
     if (given->heads.present) {
-        if ((code = check_list(&given->heads, "view.heads", "head", view->head_count, arena, p)) !=
-            PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(check_list(&given->heads, "view.heads", "head", view->head_count, arena, p));
         view->heads = given->heads.items;
         view->head_count = given->heads.count;
     }
-    if ((code = check_window(&given->rows, "view.rows", "queries", shape->rows, &view->row_from,
-                             &view->row_to, p)) != PROBLEM_NONE ||
-        (code = check_window(&given->cols, "view.cols", "keys (extra ones included)", shape->columns,
-                             &view->col_from, &view->col_to, p)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(
+        check_window(&given->rows, "view.rows", "queries", shape->rows, &view->row_from, &view->row_to, p));
+    PROBLEM_TRY(check_window(&given->cols, "view.cols", "keys (extra ones included)", shape->columns,
+                             &view->col_from, &view->col_to, p));
     shape->rows = view->row_to - view->row_from;
     shape->columns = view->col_to - view->col_from;
     return check_reduction(given, view, shape, p);

@@ -181,13 +181,11 @@ problem_code picture_map_show(const picture_options *o, const attend_request *re
     selection s = {.from = call, .to = shown_call, .arena = arena, .watch.control = control};
     attend_request planned;
     view_shape map;
-    problem_code code;
     *shown_call = *call;
     shown_call->output = (attn_output){.output = NULL};
-    if ((code = plan(o, call->model, request, arena, &planned, p)) != PROBLEM_NONE ||
-        (code = view_resolve(&planned.view, &call->model->layer.config, &call->input, arena,
-                             &shown_call->output.view, &map, p)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(plan(o, call->model, request, arena, &planned, p));
+    PROBLEM_TRY(view_resolve(&planned.view, &call->model->layer.config, &call->input, arena,
+                             &shown_call->output.view, &map, p));
     shown_call->output.view.average = planned.average_attn_weights;
     return fill(&s, &map, p);
 }

@@ -137,7 +137,6 @@ static problem_code plan_size(planning *plan, const picture_options *o) {
 problem_code picture_plan(const picture_options *o, const attn_model *model, attend_request *request,
                           attn_arena *arena, problem *p) {
     planning plan = {.config = &model->layer.config, .request = request, .arena = arena, .p = p};
-    problem_code code;
     if (request->head_output.present)
         return problem_set_at(p, PROBLEM_BAD_VALUE, "head_output",
                               "head_output has no attention weights to make a picture of; expected query, "
@@ -147,8 +146,8 @@ problem_code picture_plan(const picture_options *o, const attn_model *model, att
                               "view.top_k is not for pictures, expected a view without it");
     find_sizes(&plan);
     request->need_weights = true;
-    if ((code = plan_batch(&plan, o)) != PROBLEM_NONE || (code = plan_heads(&plan, o)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(plan_batch(&plan, o));
+    PROBLEM_TRY(plan_heads(&plan, o));
     request->view.present = true;
     return plan_size(&plan, o);
 }

@@ -161,15 +161,13 @@ static problem_code read_numbers(const elements *e, size_t count, request_tensor
     const attn_dtype *const type = number_type(e->type);
     const size_t size = element_size(e->type);
     attn_watch watch = {.control = e->control};
-    problem_code code;
     for (size_t first = 0; first < count; first += BLOCK) {
         const size_t some = count - first < BLOCK ? count - first : BLOCK;
         if (attn_watch_stops(&watch, some))
             return problem_from_core(p, ATTN_CANCELLED, NULL);
         if (converted != NULL)
             type->to_float((const uint8_t *)e->bytes + first * size, some, converted + first);
-        if ((code = check(e, t, first, some, t->data + first, p)) != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(check(e, t, first, some, t->data + first, p));
     }
     t->is_zero_one = e->field->type == FIELD_MASK && elements_zero_or_one(t->data, count, e->control);
     return PROBLEM_NONE;

@@ -79,9 +79,7 @@ static problem_code read_escaped(json_reader *r, const char *end, base64_text *d
     }
     json_go_back(r, begin);
     attn_arena_release(r->arena, text);
-    const problem_code code = json_read_string(r, NULL, 0, &data->length);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_string(r, NULL, 0, &data->length));
     if ((data->text = text = attn_arena_alloc(r->arena, data->length)) == NULL)
         return problem_from_core(r->p, attn_arena_failure(r->arena), NULL);
     json_go_back(r, begin);
@@ -268,14 +266,10 @@ static problem_code decode(object_reader *o, request_tensor *t) {
 
 problem_code json_read_base64(json_reader *r, const field *f, request_tensor *t) {
     object_reader o = {.r = r, .f = f, .where = r->at};
-    problem_code code;
-    if ((code = read_members(&o)) != PROBLEM_NONE)
-        return code;
-    if ((code = check_members(&o)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(read_members(&o));
+    PROBLEM_TRY(check_members(&o));
     const char *const after = r->at;
-    if ((code = decode(&o, t)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(decode(&o, t));
     if (o.tensor.data.text != o.tensor.data.raw)
         attn_arena_release(r->arena, (char *)(uintptr_t)o.tensor.data.text);
     r->at = after;

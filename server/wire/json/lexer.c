@@ -290,9 +290,7 @@ problem_code json_read_string(json_reader *r, char *out, size_t room, size_t *le
     string_sink sink = {out, room, 0};
     for (r->at++; !json_stopped(r) && r->at < r->end && *r->at != '"';) {
         if (*r->at == '\\') {
-            const problem_code code = read_escape(r, &sink);
-            if (code != PROBLEM_NONE)
-                return code;
+            PROBLEM_TRY(read_escape(r, &sink));
             continue;
         }
         if ((unsigned char)*r->at < 0x20)

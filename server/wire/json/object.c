@@ -34,9 +34,7 @@ static problem_code read_key(json_members *members, const field **f, char path[J
     if (json_peek(r) != JSON_STRING)
         return json_fail_expected(r, "a key in quotation marks");
     const char *const where = r->at;
-    const problem_code code = json_read_string(r, name, sizeof name, &length);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_string(r, name, sizeof name, &length));
     if (length > sizeof name || (*f = field_find(members->table, name, length)) == NULL)
         return fail_unknown(members, where, name, length < sizeof name ? length : sizeof name);
     const uint64_t bit = (uint64_t)1 << (*f - members->table->fields);

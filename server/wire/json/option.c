@@ -29,9 +29,7 @@ static problem_code read_text(json_reader *r, const char *path, char *text, size
     const char *const where = r->at;
     if (kind != JSON_STRING)
         return json_fail_kind(r, path, "a string");
-    const problem_code code = json_read_string(r, text, most, length);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_string(r, text, most, length));
     if (*length > most)
         return json_fail(r, where, PROBLEM_BAD_VALUE, "%s is %zu bytes long, expected at most %zu", path,
                          *length, most);
@@ -251,9 +249,7 @@ static problem_code read_word(json_reader *r, const field *f, const char *path, 
     if (json_peek(r) != JSON_STRING)
         return json_fail_kind(r, path, list_words(f).text);
     const char *const where = r->at;
-    const problem_code code = json_read_string(r, word, sizeof word, &length);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_string(r, word, sizeof word, &length));
     for (size_t i = 0; field_word(f, i) != NULL; i++)
         if (strlen(field_word(f, i)) == length && memcmp(field_word(f, i), word, length) == 0) {
             *index = i;
@@ -270,9 +266,7 @@ static problem_code read_word_item(list_reader *list, size_t index, const char *
     (void)index;
     json_peek(list->r);
     const char *const where = list->r->at;
-    const problem_code code = read_word(list->r, list->f, path, &word);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(read_word(list->r, list->f, path, &word));
     if ((*set >> word & 1) != 0)
         return json_fail(list->r, where, PROBLEM_BAD_VALUE,
                          "%s is \"%s\", which the list has already; expected each name once", path,

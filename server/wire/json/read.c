@@ -23,10 +23,8 @@ static problem_code open_request(json_reader *r) {
 }
 
 static problem_code read_request(json_reader *r, attend_request *request) {
-    problem_code code;
-    if ((code = open_request(r)) != PROBLEM_NONE ||
-        (code = json_read_members(r, &request_fields, request)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(open_request(r));
+    PROBLEM_TRY(json_read_members(r, &request_fields, request));
     return json_skip_space(r) ? json_fail_expected(r, "the end of the body") : PROBLEM_NONE;
 }
 

@@ -319,7 +319,6 @@ static problem_code open_row(tensor_reader *tr, size_t level) {
 
 /* Goes on from after the ']' of one row to after the '[' of the next; *done if there is none. */
 static problem_code next_row(tensor_reader *tr, bool *done) {
-    problem_code code;
     size_t level = tr->t->rank - 1;
     while (level > 0) {
         const size_t parent = level - 1;
@@ -330,8 +329,7 @@ static problem_code next_row(tensor_reader *tr, bool *done) {
         }
         if (!json_accept(tr->r, ']'))
             return fail_expected(tr, parent, "a comma or ]");
-        if ((code = close_array(tr, parent, tr->index[parent] + 1)) != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(close_array(tr, parent, tr->index[parent] + 1));
         level = parent;
     }
     *done = true;
@@ -350,8 +348,7 @@ problem_code json_read_tensor(json_reader *r, const field *f, request_tensor *t)
     if (kind != JSON_ARRAY)
         return fail(&tr, 0, r->at, PROBLEM_MALFORMED_TENSOR, "is %s, expected a nested array of numbers%s",
                     json_describe(kind), tr.is_mask ? " or booleans" : "");
-    if ((code = open_first_row(&tr)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(open_first_row(&tr));
     while (!done)
         if ((code = read_row(&tr)) != PROBLEM_NONE || (code = next_row(&tr, &done)) != PROBLEM_NONE)
             return code;

@@ -3,9 +3,7 @@
 #include "server/wire/json/reading.h"
 
 static problem_code read_view(json_reader *r, const char *path, request_view *view) {
-    const problem_code code = json_open_object(r, path);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_open_object(r, path));
     view->present = true;
     return json_read_members(r, &view_fields, view);
 }
@@ -26,7 +24,6 @@ problem_code json_read_members(json_reader *r, const field_table *table, void *o
     char path[JSON_PATH_MAX];
     problem_code code;
     while ((code = json_next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
-        if ((code = json_read_value(r, f, path, (char *)object + f->offset)) != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(json_read_value(r, f, path, (char *)object + f->offset));
     return code;
 }

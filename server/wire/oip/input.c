@@ -58,9 +58,7 @@ static problem_code read_name(input *in, const char *path) {
     size_t length;
     json_skip_space(r);
     const char *const where = r->at;
-    const problem_code code = json_read_name(r, path, name, sizeof name, &length);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_name(r, path, name, sizeof name, &length));
     const field *f = length > sizeof name ? NULL : field_find(&request_fields, name, length);
     if (f == NULL || !field_is_tensor(f))
         return json_fail_at(
@@ -96,9 +94,7 @@ static problem_code skip_array(json_reader *r) {
         if (json_stopped(r) || r->at == r->end)
             return json_fail_expected(r, "]");
         if (*r->at == '"') {
-            const problem_code code = json_read_string(r, none, 0, &length);
-            if (code != PROBLEM_NONE)
-                return code;
+            PROBLEM_TRY(json_read_string(r, none, 0, &length));
             continue;
         }
         depth += *r->at == '[';
@@ -141,9 +137,7 @@ static problem_code read_json_data(input *in) {
             "%s has the datatype %s, which has no form in JSON; expected FP32 or FP64, or the "
             "elements as binary data",
             name, element_names_oip[type]);
-    const problem_code code = json_read_tensor(r, in->field, t);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_tensor(r, in->field, t));
     const bool empty = t->shape[t->rank - 1] == 0;
     if ((type == ELEMENT_BOOL) != t->boolean && !empty)
         return json_fail_at(r, where, name, PROBLEM_MALFORMED_TENSOR,

@@ -162,9 +162,7 @@ static problem_code read_output_name(oip_reader *o, const char *path, oip_asked 
     size_t length;
     json_skip_space(r);
     const char *const where = r->at;
-    const problem_code code = json_read_name(r, path, name, sizeof name, &length);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(json_read_name(r, path, name, sizeof name, &length));
     for (size_t n = 0; (asked->output = output_at(n, &asked->whole)) != NULL; n++)
         if (strlen(asked->output->name) == length && memcmp(asked->output->name, name, length) == 0)
             break;
@@ -237,9 +235,7 @@ static problem_code read_list(oip_reader *o, const char *path,
         return PROBLEM_NONE;
     do {
         snprintf(item, sizeof item, "%.64s[%zu]", path, index++);
-        const problem_code code = read_item(o, item);
-        if (code != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(read_item(o, item));
     } while (json_accept(r, ','));
     return json_accept(r, ']') ? PROBLEM_NONE : json_fail_expected(r, "a comma or ]");
 }
@@ -299,11 +295,9 @@ static problem_code check_json_length(const oip_body *body, problem *p) {
 
 static problem_code read_body(oip_reader *o) {
     const oip_body *const body = &o->body;
-    problem_code code;
     if (!json_skip_space(&o->r))
         return json_fail(&o->r, o->r.at, PROBLEM_MALFORMED_JSON, "the body is empty, expected a JSON object");
-    if ((code = read_request(o)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(read_request(o));
     if (json_skip_space(&o->r))
         return json_fail_expected(
             &o->r, body->has_json_length ? "the end of the JSON, which " OIP_LENGTH_HEADER " puts further on"
@@ -319,9 +313,7 @@ static problem_code read_body(oip_reader *o) {
 problem_code oip_read_request(const oip_body *body, attn_arena *arena, const attn_control *control,
                               attend_request *request, oip_options *options, problem *p) {
     const char *const bytes = body->length == 0 ? "" : body->bytes; /* an empty body has no pointer */
-    const problem_code code = check_json_length(body, p);
-    if (code != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(check_json_length(body, p));
     const size_t json = body->has_json_length ? body->json_length : body->length;
     oip_reader o = {
         .r = {.start = bytes, .at = bytes, .end = bytes + json, .arena = arena, .p = p, .control = control},

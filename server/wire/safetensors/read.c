@@ -165,8 +165,7 @@ static problem_code read_metadata(body_reader *b) {
         return header_failure(r->p);
     }
     while ((code = next_member(&members, &f, path)) == PROBLEM_NONE && f != NULL)
-        if ((code = read_metadata_value(b, f, path)) != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(read_metadata_value(b, f, path));
     return code;
 }
 
@@ -322,15 +321,11 @@ static problem_code read_data(body_reader *b, const entry *e) {
 }
 
 static problem_code read_body(body_reader *b) {
-    problem_code code;
-    if ((code = read_header(b)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(read_header(b));
     sort_entries(b);
-    if ((code = check_cover(b)) != PROBLEM_NONE)
-        return code;
+    PROBLEM_TRY(check_cover(b));
     for (size_t i = 0; i < b->count; i++)
-        if ((code = read_data(b, &b->entries[i])) != PROBLEM_NONE)
-            return code;
+        PROBLEM_TRY(read_data(b, &b->entries[i]));
     return PROBLEM_NONE;
 }
 
