@@ -11,13 +11,11 @@ typedef __m512 vec;
 #define PANEL_VECTORS 2
 #define TILE_ROWS     12
 
-static inline vec v_load(const float *p) {
-    return _mm512_loadu_ps(p);
+static inline vec v_all(float x) {
+    return _mm512_set1_ps(x);
 }
 
-static inline void v_store(float *p, vec v) {
-    _mm512_storeu_ps(p, v);
-}
+#include "core/kernels/template/vector.h"
 
 static inline vec v_load_part(const float *p, size_t n) {
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -25,10 +23,6 @@ static inline vec v_load_part(const float *p, size_t n) {
 
 static inline void v_store_part(float *p, vec v, size_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
-}
-
-static inline vec v_all(float x) {
-    return _mm512_set1_ps(x);
 }
 
 static inline vec v_madd(vec a, vec b, vec c) {
@@ -50,14 +44,6 @@ static inline vec v_pick(vec x, vec limit, vec a, vec b) {
 static inline vec v_add_exponent(vec v, vec t) {
     return _mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(v), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
-}
-
-static inline vec v_sign(vec v, vec x) {
-    return _mm512_or_ps(v, _mm512_and_ps(x, v_all(-0.0f)));
-}
-
-static inline vec v_magnitude(vec x) {
-    return _mm512_andnot_ps(v_all(-0.0f), x);
 }
 
 static inline vec v_max_bits(vec a, vec b) {

@@ -2,38 +2,19 @@
  * and sums are rounded apart, since not every CPU can fuse them. */
 #include "core/kernels/sets.h"
 
-#include <string.h>
-
 typedef float vec __attribute__((vector_size(16)));
-typedef uint32_t vec_bits __attribute__((vector_size(16)));
 
 #define LANES         4
 #define PANEL_VECTORS 2
 #define TILE_ROWS     6
 
-static inline vec v_load(const float *p) {
-    vec v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline void v_store(float *p, vec v) {
-    memcpy(p, &v, sizeof v);
-}
-
-static inline vec v_load_part(const float *p, size_t n) {
-    vec v = {0};
-    memcpy(&v, p, n * sizeof *p);
-    return v;
-}
-
-static inline void v_store_part(float *p, vec v, size_t n) {
-    memcpy(p, &v, n * sizeof *p);
-}
-
 static inline vec v_all(float x) {
     return (vec){x, x, x, x};
 }
+
+#include "core/kernels/template/vector.h"
+
+#include "core/kernels/template/partial.h"
 
 static inline vec v_madd(vec a, vec b, vec c) {
     return a * b + c;
@@ -58,16 +39,6 @@ static inline vec v_pick(vec x, vec limit, vec a, vec b) {
 
 static inline vec v_add_exponent(vec v, vec t) {
     return (vec)((vec_bits)v + ((vec_bits)t << 23));
-}
-
-static inline vec v_sign(vec v, vec x) {
-    const vec_bits sign = {0x80000000, 0x80000000, 0x80000000, 0x80000000};
-    return (vec)((vec_bits)v | ((vec_bits)x & sign));
-}
-
-static inline vec v_magnitude(vec x) {
-    const vec_bits rest = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
-    return (vec)((vec_bits)x & rest);
 }
 
 static inline vec v_max_bits(vec a, vec b) {

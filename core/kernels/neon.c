@@ -12,19 +12,13 @@ typedef float32x4_t vec;
 #define PANEL_VECTORS 4
 #define TILE_ROWS     6
 
-static inline vec v_load(const float *p) {
-    return vld1q_f32(p);
-}
-
-static inline void v_store(float *p, vec v) {
-    vst1q_f32(p, v);
-}
-
-#include "core/kernels/template/partial.h"
-
 static inline vec v_all(float x) {
     return vdupq_n_f32(x);
 }
+
+#include "core/kernels/template/vector.h"
+
+#include "core/kernels/template/partial.h"
 
 static inline vec v_madd(vec a, vec b, vec c) {
     return vfmaq_f32(c, a, b);
@@ -45,15 +39,6 @@ static inline vec v_pick(vec x, vec limit, vec a, vec b) {
 static inline vec v_add_exponent(vec v, vec t) {
     return vreinterpretq_f32_u32(
         vaddq_u32(vreinterpretq_u32_f32(v), vshlq_n_u32(vreinterpretq_u32_f32(t), 23)));
-}
-
-static inline vec v_sign(vec v, vec x) {
-    const uint32x4_t sign = vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0x80000000));
-    return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(v), sign));
-}
-
-static inline vec v_magnitude(vec x) {
-    return vabsq_f32(x);
 }
 
 static inline vec v_max_bits(vec a, vec b) {

@@ -7,17 +7,11 @@ typedef __m256 vec;
 #define PANEL_VECTORS 2
 #define TILE_ROWS     6
 
-static inline vec v_load(const float *p) {
-    return _mm256_loadu_ps(p);
-}
-
-static inline void v_store(float *p, vec v) {
-    _mm256_storeu_ps(p, v);
-}
-
 static inline vec v_all(float x) {
     return _mm256_set1_ps(x);
 }
+
+#include "core/kernels/template/vector.h"
 
 static inline vec v_max(vec a, vec b) {
     return _mm256_max_ps(a, b);
@@ -29,14 +23,6 @@ static inline vec v_keep(vec v, vec x, vec limit) {
 
 static inline vec v_pick(vec x, vec limit, vec a, vec b) {
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, limit, _CMP_LT_OQ));
-}
-
-static inline vec v_sign(vec v, vec x) {
-    return _mm256_or_ps(v, _mm256_and_ps(x, v_all(-0.0f)));
-}
-
-static inline vec v_magnitude(vec x) {
-    return _mm256_andnot_ps(v_all(-0.0f), x);
 }
 
 #include "core/kernels/template/partial.h"

@@ -1,6 +1,6 @@
 /* clang-format off */
-/* set.h: the inner loops, written once for vectors of any width. The file of a set defines what differs, and
- * then includes this; everything here is static.
+/* set.h: the inner loops, written once for vectors of any width. The file of a set defines what differs, has
+ * v_load, v_store, v_sign and v_magnitude from vector.h, and then includes this; everything here is static.
  *
  *     vec                      LANES float32; + - * and / work on it
  *     LANES                    numbers in a vec
