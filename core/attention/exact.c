@@ -1,4 +1,6 @@
-#include "core/attention/exact.h"
+/* exact.c: numbers of the projections that are not finite, computed again in double precision: their sum may
+ * have been beyond float32 only on the way. Slow, and rarely needed. */
+#include "core/attention/stages.h"
 
 #include <math.h>
 

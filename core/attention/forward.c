@@ -2,7 +2,6 @@
  * are those of core/attention.h. */
 #include "core/attention/block.h"
 #include "core/attention/stages.h"
-#include "core/attention/stats.h"
 
 #include <string.h>
 

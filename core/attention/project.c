@@ -1,5 +1,4 @@
 /* project.c: the projections: from the inputs to q, k and v, and from the heads to the outputs. */
-#include "core/attention/exact.h"
 #include "core/attention/rope.h"
 #include "core/attention/stages.h"
 

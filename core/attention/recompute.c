@@ -4,7 +4,6 @@
 #include "core/attention/block.h"
 #include "core/attention/dropout.h"
 #include "core/attention/stages.h"
-#include "core/attention/stats.h"
 #include "core/attention/view.h"
 #include "core/kernels/transpose.h"
 

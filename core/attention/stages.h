@@ -1,4 +1,5 @@
-/* stages.h: the stages of a pass, in their order, but for what bias.c and visible.c prepare (block.h). */
+/* stages.h: the stages of a pass, in their order, but for what bias.c and visible.c prepare (block.h); and
+ * what they call. */
 #ifndef ATTN_STAGES_H
 #define ATTN_STAGES_H
 
@@ -33,5 +34,29 @@ attn_status attn_export(attn_pass *pass);
 
 /* project.c: computes the outputs of all passes from their heads. */
 void attn_project_output(attn_batch *batch);
+
+/* ---- What they call ---- */
+
+/* Which of the inputs is projected. */
+typedef enum { QUERY, KEY, VALUE, INPUTS } attn_projected;
+
+/* exact.c: computes again what is beyond float32 in head h of rows [row, row + rows) of q, k or v; `heads`
+ * are these rows, `width` apart. A row's head is computed whole and by itself, so that its bits do not depend
+ * on other rows. False if a number stays beyond float32. */
+bool attn_exact_heads(attn_pass *pass, attn_projected which, size_t row, size_t rows, size_t h, float *heads,
+                      size_t width);
+
+/* exact.c: computes again what is beyond float32 in columns [column, column + columns) of rows [row, row +
+ * rows) of the output, each number by itself. Sets pass->overflowed if one stays beyond float32. */
+void attn_exact_outputs(attn_pass *pass, size_t row, size_t rows, size_t column, size_t columns);
+
+/* stats.c: are statistics or the entropy wanted? */
+bool attn_wants_stats(const attn_output *output);
+
+/* stats.c: writes what is wanted about row i of batch entry b, head h, whose weights are `row` [S+]; if
+ * output->stats.received is wanted, adds the row to `received` [S+]. False if the watch says stop. */
+bool attn_stats_write_row(const attn_layer *layer, const attn_input *input, const attn_output *output,
+                          size_t b, size_t h, size_t i, const float *row, double *received,
+                          attn_watch *watch);
 
 #endif

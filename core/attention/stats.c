@@ -1,4 +1,5 @@
-#include "core/attention/stats.h"
+/* stats.c: numbers about each row of weights: its largest, its entropy, what each key receives. */
+#include "core/attention/stages.h"
 
 #include <math.h>
 #include <stdint.h>
