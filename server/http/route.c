@@ -77,16 +77,12 @@ const http_route *http_find_route(const http_routes *routes, const char *method,
 
 /* ---- What there is ---- */
 
-static bool begins_with(const char *text, const char *beginning) {
-    return strncmp(text, beginning, strlen(beginning)) == 0;
-}
-
 /* The one with the longest prefix of this path. */
 static const http_chapter *chapter_of(const http_routes *routes, const char *path) {
     const http_chapter *best = NULL;
     for (size_t i = 0; i < routes->count; i++) {
         const http_chapter *chapter = routes->rows[i].chapter;
-        if (chapter != NULL && begins_with(path, chapter->prefix) &&
+        if (chapter != NULL && strncmp(path, chapter->prefix, strlen(chapter->prefix)) == 0 &&
             (best == NULL || strlen(chapter->prefix) > strlen(best->prefix)))
             best = chapter;
     }

@@ -1,5 +1,4 @@
 /* option.c: the values of a request that are neither tensors nor objects. */
-#include "server/attend/request.h"
 #include "server/wire/buffer.h"
 #include "server/wire/json/number.h"
 #include "server/wire/json/reading.h"

@@ -1,6 +1,4 @@
-#include "server/attend/fields.h"
 #include "server/wire/json/json.h"
-#include "server/wire/json/lexer.h"
 #include "server/wire/json/reading.h"
 
 #include <string.h>

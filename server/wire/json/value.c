@@ -1,5 +1,4 @@
 /* value.c: the value of a field of any type, and objects of them. */
-#include "server/attend/request.h"
 #include "server/wire/json/reading.h"
 
 static problem_code read_view(json_reader *r, const char *path, request_view *view) {

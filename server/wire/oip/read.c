@@ -1,4 +1,3 @@
-#include "server/attend/fields.h"
 #include "server/wire/json/reading.h"
 #include "server/wire/oip/input.h"
 #include "server/wire/oip/oip.h"
