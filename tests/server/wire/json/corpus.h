@@ -2,22 +2,13 @@
 #ifndef TESTS_JSON_CORPUS_H
 #define TESTS_JSON_CORPUS_H
 
-#include "server/problem.h"
-
-#include <stddef.h>
+#include "tests/server/wire/refusals.h"
 
 typedef struct {
     const char *text; /* '$' stands for the place where the offset must point, and is not part of the text */
     problem_code code;
     const char *path;
 } corpus_case;
-
-#define OK     PROBLEM_NONE
-#define JSON   PROBLEM_MALFORMED_JSON
-#define TENSOR PROBLEM_MALFORMED_TENSOR
-#define SHAPE  PROBLEM_BAD_SHAPE
-#define VALUE  PROBLEM_BAD_VALUE
-#define FIELD  PROBLEM_UNKNOWN_FIELD
 
 static const corpus_case corpus[] = {
     /* the whole */
@@ -415,13 +406,6 @@ static const corpus_case corpus[] = {
     {"{\"attn_mask\":[-$Infinit]}", JSON, "attn_mask[0]"},
     {"{\"attn_mask\":[$-1e39]}", VALUE, "attn_mask[0]"},
 };
-
-#undef OK
-#undef JSON
-#undef TENSOR
-#undef SHAPE
-#undef VALUE
-#undef FIELD
 
 #define CORPUS_COUNT (sizeof corpus / sizeof corpus[0])
 

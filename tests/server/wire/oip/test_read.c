@@ -4,7 +4,6 @@
 #include "tests/random.h"
 #include "tests/server/requests.h"
 #include "tests/server/wire/oip/corpus.h"
-#include "tests/server/wire/reading.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -59,21 +58,30 @@ static void check_refusal(const char *what, size_t length) {
     cr_assert(!trouble.has_offset || trouble.offset <= length, "%s at %zu", trouble.text, trouble.offset);
 }
 
+static void expect_damage(const char *what, size_t length, problem_code code, const char *path,
+                          const char *said) {
+    cr_expect_eq(trouble.code, code, "%s: code %s, expected %s: %s", what, problem_name(trouble.code),
+                 problem_name(code), trouble.text);
+    cr_expect_not_null(strstr(trouble.text, said), "%s: '%s' is not in: %s", what, said, trouble.text);
+    cr_expect_str_eq(trouble.path, path, "%s: %s at %s", what, trouble.text, trouble.path);
+    check_refusal(what, length);
+}
+
 Test(oip_read, damaged_requests) {
     const size_t count = sizeof damaged / sizeof damaged[0];
-    cr_assert_geq(count, 100);
+    const size_t binary_count = sizeof damaged_binary / sizeof damaged_binary[0];
+    cr_assert_geq(count + binary_count, 100);
     for (size_t i = 0; i < count; i++) {
-        const char *json = damaged[i].json;
-        const problem_code code =
-            read_body(json, strlen(json), damaged[i].binary, damaged[i].binary_length, damaged[i].header, 0);
-        cr_expect_eq(code, damaged[i].code, "%zu %s: code %s, expected %s: %s", i, json, problem_name(code),
-                     problem_name(damaged[i].code), trouble.text);
-        cr_expect_not_null(strstr(trouble.text, damaged[i].said), "%zu %s: '%s' is not in: %s", i, json,
-                           damaged[i].said, trouble.text);
-        cr_expect_str_eq(trouble.path, damaged[i].path, "%zu %s: %s at %s", i, json, trouble.text,
-                         trouble.path);
-        if (code != PROBLEM_NONE)
-            check_refusal(json, strlen(json) + damaged[i].binary_length);
+        read_json(damaged[i].json);
+        expect_damage(damaged[i].json, strlen(damaged[i].json), damaged[i].code, damaged[i].path,
+                      damaged[i].said);
+    }
+    for (size_t i = 0; i < binary_count; i++) {
+        const char *json = damaged_binary[i].json;
+        const size_t length = strlen(json), more = damaged_binary[i].binary_length;
+        read_body(json, length, damaged_binary[i].binary, more, damaged_binary[i].header, 0);
+        expect_damage(json, length + more, damaged_binary[i].code, damaged_binary[i].path,
+                      damaged_binary[i].said);
     }
 }
 
