@@ -29,6 +29,10 @@ static attn_rope taken(const char *text, double max_positions) {
     return rope;
 }
 
+#define ORIGINAL(positions) ",\"original_max_position_embeddings\":" positions
+#define LLAMA3_BANDS                                                                                         \
+    "{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0"
+
 /* The magnitudes come from transformers 5.24.0, with S the object and P the positions:
  *   from transformers import LlamaConfig
  *   from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS as F
@@ -46,44 +50,35 @@ static const struct {
     {"{\"type\":\"linear\",\"factor\":8.0}", 0, 1, ATTN_ROPE_LINEAR, 8, 0},
     {"{\"rope_type\":\"linear\",\"type\":\"mrope\",\"factor\":1}", 7, 1, ATTN_ROPE_LINEAR, 1, 0},
     {"{\"rope_type\":\"dynamic\",\"factor\":2.0}", 2048, 1, ATTN_ROPE_DYNAMIC, 2, 2048},
-    {"{\"rope_type\":\"dynamic\",\"factor\":2.0,\"original_max_position_embeddings\":512}", 0, 1,
-     ATTN_ROPE_DYNAMIC, 2, 512},
+    {"{\"rope_type\":\"dynamic\",\"factor\":2.0" ORIGINAL("512") "}", 0, 1, ATTN_ROPE_DYNAMIC, 2, 512},
     /* What is known of the model comes before the key, which transformers does not read here. */
-    {"{\"rope_type\":\"dynamic\",\"factor\":2.0,\"original_max_position_embeddings\":512}", 2048, 1,
-     ATTN_ROPE_DYNAMIC, 2, 2048},
-    {"{\"type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":32768}", 131072,
-     0x1.237d37fe5d298p+0, ATTN_ROPE_YARN, 4, 32768},
+    {"{\"rope_type\":\"dynamic\",\"factor\":2.0" ORIGINAL("512") "}", 2048, 1, ATTN_ROPE_DYNAMIC, 2, 2048},
+    {"{\"type\":\"yarn\",\"factor\":4.0" ORIGINAL("32768") "}", 131072, 0x1.237d37fe5d298p+0, ATTN_ROPE_YARN,
+     4, 32768},
     {"{\"type\":\"yarn\",\"rope_type\":\"yarn\",\"factor\":40,\"original_max_position_embeddings\":4096,"
      "\"mscale\":0.707,\"mscale_all_dim\":1.0,\"beta_fast\":32,\"beta_slow\":1}",
      131072, 0x1.d792dd14a1051p-1, ATTN_ROPE_YARN, 40, 4096},
     {"{\"rope_type\":\"yarn\",\"factor\":40,\"original_max_position_embeddings\":4096,\"mscale\":0.707,"
      "\"mscale_all_dim\":0}",
      131072, 0x1.5e6f70bd6e39cp+0, ATTN_ROPE_YARN, 40, 4096},
-    {"{\"rope_type\":\"yarn\",\"factor\":32.0,\"original_max_position_embeddings\":4096,\"attention_factor\":"
-     "1.25}",
-     0, 1.25, ATTN_ROPE_YARN, 32, 4096},
-    {"{\"rope_type\":\"yarn\",\"factor\":null,\"original_max_position_embeddings\":8192}", 163840,
-     0x1.4cb0d4be3fa50p+0, ATTN_ROPE_YARN, 20, 8192},
-    {"{\"rope_type\":\"yarn\",\"factor\":1.0,\"original_max_position_embeddings\":8192}", 131072, 1,
-     ATTN_ROPE_YARN, 1, 8192},
+    {"{\"rope_type\":\"yarn\",\"factor\":32.0" ORIGINAL("4096") ",\"attention_factor\":1.25}", 0, 1.25,
+     ATTN_ROPE_YARN, 32, 4096},
+    {"{\"rope_type\":\"yarn\",\"factor\":null" ORIGINAL("8192") "}", 163840, 0x1.4cb0d4be3fa50p+0,
+     ATTN_ROPE_YARN, 20, 8192},
+    {"{\"rope_type\":\"yarn\",\"factor\":1.0" ORIGINAL("8192") "}", 131072, 1, ATTN_ROPE_YARN, 1, 8192},
     {"{\"rope_type\":\"yarn\",\"factor\":2.0}", 2048, 0x1.11be9bff2e94cp+0, ATTN_ROPE_YARN, 2, 2048},
 #define FACTORS ",\"short_factor\":[1.0,1.5],\"long_factor\":[2,3]"
-    {"{\"type\":\"su\"" FACTORS ",\"original_max_position_embeddings\":4096}", 131072, 0x1.30b3713738289p+0,
-     ATTN_ROPE_LONGROPE, 32, 4096},
-    {"{\"type\":\"longrope\"" FACTORS ",\"original_max_position_embeddings\":4096}", 131072,
-     0x1.30b3713738289p+0, ATTN_ROPE_LONGROPE, 32, 4096},
-    {"{\"rope_type\":\"longrope\",\"factor\":8.0" FACTORS ",\"original_max_position_embeddings\":4096}",
-     131072, 0x1.1e3779b97f4a8p+0, ATTN_ROPE_LONGROPE, 8, 4096},
-    {"{\"rope_type\":\"longrope\",\"factor\":8.0,\"attention_factor\":0.5" FACTORS
-     ",\"original_max_position_embeddings\":4096}",
-     0, 0.5, ATTN_ROPE_LONGROPE, 8, 4096},
-    {"{\"rope_type\":\"longrope\"" FACTORS ",\"original_max_position_embeddings\":4096}", 4096, 1,
-     ATTN_ROPE_LONGROPE, 1, 4096},
-    {"{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,\"original_"
-     "max_position_embeddings\":8192}",
-     131072, 1, ATTN_ROPE_LLAMA3, 8, 8192},
-    {"{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0}", 131072, 1,
-     ATTN_ROPE_LLAMA3, 8, 131072},
+    {"{\"type\":\"su\"" FACTORS ORIGINAL("4096") "}", 131072, 0x1.30b3713738289p+0, ATTN_ROPE_LONGROPE, 32,
+     4096},
+    {"{\"type\":\"longrope\"" FACTORS ORIGINAL("4096") "}", 131072, 0x1.30b3713738289p+0, ATTN_ROPE_LONGROPE,
+     32, 4096},
+    {"{\"rope_type\":\"longrope\",\"factor\":8.0" FACTORS ORIGINAL("4096") "}", 131072, 0x1.1e3779b97f4a8p+0,
+     ATTN_ROPE_LONGROPE, 8, 4096},
+    {"{\"rope_type\":\"longrope\",\"factor\":8.0,\"attention_factor\":0.5" FACTORS ORIGINAL("4096") "}", 0,
+     0.5, ATTN_ROPE_LONGROPE, 8, 4096},
+    {"{\"rope_type\":\"longrope\"" FACTORS ORIGINAL("4096") "}", 4096, 1, ATTN_ROPE_LONGROPE, 1, 4096},
+    {LLAMA3_BANDS ORIGINAL("8192") "}", 131072, 1, ATTN_ROPE_LLAMA3, 8, 8192},
+    {LLAMA3_BANDS "}", 131072, 1, ATTN_ROPE_LLAMA3, 8, 131072},
 };
 
 Test(rope_config, what_transformers_makes_of_it) {
@@ -139,95 +134,86 @@ Test(rope_config, the_divisors_of_longrope) {
     json_decref(object);
 }
 
+#define POSITIVE   "expected a number above 0 that float32 can hold"
+#define ONE_OF_ALL "expected one of default, linear, dynamic, yarn, longrope, su, llama3, found"
+
 static const struct {
     const char *text, *says;
-    size_t dims;  /* 0: 4 */
-    double theta; /* 0: the usual */
 } refused[] = {
-    {"{\"rope_type\":\"mrope\"}",
-     "file: rope: \"rope_type\": expected one of default, linear, dynamic, yarn, longrope, su, llama3, found "
-     "\"mrope\"",
-     0, 0},
-    {"{\"type\":\"ntk\"}", "\"type\": expected one of default", 0, 0},
-    {"{\"type\":7}",
-     "\"type\": expected one of default, linear, dynamic, yarn, longrope, su, llama3, found 7", 0, 0},
-    {"{\"type\":null}", "\"type\": expected one of", 0, 0},
-    {"{\"factor\":8}",
-     "of type \"default\": unknown key \"factor\": known are rope_type, type, rope_theta, "
-     "partial_rotary_factor",
-     0, 0},
-    {"{\"type\":\"linear\"}", "of type \"linear\": \"factor\" is missing", 0, 0},
-    {"{\"type\":\"linear\",\"factor\":null}",
-     "\"factor\": expected a number above 0 that float32 can hold, found null", 0, 0},
-    {"{\"type\":\"linear\",\"factor\":0.5}", "\"factor\": expected a number of at least 1, found 0.5", 0, 0},
-    {"{\"type\":\"linear\",\"factor\":-2}", "\"factor\": expected a number above 0", 0, 0},
-    {"{\"type\":\"linear\",\"factor\":1e39}",
-     "\"factor\": expected a number above 0 that float32 can hold, found", 0, 0},
-    {"{\"type\":\"linear\",\"factor\":\"2\"}",
-     "\"factor\": expected a number above 0 that float32 can hold, found \"2\"", 0, 0},
-    {"{\"type\":\"linear\",\"factor\":2,\"beta_fast\":32}", "unknown key \"beta_fast\"", 0, 0},
-    {"{\"type\":\"dynamic\"}", "of type \"dynamic\": \"factor\" is missing", 0, 0},
-    {"{\"type\":\"dynamic\",\"factor\":2}", "\"original_max_position_embeddings\" is missing", 0, 0},
-    {"{\"type\":\"dynamic\",\"factor\":2,\"alpha\":1000}", "unknown key \"alpha\": known are rope_type", 0,
-     0},
-    {"{\"type\":\"dynamic\",\"factor\":2,\"original_max_position_embeddings\":8}",
-     "expected more than 2 rotated dims for the type dynamic, found 2", 2, 0},
-    {"{\"type\":\"dynamic\",\"factor\":2,\"original_max_position_embeddings\":0}",
-     "\"original_max_position_embeddings\": expected a whole number from 1 to 2147483647, found 0", 0, 0},
-    {"{\"type\":\"dynamic\",\"factor\":2,\"original_max_position_embeddings\":8.5}",
-     "\"original_max_position_embeddings\": expected a whole number", 0, 0},
-    {"{\"type\":\"yarn\",\"factor\":2}", "\"original_max_position_embeddings\" is missing", 0, 0},
-    {"{\"type\":\"yarn\",\"original_max_position_embeddings\":8}", "\"factor\" is missing", 0, 0},
-    {YARN ",\"llama_4_scaling_beta\":0.1}", "unknown key \"llama_4_scaling_beta\"", 0, 0},
-    {YARN ",\"attention_factor\":0}", "\"attention_factor\": expected a number above 0", 0, 0},
+    {"{\"rope_type\":\"mrope\"}", "file: rope: \"rope_type\": " ONE_OF_ALL " \"mrope\""},
+    {"{\"type\":\"ntk\"}", "\"type\": expected one of default"},
+    {"{\"type\":7}", "\"type\": " ONE_OF_ALL " 7"},
+    {"{\"type\":null}", "\"type\": expected one of"},
+    {"{\"factor\":8}", "of type \"default\": unknown key \"factor\": known are rope_type, type, rope_theta, "
+                       "partial_rotary_factor"},
+    {"{\"type\":\"linear\"}", "of type \"linear\": \"factor\" is missing"},
+    {"{\"type\":\"linear\",\"factor\":null}", "\"factor\": " POSITIVE ", found null"},
+    {"{\"type\":\"linear\",\"factor\":0.5}", "\"factor\": expected a number of at least 1, found 0.5"},
+    {"{\"type\":\"linear\",\"factor\":-2}", "\"factor\": expected a number above 0"},
+    {"{\"type\":\"linear\",\"factor\":1e39}", "\"factor\": " POSITIVE ", found"},
+    {"{\"type\":\"linear\",\"factor\":\"2\"}", "\"factor\": " POSITIVE ", found \"2\""},
+    {"{\"type\":\"linear\",\"factor\":2,\"beta_fast\":32}", "unknown key \"beta_fast\""},
+    {"{\"type\":\"dynamic\"}", "of type \"dynamic\": \"factor\" is missing"},
+    {"{\"type\":\"dynamic\",\"factor\":2}", "\"original_max_position_embeddings\" is missing"},
+    {"{\"type\":\"dynamic\",\"factor\":2,\"alpha\":1000}", "unknown key \"alpha\": known are rope_type"},
+    {"{\"type\":\"dynamic\",\"factor\":2" ORIGINAL("0") "}",
+     "\"original_max_position_embeddings\": expected a whole number from 1 to 2147483647, found 0"},
+    {"{\"type\":\"dynamic\",\"factor\":2" ORIGINAL("8.5") "}",
+     "\"original_max_position_embeddings\": expected a whole number"},
+    {"{\"type\":\"yarn\",\"factor\":2}", "\"original_max_position_embeddings\" is missing"},
+    {"{\"type\":\"yarn\"" ORIGINAL("8") "}", "\"factor\" is missing"},
+    {YARN ",\"llama_4_scaling_beta\":0.1}", "unknown key \"llama_4_scaling_beta\""},
+    {YARN ",\"attention_factor\":0}", "\"attention_factor\": expected a number above 0"},
     {YARN ",\"mscale\":-100,\"mscale_all_dim\":1}",
-     "expected an attention factor above 0, found that these numbers make it -5.54", 0, 0},
-    {YARN ",\"mscale\":\"1\"}", "\"mscale\": expected a number that float32 can hold, found \"1\"", 0, 0},
+     "expected an attention factor above 0, found that these numbers make it -5.54"},
+    {YARN ",\"mscale\":\"1\"}", "\"mscale\": expected a number that float32 can hold, found \"1\""},
     {YARN ",\"beta_fast\":1,\"beta_slow\":2}",
-     "expected beta_fast to be at least beta_slow, and that above 0, found 1 and 2", 0, 0},
-    {YARN ",\"beta_slow\":-1}", "expected beta_fast to be at least beta_slow", 0, 0},
-    {YARN ",\"truncate\":0}", "\"truncate\": expected true or false, found 0", 0, 0},
-    {YARN "}", "expected a theta above 1, found 1", 0, 1},
-    {LONGROPE "}", "\"short_factor\" is missing", 0, 0},
-    {LONGROPE ",\"short_factor\":[1,2]}", "\"long_factor\" is missing", 0, 0},
+     "expected beta_fast to be at least beta_slow, and that above 0, found 1 and 2"},
+    {YARN ",\"beta_slow\":-1}", "expected beta_fast to be at least beta_slow"},
+    {YARN ",\"truncate\":0}", "\"truncate\": expected true or false, found 0"},
+    {LONGROPE "}", "\"short_factor\" is missing"},
+    {LONGROPE ",\"short_factor\":[1,2]}", "\"long_factor\" is missing"},
     {LONGROPE ",\"short_factor\":[1,2],\"long_factor\":[1,2,3]}",
-     "\"long_factor\": expected 2 numbers, found 3", 0, 0},
+     "\"long_factor\": expected 2 numbers, found 3"},
     {LONGROPE ",\"short_factor\":2,\"long_factor\":[1,2]}",
-     "\"short_factor\": expected an array of 2 numbers, found 2", 0, 0},
-    {LONGROPE ",\"short_factor\":[1,0],\"long_factor\":[1,2]}",
-     "\"short_factor\"[1]: expected a number above 0 that float32 can hold, found 0", 0, 0},
+     "\"short_factor\": expected an array of 2 numbers, found 2"},
+    {LONGROPE ",\"short_factor\":[1,0],\"long_factor\":[1,2]}", "\"short_factor\"[1]: " POSITIVE ", found 0"},
     {LONGROPE ",\"short_factor\":[1,2],\"long_factor\":[true,2]}",
-     "\"long_factor\"[0]: expected a number above 0 that float32 can hold, found true", 0, 0},
-    {"{\"type\":\"su\",\"original_max_position_embeddings\":8" FACTORS "}", "\"factor\" is missing", 0, 0},
-    {"{\"type\":\"su\",\"original_max_position_embeddings\":1,\"factor\":2" FACTORS "}",
-     "expected an attention factor above 0, found that these numbers make it inf", 0, 0},
-    {LLAMA3 ",\"high_freq_factor\":4}", "\"low_freq_factor\" is missing", 0, 0},
-    {LLAMA3 ",\"low_freq_factor\":1}", "\"high_freq_factor\" is missing", 0, 0},
+     "\"long_factor\"[0]: " POSITIVE ", found true"},
+    {"{\"type\":\"su\"" ORIGINAL("8") FACTORS "}", "\"factor\" is missing"},
+    {"{\"type\":\"su\"" ORIGINAL("1") ",\"factor\":2" FACTORS "}",
+     "expected an attention factor above 0, found that these numbers make it inf"},
+    {LLAMA3 ",\"high_freq_factor\":4}", "\"low_freq_factor\" is missing"},
+    {LLAMA3 ",\"low_freq_factor\":1}", "\"high_freq_factor\" is missing"},
     {LLAMA3 ",\"low_freq_factor\":0,\"high_freq_factor\":4}",
-     "\"low_freq_factor\": expected a number above 0", 0, 0},
+     "\"low_freq_factor\": expected a number above 0"},
     {LLAMA3 ",\"low_freq_factor\":4,\"high_freq_factor\":4}",
-     "\"high_freq_factor\": expected more than low_freq_factor, which is 4, found 4", 0, 0},
+     "\"high_freq_factor\": expected more than low_freq_factor, which is 4, found 4"},
     {LLAMA3 ",\"low_freq_factor\":1,\"high_freq_factor\":4,\"attention_factor\":1}",
-     "unknown key \"attention_factor\"", 0, 0},
+     "unknown key \"attention_factor\""},
 };
 
+static void expect_refused(const char *text, const attn_rope *given, const char *says) {
+    json_t *object = parsed(text);
+    attn_rope rope = *given;
+    attn_error error = {""};
+    cr_expect_eq(attn_rope_scaling_from_json("file: rope", object, 0, &rope, NULL, &error), ATTN_BAD_MODEL,
+                 "%s is served", text);
+    cr_expect_not_null(strstr(error.text, says), "%s: '%s' lacks '%s'", text, error.text, says);
+    cr_expect_eq(strncmp(error.text, "file: rope", 10), 0);
+    cr_expect(rope.factor == 0 && rope.magnitude == 0, "%s: changed", text);
+    json_decref(object);
+}
+
 Test(rope_config, what_is_refused) {
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        json_t *object = parsed(refused[i].text);
-        attn_rope rope = before;
-        attn_error error = {""};
-        if (refused[i].dims != 0)
-            rope.dims = refused[i].dims;
-        if (refused[i].theta != 0)
-            rope.theta = refused[i].theta;
-        cr_expect_eq(attn_rope_scaling_from_json("file: rope", object, 0, &rope, NULL, &error),
-                     ATTN_BAD_MODEL, "%s is served", refused[i].text);
-        cr_expect_not_null(strstr(error.text, refused[i].says), "%s: '%s' lacks '%s'", refused[i].text,
-                           error.text, refused[i].says);
-        cr_expect_eq(strncmp(error.text, "file: rope", 10), 0);
-        cr_expect(rope.factor == 0 && rope.magnitude == 0, "%s: changed", refused[i].text);
-        json_decref(object);
-    }
+    attn_rope two_dims = before, theta_1 = before;
+    two_dims.dims = 2;
+    theta_1.theta = 1;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        expect_refused(refused[i].text, &before, refused[i].says);
+    expect_refused("{\"type\":\"dynamic\",\"factor\":2" ORIGINAL("8") "}", &two_dims,
+                   "expected more than 2 rotated dims for the type dynamic, found 2");
+    expect_refused(YARN "}", &theta_1, "expected a theta above 1, found 1");
 }
 
 /* The length before YaRN cannot be beyond the one after it. */

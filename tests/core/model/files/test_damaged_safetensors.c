@@ -7,196 +7,136 @@
 TestSuite(bad, .init = begin, .fini = end);
 
 #define NOT_CUT  SIZE_MAX
-#define REAL     ST_TRUE_LENGTH
 #define T(shape) "{\"t\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[0,8]}}"
 #define O(range) "{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" range "}}"
 #define AB(a, b)                                                                                             \
     "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" a                                             \
     "},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":" b "}}"
 
+/* Opens a path and expects a sentence with `says`, and with `more`. */
+static void refused_with(const char *what, const char *path, const char *says, const char *more) {
+    attn_safetensors *file = NULL;
+    attn_error error = {""};
+    cr_expect_eq(attn_safetensors_open(path, &file, &error), ATTN_BAD_MODEL, "%s", what);
+    cr_expect_not_null(strstr(error.text, says), "%s: '%s' lacks '%s'", what, error.text, says);
+    cr_expect_not_null(strstr(error.text, more), "%s: '%s' lacks '%s'", what, error.text, more);
+}
+
+static void refused(const char *path, const char *says) {
+    refused_with(path, path, says, "");
+}
+
+/* Writes a file with zeros as data, cuts it to so many bytes, and expects its name in the sentence too. */
+static void damage(const char *what, const char *header, uint64_t stated, size_t data, size_t cut,
+                   const char *says, const char *more) {
+    const char *path = in_folder(folder, "damaged.safetensors");
+    static const uint8_t zeros[16];
+    write_safetensors(path, header, strlen(header), stated, zeros, data);
+    cr_assert(cut == NOT_CUT || truncate(path, (off_t)cut) == 0);
+    refused_with(what, path, says, more);
+    refused(path, "damaged.safetensors: ");
+}
+
+Test(bad, cut) {
+    static const struct {
+        const char *what;
+        size_t bytes;
+        const char *says, *more;
+    } files[] = {
+        {"empty file", 0, "a file of 0 bytes", "at least 10"},
+        {"cut in the length", 7, "a file of 7 bytes", "at least 10"},
+        {"cut in the header", 30, "header of", "2 to 22 expected"},
+        {"cut in the data", 8 + 54 + 5, "tensor \"t\"", "<= 5"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        damage(files[i].what, O("[0,8]"), ST_TRUE_LENGTH, 8, files[i].bytes, files[i].says, files[i].more);
+}
+
+Test(bad, length_of_the_header) {
+    static const struct {
+        const char *what, *header;
+        uint64_t stated;
+        const char *says, *more;
+    } files[] = {
+        {"length 0", O("[0,8]"), 0, "header of 0 bytes", "2 to 62"},
+        {"length 1", O("[0,8]"), 1, "header of 1 bytes", "2 to 62"},
+        {"length 2^63", O("[0,8]"), 1ULL << 63, "header of 9223372036854775808 bytes", "2 to 62"},
+        {"length 2^64-1", O("[0,8]"), UINT64_MAX, "header of 18446744073709551615 bytes", "62"},
+        {"length - 8", O("[0,8]"), UINT64_MAX - 7, "header of 18446744073709551608 bytes", "62"},
+        {"length too short", O("[0,8]"), 53, "header: not valid JSON: byte 53", "found the end"},
+        {"length too long", "{}", 4, "header: not valid JSON: byte 2", "found a zero byte"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        damage(files[i].what, files[i].header, files[i].stated, 8, NOT_CUT, files[i].says, files[i].more);
+}
+
 static const struct {
     const char *what, *header;
     size_t data; /* bytes */
-    uint64_t stated;
-    size_t cut; /* the file to so many bytes */
-    const char *says[2];
-} damages[] = {
-    {"empty file", O("[0,8]"), 8, REAL, 0, {"a file of 0 bytes", "at least 10"}},
-    {"cut in the length", O("[0,8]"), 8, REAL, 7, {"a file of 7 bytes", "at least 10"}},
-    {"cut in the header", O("[0,8]"), 8, REAL, 30, {"header of", "2 to 22 expected"}},
-    {"cut in the data", O("[0,8]"), 8, REAL, 8 + 54 + 5, {"tensor \"t\"", "<= 5"}},
-    {"length 0", O("[0,8]"), 8, 0, NOT_CUT, {"header of 0 bytes", "2 to 62"}},
-    {"length 1", O("[0,8]"), 8, 1, NOT_CUT, {"header of 1 bytes", "2 to 62"}},
-    {"length 2^63", O("[0,8]"), 8, 1ULL << 63, NOT_CUT, {"header of 9223372036854775808 bytes", "2 to 62"}},
-    {"length 2^64-1", O("[0,8]"), 8, UINT64_MAX, NOT_CUT, {"header of 18446744073709551615 bytes", "62"}},
-    {"length - 8", O("[0,8]"), 8, UINT64_MAX - 7, NOT_CUT, {"header of 18446744073709551608 bytes", "62"}},
-    {"length too short", O("[0,8]"), 8, 53, NOT_CUT, {"header: not valid JSON: byte 53", "found the end"}},
-    {"length too long", "{}", 8, 4, NOT_CUT, {"header: not valid JSON: byte 2", "found a zero byte"}},
-    {"not JSON", "{\"t\":}", 0, REAL, NOT_CUT, {"header: not valid JSON: byte 5", "unexpected token"}},
-    {"white space only",
-     "    ",
-     0,
-     REAL,
-     NOT_CUT,
-     {"header: byte 4: expected a JSON object", "found the end"}},
-    {"an array", "[]", 0, REAL, NOT_CUT, {"header: byte 0: expected a JSON object", "found '['"}},
-    {"a number", "12", 0, REAL, NOT_CUT, {"header: byte 0: expected a JSON object", "found '1'"}},
-    {"two documents",
-     "{}{}",
-     0,
-     REAL,
-     NOT_CUT,
-     {"header: not valid JSON: byte 2", "expected nothing after the object, found '{'"}},
-    {"not UTF-8", "{\"t\xff\":1}", 0, REAL, NOT_CUT, {"header: not valid JSON", "byte 0xff"}},
-    {"NUL in a name", "{\"t\\u0000\":1}", 0, REAL, NOT_CUT, {"header: not valid JSON", "\\u0000"}},
+    const char *says, *more;
+} headers[] = {
+    {"not JSON", "{\"t\":}", 0, "header: not valid JSON: byte 5", "unexpected token"},
+    {"white space only", "    ", 0, "header: byte 4: expected a JSON object", "found the end"},
+    {"an array", "[]", 0, "header: byte 0: expected a JSON object", "found '['"},
+    {"a number", "12", 0, "header: byte 0: expected a JSON object", "found '1'"},
+    {"two documents", "{}{}", 0, "header: not valid JSON: byte 2",
+     "expected nothing after the object, found '{'"},
+    {"not UTF-8", "{\"t\xff\":1}", 0, "header: not valid JSON", "byte 0xff"},
+    {"NUL in a name", "{\"t\\u0000\":1}", 0, "header: not valid JSON", "\\u0000"},
     {"tensor twice",
      "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
      "\"\\u0074\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\": stands in the header twice", "damaged"}},
-    {"metadata twice",
-     "{\"__metadata__\":{},\"__metadata__\":{}}",
-     0,
-     REAL,
-     NOT_CUT,
-     {"__metadata__ stands in the header twice", ""}},
-    {"key twice",
-     "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-     8,
-     REAL,
-     NOT_CUT,
-     {"header: not valid JSON", "duplicate"}},
-    {"metadata no object", "{\"__metadata__\":[]}", 0, REAL, NOT_CUT, {"__metadata__", "found an array"}},
-    {"metadata number", "{\"__metadata__\":{\"k\":7}}", 0, REAL, NOT_CUT, {"__metadata__: \"k\"", "found 7"}},
-    {"tensor no object", "{\"t\":8}", 0, REAL, NOT_CUT, {"tensor \"t\"", "object of exactly dtype, shape"}},
-    {"no dtype",
-     "{\"t\":{\"shape\":[2],\"data_offsets\":[0,8]}}",
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "exactly"}},
-    {"a key too many",
-     "{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}",
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "exactly"}},
-    {"unknown dtype",
-     "{\"t\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\": dtype", "found \"F33\""}},
-    {"dtype a number",
-     "{\"t\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}",
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\": dtype", "found 32"}},
-    {"shape no array", T("2"), 8, REAL, NOT_CUT, {"tensor \"t\": shape", "found 2"}},
-    {"negative dimension", T("[1,-2]"), 8, REAL, NOT_CUT, {"tensor \"t\": shape", "dimension 1, found -2"}},
-    {"dimension 2.0", T("[2.0]"), 8, REAL, NOT_CUT, {"tensor \"t\": shape", "dimension 0, found 2"}},
-    {"dimension 2^64", T("[18446744073709551616]"), 8, REAL, NOT_CUT, {"header: not valid JSON", "integer"}},
-    {"product overflows to 2",
-     T("[4611686018427387905,4,1,2]"),
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "too large"}},
+     8, "tensor \"t\": stands in the header twice", "damaged"},
+    {"metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}", 0,
+     "__metadata__ stands in the header twice", ""},
+    {"key twice", "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
+     "header: not valid JSON", "duplicate"},
+    {"metadata no object", "{\"__metadata__\":[]}", 0, "__metadata__", "found an array"},
+    {"metadata number", "{\"__metadata__\":{\"k\":7}}", 0, "__metadata__: \"k\"", "found 7"},
+    {"tensor no object", "{\"t\":8}", 0, "tensor \"t\"", "object of exactly dtype, shape"},
+    {"no dtype", "{\"t\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "tensor \"t\"", "exactly"},
+    {"a key too many", "{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}", 8,
+     "tensor \"t\"", "exactly"},
+    {"unknown dtype", "{\"t\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
+     "tensor \"t\": dtype", "found \"F33\""},
+    {"dtype a number", "{\"t\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
+     "tensor \"t\": dtype", "found 32"},
+    {"shape no array", T("2"), 8, "tensor \"t\": shape", "found 2"},
+    {"negative dimension", T("[1,-2]"), 8, "tensor \"t\": shape", "dimension 1, found -2"},
+    {"dimension 2.0", T("[2.0]"), 8, "tensor \"t\": shape", "dimension 0, found 2"},
+    {"dimension 2^64", T("[18446744073709551616]"), 8, "header: not valid JSON", "integer"},
+    {"product overflows to 2", T("[4611686018427387905,4,1,2]"), 8, "tensor \"t\"", "too large"},
     {"product overflows, and what is before it fits",
-     "{\"t\":{\"dtype\":\"F32\",\"shape\":[3,6148914691236517206],\"data_offsets\":[0,12]}}",
-     12,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "too large"}},
-    {"bytes overflow to 8", T("[4611686018427387906]"), 8, REAL, NOT_CUT, {"tensor \"t\"", "too large"}},
-    {"overflow behind a zero",
-     T("[0,4611686018427387904,4]"),
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "too large"}},
-    {"rank 9",
-     T("[1,1,1,1,1,1,1,1,2]"),
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\": shape: 9 dimensions", "at most 8"}},
-    {"size too small",
-     T("[3]"),
-     8,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "takes 12 bytes, data_offsets give it 8"}},
-    {"size of nothing", T("[0]"), 8, REAL, NOT_CUT, {"tensor \"t\"", "takes 0 bytes"}},
-    {"half a byte",
-     "{\"t\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}",
-     1,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\"", "whole bytes"}},
-    {"offsets reversed", O("[8,0]"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets [8, 0]", "begin <= end"}},
-    {"offsets beyond the end", O("[0,9]"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets [0, 9]", "<= 8"}},
-    {"offsets negative", O("[-8,0]"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets [-8, 0]", "<= 8"}},
-    {"offsets three", O("[0,8,8]"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets", "[begin, end]"}},
-    {"offsets one", O("[8]"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets", "[begin, end]"}},
-    {"offsets not whole", O("[0,8.0]"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets", "[begin, end]"}},
-    {"offsets an object", O("{}"), 8, REAL, NOT_CUT, {"tensor \"t\": data_offsets", "[begin, end]"}},
-    {"overlap",
-     AB("[0,4]", "[3,7]"),
-     7,
-     REAL,
-     NOT_CUT,
-     {"tensor \"b\": overlaps with tensor \"a\"", "expected 4"}},
-    {"the same place", AB("[0,4]", "[0,4]"), 4, REAL, NOT_CUT, {"overlaps with tensor", "expected 4"}},
-    {"hole",
-     AB("[0,4]", "[5,9]"),
-     9,
-     REAL,
-     NOT_CUT,
-     {"tensor \"b\": a hole", "byte 5 of the data, expected 4"}},
-    {"hole at the start", AB("[5,9]", "[1,5]"), 9, REAL, NOT_CUT, {"tensor \"b\": a hole", "byte 1"}},
-    {"bytes after the last",
-     AB("[4,8]", "[0,4]"),
-     11,
-     REAL,
-     NOT_CUT,
-     {"3 bytes after the last tensor", "end"}},
-    {"bytes without a tensor", "{}", 5, REAL, NOT_CUT, {"5 bytes after the last tensor", "end there"}},
-    {"control bytes in a name",
-     "{\"t\\n\\u001b[2J\\u202e\":3}",
-     0,
-     REAL,
-     NOT_CUT,
-     {"tensor \"t\\x0a\\x1b[2J\\xe2\\x80\\xae\"", "exactly"}},
+     "{\"t\":{\"dtype\":\"F32\",\"shape\":[3,6148914691236517206],\"data_offsets\":[0,12]}}", 12,
+     "tensor \"t\"", "too large"},
+    {"bytes overflow to 8", T("[4611686018427387906]"), 8, "tensor \"t\"", "too large"},
+    {"overflow behind a zero", T("[0,4611686018427387904,4]"), 8, "tensor \"t\"", "too large"},
+    {"rank 9", T("[1,1,1,1,1,1,1,1,2]"), 8, "tensor \"t\": shape: 9 dimensions", "at most 8"},
+    {"size too small", T("[3]"), 8, "tensor \"t\"", "takes 12 bytes, data_offsets give it 8"},
+    {"size of nothing", T("[0]"), 8, "tensor \"t\"", "takes 0 bytes"},
+    {"half a byte", "{\"t\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}", 1, "tensor \"t\"",
+     "whole bytes"},
+    {"offsets reversed", O("[8,0]"), 8, "tensor \"t\": data_offsets [8, 0]", "begin <= end"},
+    {"offsets beyond the end", O("[0,9]"), 8, "tensor \"t\": data_offsets [0, 9]", "<= 8"},
+    {"offsets negative", O("[-8,0]"), 8, "tensor \"t\": data_offsets [-8, 0]", "<= 8"},
+    {"offsets three", O("[0,8,8]"), 8, "tensor \"t\": data_offsets", "[begin, end]"},
+    {"offsets one", O("[8]"), 8, "tensor \"t\": data_offsets", "[begin, end]"},
+    {"offsets not whole", O("[0,8.0]"), 8, "tensor \"t\": data_offsets", "[begin, end]"},
+    {"offsets an object", O("{}"), 8, "tensor \"t\": data_offsets", "[begin, end]"},
+    {"overlap", AB("[0,4]", "[3,7]"), 7, "tensor \"b\": overlaps with tensor \"a\"", "expected 4"},
+    {"the same place", AB("[0,4]", "[0,4]"), 4, "overlaps with tensor", "expected 4"},
+    {"hole", AB("[0,4]", "[5,9]"), 9, "tensor \"b\": a hole", "byte 5 of the data, expected 4"},
+    {"hole at the start", AB("[5,9]", "[1,5]"), 9, "tensor \"b\": a hole", "byte 1"},
+    {"bytes after the last", AB("[4,8]", "[0,4]"), 11, "3 bytes after the last tensor", "end"},
+    {"bytes without a tensor", "{}", 5, "5 bytes after the last tensor", "end there"},
+    {"control bytes in a name", "{\"t\\n\\u001b[2J\\u202e\":3}", 0,
+     "tensor \"t\\x0a\\x1b[2J\\xe2\\x80\\xae\"", "exactly"},
 };
 
-Test(bad, each_damage_has_its_sentence) {
-    static const uint8_t data[16] = {0};
-    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
-        const char *path = in_folder(folder, "damaged.safetensors");
-        attn_safetensors *file = NULL;
-        attn_error error = {""};
-        write_safetensors(path, damages[i].header, strlen(damages[i].header), damages[i].stated, data,
-                          damages[i].data);
-        cr_assert(damages[i].cut == NOT_CUT || truncate(path, (off_t)damages[i].cut) == 0);
-        cr_expect_eq(attn_safetensors_open(path, &file, &error), ATTN_BAD_MODEL, "%s", damages[i].what);
-        cr_expect_not_null(strstr(error.text, "damaged.safetensors: "), "%s: %s", damages[i].what,
-                           error.text);
-        for (int k = 0; k < 2; k++)
-            cr_expect_not_null(strstr(error.text, damages[i].says[k]), "%s: '%s' lacks '%s'", damages[i].what,
-                               error.text, damages[i].says[k]);
-    }
-}
-
-/* Opens a path and expects a sentence with `says`. */
-static void refused(const char *path, const char *says) {
-    attn_safetensors *file = NULL;
-    attn_error error = {""};
-    cr_expect_eq(attn_safetensors_open(path, &file, &error), ATTN_BAD_MODEL, "%s", path);
-    cr_expect_not_null(strstr(error.text, says), "'%s' lacks '%s'", error.text, says);
+Test(bad, each_header_has_its_sentence) {
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+        damage(headers[i].what, headers[i].header, ST_TRUE_LENGTH, headers[i].data, NOT_CUT, headers[i].says,
+               headers[i].more);
 }
 
 Test(bad, no_regular_file, .timeout = 20) {
