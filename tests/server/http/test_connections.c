@@ -17,8 +17,15 @@
 
 #define LONG 3600000 /* milliseconds, for what must not play a part */
 
+static connections *table;
+
+static void tear_down(void) {
+    connections_free(table);
+}
+
+TestSuite(connections, .fini = tear_down);
+
 typedef struct {
-    connections *table;
     connection *c;
     int service, client;
 } pair;
@@ -29,21 +36,27 @@ static size_t write_late(const void *context, const void *request, char *text, s
                             request == NULL ? "nothing has come" : (const char *)request);
 }
 
-static connection_limits limits(void) {
-    return (connection_limits){.read_timeout = LONG,
-                               .idle_timeout = LONG,
-                               .write_timeout = LONG,
-                               .max_connections = 100,
-                               .extra_connections = 2,
-                               .write_late = write_late};
+/* A table with these limits; the times that are 0 play no part. */
+static void begin_without_a_text(connection_limits l) {
+    l.read_timeout = l.read_timeout == 0 ? LONG : l.read_timeout;
+    l.idle_timeout = l.idle_timeout == 0 ? LONG : l.idle_timeout;
+    l.write_timeout = l.write_timeout == 0 ? LONG : l.write_timeout;
+    l.max_connections = l.max_connections == 0 ? 100 : l.max_connections;
+    l.extra_connections = 2;
+    table = connections_new(&l);
+}
+
+static void begin(connection_limits l) {
+    l.write_late = write_late;
+    begin_without_a_text(l);
 }
 
 /* Two ends of a TCP connection; the client's takes little that it does not read. */
-static pair connect_pair(connections *table) {
+static pair connect_pair(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     const int little = 16384, listener = socket(AF_INET, SOCK_STREAM, 0);
-    pair p = {.table = table, .client = socket(AF_INET, SOCK_STREAM, 0)};
+    pair p = {.client = socket(AF_INET, SOCK_STREAM, 0)};
     cr_assert_eq(bind(listener, (struct sockaddr *)&address, size), 0);
     cr_assert_eq(listen(listener, 1), 0);
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
@@ -67,19 +80,31 @@ static void say(const pair *p, const char *text) {
     cr_assert_eq(send(p->client, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
+/* The client says it, and the service reads it. */
+static void tell(const pair *p, const char *text) {
+    char bytes[16];
+    say(p, text);
+    while (recv(p->service, bytes, sizeof bytes, 0) != (ssize_t)strlen(text))
+        usleep(1000);
+}
+
 /* A request comes, is read and is complete. */
 static void ask(const pair *p) {
-    char bytes[16];
-    say(p, "request");
-    while (recv(p->service, bytes, sizeof bytes, 0) != 7)
-        usleep(1000);
+    tell(p, "request");
     connection_begin(p->c);
     cr_assert(connection_end_reading(p->c));
+}
+
+static pair connect_and_ask(void) {
+    const pair p = connect_pair();
+    ask(&p);
+    return p;
 }
 
 /* Sends so many bytes, or as many as the system takes; returns how many. */
 static size_t answer(const pair *p, size_t count) {
     static const char bytes[65536];
+    connection_sending(p->c);
     size_t sent = 0;
     for (ssize_t n; sent < count; sent += (size_t)n) {
         n = send(p->service, bytes, count - sent < sizeof bytes ? count - sent : sizeof bytes, MSG_NOSIGNAL);
@@ -106,76 +131,57 @@ static size_t read_all(const pair *p, int *error) {
     return got;
 }
 
+/* What the client still gets after the service's end has been closed. */
+static size_t close_and_read(pair *p, int *error) {
+    connection_close(p->c);
+    close(p->service);
+    const size_t got = read_all(p, error);
+    close(p->client);
+    return got;
+}
+
 /* ---- Sending ---- */
 
 Test(connections, a_client_that_does_not_read_is_cut_off) {
-    connection_limits l = limits();
-    l.write_timeout = 300;
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
-    ask(&p);
-    connection_sending(p.c);
+    begin((connection_limits){.write_timeout = 300});
+    pair p = connect_and_ask();
     answer(&p, SIZE_MAX);
     cr_assert_not(is_shut_down(&p, 200), "before its time");
     cr_assert(is_shut_down(&p, 5000));
     cr_assert_eq(connection_idle(p.c), CONNECTION_SLOW);
-    const int client = dup(p.client);
-    close_pair(&p);
-    p.client = client;
     int error;
-    read_all(&p, &error);
+    close_and_read(&p, &error);
     cr_assert_eq(error, ECONNRESET, "a part of an answer must not look whole");
-    close(client);
-    connections_free(table);
 }
 
 /* The service is slow then, not the client. */
 Test(connections, a_client_that_has_taken_all_is_not_slow) {
-    connection_limits l = limits();
-    l.write_timeout = 100;
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
-    ask(&p);
-    connection_sending(p.c);
+    begin((connection_limits){.write_timeout = 100});
+    pair p = connect_and_ask();
     answer(&p, 1000); /* and the client does not even read them */
     cr_assert_not(is_shut_down(&p, 1000));
     cr_assert_eq(connection_idle(p.c), CONNECTION_GOES_ON);
     cr_assert_not(is_shut_down(&p, 1000));
     close_pair(&p);
-    connections_free(table);
 }
 
 /* The library is through with an answer when the system has its last bytes: the client is not. */
 Test(connections, the_rest_of_an_answer_is_waited_for_and_not_lost) {
-    connection_limits l = limits();
-    l.write_timeout = 300;
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
-    ask(&p);
-    connection_sending(p.c);
+    begin((connection_limits){.write_timeout = 300});
+    pair p = connect_and_ask();
     const size_t sent = answer(&p, 200000); /* more than the client's system takes */
     cr_assert_eq(sent, 200000);
     cr_assert_eq(connection_idle(p.c), CONNECTION_GOES_ON);
     cr_assert_not(is_shut_down(&p, 200), "before its time");
     cr_assert(is_shut_down(&p, 5000));
-    const int client = dup(p.client);
-    close_pair(&p);
-    p.client = client;
     int error;
-    cr_assert_eq(read_all(&p, &error), sent);
+    cr_assert_eq(close_and_read(&p, &error), sent);
     cr_assert_eq(error, 0);
-    close(client);
-    connections_free(table);
 }
 
 Test(connections, a_client_is_not_idle_while_it_takes_its_answer) {
-    connection_limits l = limits();
-    l.write_timeout = 1000;
-    l.idle_timeout = 100;
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
-    ask(&p);
-    connection_sending(p.c);
+    begin((connection_limits){.write_timeout = 1000, .idle_timeout = 100});
+    pair p = connect_and_ask();
     const size_t sent = answer(&p, 200000);
     cr_assert_eq(sent, 200000);
     cr_assert_eq(connection_idle(p.c), CONNECTION_GOES_ON);
@@ -188,51 +194,39 @@ Test(connections, a_client_is_not_idle_while_it_takes_its_answer) {
         cr_assert_eq(recv(p.client, bytes, sizeof bytes, MSG_WAITALL), (ssize_t)sizeof bytes);
     cr_assert(is_shut_down(&p, 5000), "idle");
     close_pair(&p);
-    connections_free(table);
 }
 
 /* ---- Reading ---- */
 
 /* A request whose connection was given up while it was read is not worth computing. */
 Test(connections, a_request_of_a_client_that_left_is_not_complete) {
-    const connection_limits l = limits();
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
-    say(&p, "half a reque");
-    char bytes[16];
-    while (recv(p.service, bytes, sizeof bytes, 0) != 12)
-        usleep(1000);
+    begin((connection_limits){0});
+    pair p = connect_pair();
+    tell(&p, "half a reque");
     connection_begin(p.c);
     shutdown(p.client, SHUT_WR);
     cr_assert(is_shut_down(&p, 5000));
     cr_assert_not(connection_end_reading(p.c));
     cr_assert_eq(connection_idle(p.c), CONNECTION_UNNEEDED);
     close_pair(&p);
-    connections_free(table);
 }
 
 /* The library tells of a request when it has its first line: its time runs from its first byte, on a new
  * connection and, whatever the moment, on one that has had a request. */
 Test(connections, a_late_request_is_told_so_on_any_connection) {
     enum { KEPT = 5, TIMEOUT = 400 };
-    connection_limits l = limits();
-    l.read_timeout = TIMEOUT;
-    connections *table = connections_new(&l);
+    begin((connection_limits){.read_timeout = TIMEOUT});
     pair p[KEPT + 1];
     uint64_t began[KEPT + 1];
     for (int i = 0; i < KEPT; i++) {
-        p[i] = connect_pair(table);
-        ask(&p[i]);
+        p[i] = connect_and_ask();
         connection_sending(p[i].c);
         cr_assert_eq(connection_idle(p[i].c), CONNECTION_GOES_ON);
     }
     usleep((TIMEOUT + 100) * 1000); /* no request: nothing is late */
-    p[KEPT] = connect_pair(table);
+    p[KEPT] = connect_pair();
     for (int i = 0; i <= KEPT; i++) {
-        char bytes[16];
-        say(&p[i], "GET /hea");
-        while (recv(p[i].service, bytes, sizeof bytes, 0) != 8)
-            usleep(1000);
+        tell(&p[i], "GET /hea");
         began[i] = clock_now();
         usleep(i < KEPT - 1 ? TIMEOUT / KEPT * 1000 : 0);
     }
@@ -247,57 +241,42 @@ Test(connections, a_late_request_is_told_so_on_any_connection) {
         cr_assert_eq(connection_idle(p[i].c), CONNECTION_LATE);
         close_pair(&p[i]);
     }
-    connections_free(table);
 }
 
 /* What is known of the request by then may say more. */
 Test(connections, a_late_body_is_told_what_its_head_asked_for) {
-    connection_limits l = limits();
-    l.read_timeout = 100;
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
+    begin((connection_limits){.read_timeout = 100});
+    pair p = connect_pair();
     char bytes[64] = "";
-    say(&p, "head");
-    while (recv(p.service, bytes, sizeof bytes, 0) != 4)
-        usleep(1000);
+    tell(&p, "head");
     connection_begin(p.c);
     connection_identify(p.c, "a head", "id");
     cr_assert_gt(recv(p.client, bytes, sizeof bytes - 1, 0), 0);
     cr_assert_str_eq(bytes, "late: a head");
     cr_assert_eq(connection_idle(p.c), CONNECTION_LATE);
     close_pair(&p);
-    connections_free(table);
 }
 
 /* As on a connection whose bytes are encrypted. */
 Test(connections, nothing_is_written_without_a_text) {
-    connection_limits l = limits();
-    l.read_timeout = 200;
-    l.write_late = NULL;
-    connections *table = connections_new(&l);
-    pair p = connect_pair(table);
-    say(&p, "GET /hea");
+    begin_without_a_text((connection_limits){.read_timeout = 200});
+    pair p = connect_pair();
+    tell(&p, "GET /hea");
     int error;
-    char bytes[16];
-    while (recv(p.service, bytes, sizeof bytes, 0) != 8)
-        usleep(1000);
     cr_assert_eq(read_all(&p, &error), 0);
     cr_assert_eq(error, 0);
     close_pair(&p);
-    connections_free(table);
 }
 
 /* ---- Room ---- */
 
 Test(connections, the_one_that_has_waited_longest_makes_room) {
     enum { MOST = 4 };
-    connection_limits l = limits();
-    l.max_connections = MOST;
-    connections *table = connections_new(&l);
+    begin((connection_limits){.max_connections = MOST});
     pair p[MOST + 4];
     for (int i = 0; i < MOST; i++) {
         cr_assert(connections_make_room(table));
-        p[i] = connect_pair(table);
+        p[i] = connect_pair();
         cr_assert_not(connection_is_extra(p[i].c));
         usleep(2000);
     }
@@ -309,18 +288,16 @@ Test(connections, the_one_that_has_waited_longest_makes_room) {
     /* First 3, which has said nothing, then 2. */
     cr_assert(connections_make_room(table));
     cr_assert(is_shut_down(&p[3], 5000) && !is_shut_down(&p[2], 0));
-    p[4] = connect_pair(table);
-    ask(&p[4]);
+    p[4] = connect_and_ask();
     cr_assert_not(connection_is_extra(p[4].c), "though the library has not closed the other yet");
     cr_assert(connections_make_room(table));
     cr_assert(is_shut_down(&p[2], 5000));
-    p[5] = connect_pair(table);
-    ask(&p[5]);
+    p[5] = connect_and_ask();
     cr_assert_not(connection_is_extra(p[5].c));
     /* Nobody waits any more: two are extra, the next is one too many. */
     for (int i = 6; i < 8; i++) {
         cr_assert(connections_make_room(table));
-        p[i] = connect_pair(table);
+        p[i] = connect_pair();
         cr_assert(connection_is_extra(p[i].c));
         ask(&p[i]);
     }
@@ -328,17 +305,13 @@ Test(connections, the_one_that_has_waited_longest_makes_room) {
     cr_assert_not(is_shut_down(&p[0], 0) || is_shut_down(&p[1], 0));
     for (int i = 0; i < MOST + 4; i++)
         close_pair(&p[i]);
-    connections_free(table);
 }
 
 Test(connections, an_extra_one_has_little_time) {
-    connection_limits l = limits();
-    l.max_connections = 1;
-    connections *table = connections_new(&l);
-    pair busy = connect_pair(table);
-    ask(&busy);
+    begin((connection_limits){.max_connections = 1});
+    pair busy = connect_and_ask();
     for (int begun = 0; begun < 2; begun++) {
-        pair extra = connect_pair(table);
+        pair extra = connect_pair();
         cr_assert(connection_is_extra(extra.c));
         if (begun)
             connection_begin(extra.c);
@@ -346,16 +319,13 @@ Test(connections, an_extra_one_has_little_time) {
         close_pair(&extra);
     }
     close_pair(&busy);
-    connections_free(table);
 }
 
 /* ---- The end ---- */
 
 Test(connections, draining_closes_who_waits_and_nobody_else) {
-    const connection_limits l = limits();
-    connections *table = connections_new(&l);
-    pair idle = connect_pair(table), fresh = connect_pair(table), reads = connect_pair(table),
-         works = connect_pair(table);
+    begin((connection_limits){0});
+    pair idle = connect_pair(), fresh = connect_pair(), reads = connect_pair(), works = connect_pair();
     ask(&idle);
     connection_sending(idle.c);
     connection_idle(idle.c);
@@ -366,7 +336,6 @@ Test(connections, draining_closes_who_waits_and_nobody_else) {
     cr_assert(is_shut_down(&fresh, 5000), "its request did not come");
     cr_assert_not(is_shut_down(&reads, 0) || is_shut_down(&works, 0));
     cr_assert_not(connections_are_over(table));
-    connection_sending(works.c);
     answer(&works, 10);
     connection_idle(works.c);
     cr_assert(is_shut_down(&works, 5000), "after its answer");
@@ -376,18 +345,14 @@ Test(connections, draining_closes_who_waits_and_nobody_else) {
     for (int i = 0; i < 4; i++)
         close_pair(all[i]);
     cr_assert(connections_are_over(table));
-    connections_free(table);
 }
 
 Test(connections, what_is_cut_off_is_counted) {
-    const connection_limits l = limits();
-    connections *table = connections_new(&l);
-    pair idle = connect_pair(table), reads = connect_pair(table), works = connect_pair(table),
-         sends = connect_pair(table);
+    begin((connection_limits){0});
+    pair idle = connect_pair(), reads = connect_pair(), works = connect_pair(), sends = connect_pair();
     say(&reads, "GE");
     ask(&works);
     ask(&sends);
-    connection_sending(sends.c);
     answer(&sends, SIZE_MAX);
     while (connection_ask_peer(reads.c) != PEER_OPEN ||
            poll(&(struct pollfd){reads.service, POLLIN, 0}, 1, 0) == 0)
@@ -400,7 +365,6 @@ Test(connections, what_is_cut_off_is_counted) {
     cr_assert(is_shut_down(&idle, 0) && is_shut_down(&reads, 0) && is_shut_down(&sends, 0));
     cr_assert_eq(connection_idle(sends.c), CONNECTION_CUT);
     cr_assert_not(is_shut_down(&works, 0), "it can still be told");
-    connection_sending(works.c);
     answer(&works, 10);
     cr_assert_eq(connection_idle(works.c), CONNECTION_GOES_ON);
     cr_assert(is_shut_down(&works, 5000));
@@ -409,5 +373,4 @@ Test(connections, what_is_cut_off_is_counted) {
     pair *all[] = {&idle, &reads, &works, &sends};
     for (int i = 0; i < 4; i++)
         close_pair(all[i]);
-    connections_free(table);
 }
