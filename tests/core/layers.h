@@ -24,6 +24,29 @@ static inline const attn_kernels *next_kernels(const char **names) {
     return length == 0 ? NULL : attn_kernels_named(name);
 }
 
+/* What set-ups and results point to, until the round of a test ends. */
+static void **kept_blocks;
+static attn_packed *kept_weights;
+static size_t kept_count, kept_weight_count;
+
+static inline void *keep(void *block) {
+    cr_assert_not_null(block);
+    kept_blocks = realloc(kept_blocks, (kept_count + 1) * sizeof *kept_blocks);
+    return kept_blocks[kept_count++] = block;
+}
+
+/* Frees the blocks that have been kept since there were so many. */
+static inline void free_since(size_t count) {
+    while (kept_count > count)
+        free(kept_blocks[--kept_count]);
+}
+
+static inline void free_round(void) {
+    free_since(0);
+    while (kept_weight_count > 0)
+        attn_packed_free(&kept_weights[--kept_weight_count]);
+}
+
 /* A test that runs once for each set of kernels that this CPU has. */
 #define TEST_OF_KERNELS(suite, test)                                                                         \
     static void suite##_##test(void);                                                                        \
@@ -34,38 +57,41 @@ static inline const attn_kernels *next_kernels(const char **names) {
         while ((kernels_under_test = next_kernels(&names)) != NULL) {                                        \
             fprintf(stderr, "%s: kernels %s\n", #test, kernels_under_test->name);                            \
             suite##_##test();                                                                                \
+            free_round();                                                                                    \
         }                                                                                                    \
     }                                                                                                        \
     static void suite##_##test(void)
 
-/* A layer and an input with everything that they point to. */
+/* A layer and an input. */
 typedef struct {
     attn_layer layer;
     attn_input input;
-    float *numbers[40];
-    size_t count;
 } setup;
 
-static inline float *numbers(setup *s, size_t count, float scale, uint64_t *seed) {
-    float *array = malloc((count + 1) * sizeof *array);
+static inline float *numbers(size_t count, float scale, uint64_t *seed) {
+    float *array = keep(malloc((count + 1) * sizeof *array));
     for (size_t i = 0; i < count; i++)
         array[i] = scale * random_float(seed);
-    return s->numbers[s->count++] = array;
+    return array;
 }
 
-/* Packs random numbers as a weight [width, depth] of the layer, in the place of what may be there. */
+/* Packs these numbers as a weight [width, depth] of the layer, in the place of what may be there. */
+static inline void pack(setup *s, attn_packed *packed, size_t width, size_t depth, const float *from) {
+    cr_assert(attn_pack(packed, s->layer.kernels, s->layer.config.precision, width, depth, from));
+    kept_weights = realloc(kept_weights, (kept_weight_count + 1) * sizeof *kept_weights);
+    kept_weights[kept_weight_count++] = *packed;
+}
+
 static inline void pack_random(setup *s, attn_packed *packed, size_t width, size_t depth, float scale,
                                uint64_t *seed) {
     attn_layer *w = &s->layer;
     if (w->kernels == NULL)
         w->kernels = kernels_under_test != NULL ? kernels_under_test : attn_kernels_named("auto");
-    attn_packed_free(packed);
-    cr_assert(attn_pack(packed, w->kernels, w->config.precision, width, depth,
-                        numbers(s, width * depth, scale, seed)));
+    pack(s, packed, width, depth, numbers(width * depth, scale, seed));
 }
 
-static inline float *mask_numbers(setup *s, size_t count, uint64_t *seed) {
-    float *mask = numbers(s, count, 2, seed);
+static inline float *mask_numbers(size_t count, uint64_t *seed) {
+    float *mask = numbers(count, 2, seed);
     const int kind = (int)random_below(seed, 3); /* boolean; numbers; numbers that exclude too */
     for (size_t i = 0; i < count; i++) {
         const bool excluded = random_below(seed, 3) == 0;
@@ -87,34 +113,34 @@ static inline void fill_setup(setup *s, uint64_t *seed) {
     pack_random(s, &w->v_weight, kv, c->vdim, a, seed);
     pack_random(s, &w->o_weight, E, q, a, seed);
     if (c->bias) {
-        w->q_bias = numbers(s, q, 0.5f, seed);
-        w->k_bias = numbers(s, kv, 0.5f, seed);
-        w->v_bias = numbers(s, kv, 0.5f, seed);
-        w->o_bias = numbers(s, E, 0.5f, seed);
+        w->q_bias = numbers(q, 0.5f, seed);
+        w->k_bias = numbers(kv, 0.5f, seed);
+        w->v_bias = numbers(kv, 0.5f, seed);
+        w->o_bias = numbers(E, 0.5f, seed);
     }
     if (c->add_bias_kv) {
-        w->bias_k = numbers(s, kv, 1, seed);
-        w->bias_v = numbers(s, kv, 1, seed);
+        w->bias_k = numbers(kv, 1, seed);
+        w->bias_v = numbers(kv, 1, seed);
     }
     if (c->qk_norm) {
-        w->q_norm = numbers(s, c->head_dim, 1, seed);
-        w->k_norm = numbers(s, c->head_dim, 1, seed);
+        w->q_norm = numbers(c->head_dim, 1, seed);
+        w->k_norm = numbers(c->head_dim, 1, seed);
     }
-    w->sinks = c->sinks ? numbers(s, c->num_heads, 2, seed) : NULL;
-    w->scale = c->scale_given ? numbers(s, c->num_heads, 0.5f, seed) : NULL;
-    w->alibi_slopes = c->alibi ? numbers(s, c->num_heads, 0.2f, seed) : NULL;
+    w->sinks = c->sinks ? numbers(c->num_heads, 2, seed) : NULL;
+    w->scale = c->scale_given ? numbers(c->num_heads, 0.5f, seed) : NULL;
+    w->alibi_slopes = c->alibi ? numbers(c->num_heads, 0.2f, seed) : NULL;
     if (c->relative_bias.buckets != 0)
-        w->relative_bias = numbers(s, c->relative_bias.buckets * c->num_heads, 1, seed);
+        w->relative_bias = numbers(c->relative_bias.buckets * c->num_heads, 1, seed);
     if (c->rope.scaling == ATTN_ROPE_LONGROPE) {
-        float *divisors = numbers(s, c->rope.dims, 1, seed);
+        float *divisors = numbers(c->rope.dims, 1, seed);
         for (size_t n = 0; n < c->rope.dims; n++)
             divisors[n] += 2;
         w->rope_short = divisors;
         w->rope_long = divisors + c->rope.dims / 2;
     }
-    in->query = numbers(s, in->B * in->L * E, 2, seed);
-    in->key = numbers(s, in->B * in->S * c->kdim, 2, seed);
-    in->value = numbers(s, in->B * in->S * c->vdim, 2, seed);
+    in->query = numbers(in->B * in->L * E, 2, seed);
+    in->key = numbers(in->B * in->S * c->kdim, 2, seed);
+    in->value = numbers(in->B * in->S * c->vdim, 2, seed);
 }
 
 /* A layer as torch.nn.MultiheadAttention has it, without extra keys. */
@@ -135,10 +161,10 @@ static inline void add_random_masks(setup *s, uint64_t *seed) {
     if (random_below(seed, 2) == 0) {
         in->mask_B = random_below(seed, 2) == 0 ? 1 : in->B;
         in->mask_H = random_below(seed, 2) == 0 ? 1 : s->layer.config.num_heads;
-        in->attn_mask = mask_numbers(s, in->mask_B * in->mask_H * in->L * in->S, seed);
+        in->attn_mask = mask_numbers(in->mask_B * in->mask_H * in->L * in->S, seed);
     }
     if (random_below(seed, 2) == 0)
-        in->key_padding_mask = mask_numbers(s, in->B * in->S, seed);
+        in->key_padding_mask = mask_numbers(in->B * in->S, seed);
 }
 
 static inline void add_random_rope(attn_config *c, uint64_t *seed) {
@@ -210,15 +236,6 @@ static inline size_t keys_of(const setup *s) {
     return attn_keys_with_extra(&s->layer.config, s->input.S, s->input.omit_extra);
 }
 
-static inline void free_setup(setup *s) {
-    for (size_t i = 0; i < s->count; i++)
-        free(s->numbers[i]);
-    attn_packed_free(&s->layer.q_weight);
-    attn_packed_free(&s->layer.k_weight);
-    attn_packed_free(&s->layer.v_weight);
-    attn_packed_free(&s->layer.o_weight);
-}
-
 /* Runs the pass; out->view is filled in, unless its rows are. */
 static inline attn_status forward(const setup *s, attn_output *out) {
     attn_arena *work = attn_arena_new(NULL);
@@ -235,54 +252,51 @@ static inline attn_status forward(const setup *s, attn_output *out) {
 
 /* Room for `count` numbers, none of them a number. */
 static inline float *nothing_yet(size_t count) {
-    float *array = malloc((count + 1) * sizeof *array);
+    float *array = keep(malloc((count + 1) * sizeof *array));
     for (size_t i = 0; i < count; i++)
         array[i] = NAN;
     return array;
 }
 
+static inline int32_t *no_indices_yet(size_t count) {
+    return (int32_t *)(void *)nothing_yet(count);
+}
+
+static inline size_t outputs_of(const setup *s) {
+    return s->input.B * s->input.L * s->layer.config.embed_dim;
+}
+
+/* The rows of all maps. */
+static inline size_t rows_of(const setup *s) {
+    return s->input.B * s->layer.config.num_heads * s->input.L;
+}
+
 /* Everything that can be asked for, with the whole maps. */
 static inline attn_output everything(const setup *s) {
     const attn_config *c = &s->layer.config;
-    const size_t rows = s->input.B * c->num_heads * s->input.L, keys = keys_of(s);
+    const size_t rows = rows_of(s), keys = keys_of(s);
     const size_t kv = s->input.B * c->num_kv_heads * keys * c->head_dim;
-    int32_t *argmax = malloc((rows + 1) * sizeof *argmax);
     return (attn_output){
-        .output = nothing_yet(s->input.B * s->input.L * c->embed_dim),
+        .output = nothing_yet(outputs_of(s)),
         .q = nothing_yet(rows * c->head_dim),
         .k = nothing_yet(kv),
         .v = nothing_yet(kv),
         .lse = nothing_yet(rows),
         .entropy = nothing_yet(rows),
         .head_output = nothing_yet(rows * c->head_dim),
-        .stats = {nothing_yet(rows), argmax, nothing_yet(rows), nothing_yet(rows), nothing_yet(rows),
-                  nothing_yet(s->input.B * c->num_heads * keys)},
+        .stats = {nothing_yet(rows), no_indices_yet(rows), nothing_yet(rows), nothing_yet(rows),
+                  nothing_yet(rows), nothing_yet(s->input.B * c->num_heads * keys)},
         .weights.values = nothing_yet(rows * keys),
         .scores.values = nothing_yet(rows * keys),
         .view = attn_view_all(c, &s->input),
     };
 }
 
-static inline void free_output(attn_output *o) {
-    void *const used[] = {o->output,
-                          o->q,
-                          o->k,
-                          o->v,
-                          o->lse,
-                          o->entropy,
-                          o->head_output,
-                          o->stats.max,
-                          o->stats.argmax,
-                          o->stats.first,
-                          o->stats.self,
-                          o->stats.previous,
-                          o->stats.received,
-                          o->weights.values,
-                          o->weights.indices,
-                          o->scores.values,
-                          o->scores.indices};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        free(used[i]);
+/* The same, computed. */
+static inline attn_output compute_everything(const setup *s) {
+    attn_output o = everything(s);
+    cr_assert_eq(forward(s, &o), ATTN_OK);
+    return o;
 }
 
 #endif

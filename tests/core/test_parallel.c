@@ -139,8 +139,7 @@ TEST_OF_KERNELS(parallel, a_pass_with_tiny_numbers_flushes_them_on_any_threads) 
         for (size_t i = 0; i < 4; i++) {
             cr_assert(memcmp(found[0][i], found[1][i], counts[i] * sizeof(float)) == 0);
             cr_assert(!any_subnormal(found[0][i], counts[i]));
-            free(found[0][i]), free(found[1][i]);
         }
-        free_setup(&s);
+        free_round();
     }
 }

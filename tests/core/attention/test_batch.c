@@ -42,9 +42,8 @@ static task make_task(const setup *s, uint64_t *seed) {
     t.output.weights.values = nothing_yet(t.weights);
     t.output.scores.values = nothing_yet(t.weights);
     if (random_below(seed, 2) == 0)
-        t.output.stats = (attn_stats){nothing_yet(t.rows), (int32_t *)(void *)nothing_yet(t.rows),
-                                      nothing_yet(t.rows), nothing_yet(t.rows),
-                                      nothing_yet(t.rows), nothing_yet(t.received)};
+        t.output.stats = (attn_stats){nothing_yet(t.rows), no_indices_yet(t.rows), nothing_yet(t.rows),
+                                      nothing_yet(t.rows), nothing_yet(t.rows),    nothing_yet(t.received)};
     return t;
 }
 
@@ -58,19 +57,10 @@ static task twin_of(const task *t) {
     twin.output.weights.values = nothing_yet(t->weights);
     twin.output.scores.values = nothing_yet(t->weights);
     if (t->output.stats.max != NULL)
-        twin.output.stats = (attn_stats){nothing_yet(t->rows), (int32_t *)(void *)nothing_yet(t->rows),
-                                         nothing_yet(t->rows), nothing_yet(t->rows),
-                                         nothing_yet(t->rows), nothing_yet(t->received)};
+        twin.output.stats =
+            (attn_stats){nothing_yet(t->rows), no_indices_yet(t->rows), nothing_yet(t->rows),
+                         nothing_yet(t->rows), nothing_yet(t->rows),    nothing_yet(t->received)};
     return twin;
-}
-
-static void free_task(task *t) {
-    const attn_output *o = &t->output;
-    void *const used[] = {o->output,         o->lse,           o->weights.values, o->scores.values,
-                          o->stats.max,      o->stats.argmax,  o->stats.first,    o->stats.self,
-                          o->stats.previous, o->stats.received};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        free(used[i]);
 }
 
 static void same(const float *a, const float *b, size_t count) {
@@ -130,10 +120,8 @@ TEST_OF_KERNELS(batch, a_job_does_not_notice_company_or_threads) {
             cr_assert_eq(alone[j].job.status, ATTN_OK);
             cr_assert_eq(together[j].job.status, ATTN_OK);
             same_results(&alone[j], &together[j]);
-            free_task(&alone[j]);
-            free_task(&together[j]);
         }
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -161,10 +149,8 @@ TEST_OF_KERNELS(batch, an_entry_does_not_notice_the_others) {
             attn_output out = {.output = nothing_yet(numbers_of)};
             cr_assert_eq(forward(&one, &out), ATTN_OK);
             same(all.output + b * numbers_of, out.output, numbers_of);
-            free(out.output);
         }
-        free(all.output);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -180,7 +166,7 @@ Test(batch, jobs_fail_one_by_one) {
     for (int n = 0; n < 60; n++) {
         setup s = make_setup(24, 3, 2, 40, 300, &seed);
         task alone[JOBS_MOST], together[JOBS_MOST];
-        float *heads = numbers(&s, 2 * 40 * 24, 1, &seed), *large = numbers(&s, 2 * 300 * 40, 3e38f, &seed);
+        float *heads = numbers(2 * 40 * 24, 1, &seed), *large = numbers(2 * 300 * 40, 3e38f, &seed);
         for (size_t j = 0; j < JOBS_MOST; j++) {
             alone[j] = make_task(&s, &seed);
             if (j == 0)
@@ -188,7 +174,6 @@ Test(batch, jobs_fail_one_by_one) {
             if (j == 2)
                 alone[j].input.key = large;
             if (j == 3) {
-                free_task(&alone[j]);
                 alone[j].output = (attn_output){.output = nothing_yet(alone[j].outputs)};
                 alone[j].input =
                     (attn_input){.B = alone[j].input.B, .L = alone[j].input.L, .head_output = heads};
@@ -204,10 +189,8 @@ Test(batch, jobs_fail_one_by_one) {
                 cr_assert_str_eq(alone[j].job.error.text, together[j].job.error.text);
             else
                 same_results(&alone[j], &together[j]);
-            free_task(&alone[j]);
-            free_task(&together[j]);
         }
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -237,11 +220,7 @@ Test(batch, ends_cleanly_without_memory) {
     }
     cr_assert_eq(successes, 2);
     cr_assert_gt(failures, 8);
-    for (size_t j = 0; j < 2; j++) {
-        free_task(&alone[j]);
-        free_task(&together[j]);
-    }
-    free_setup(&s);
+    free_round();
 }
 
 /* Input, output and all that the pass holds are less than three times input and output, where query, key and
@@ -256,6 +235,5 @@ Test(batch, holds_little_memory) {
     s.input.is_causal = true;
     cr_assert_eq(attn_forward(&s.layer, &s.input, &out, work, NULL, NULL), ATTN_OK);
     attn_arena_free(work);
-    free(out.output);
-    free_setup(&s);
+    free_round();
 }

@@ -9,11 +9,10 @@
 /* Packs a weight with all numbers the same, or with those of `numbers` [width, depth]. */
 static void pack_numbers(setup *s, attn_packed *packed, size_t width, size_t depth, const float *from,
                          float all) {
-    float *numbers_of = numbers(s, width * depth, 0, &(uint64_t){1});
+    float *numbers_of = numbers(width * depth, 0, &(uint64_t){1});
     for (size_t n = 0; n < width * depth; n++)
         numbers_of[n] = from == NULL ? all : from[n];
-    attn_packed_free(packed);
-    cr_assert(attn_pack(packed, s->layer.kernels, s->layer.config.precision, width, depth, numbers_of));
+    pack(s, packed, width, depth, numbers_of);
 }
 
 /* A layer [E, E] whose projections are the identity, without biases. */
@@ -21,7 +20,7 @@ static setup make_plain(size_t E, size_t H, size_t L, size_t S, attn_precision p
     uint64_t seed = 1;
     setup s = make_setup(E, H, 1, L, S, &seed);
     attn_layer *w = &s.layer;
-    float *identity = numbers(&s, E * E, 0, &seed);
+    float *identity = numbers(E * E, 0, &seed);
     attn_packed *const weights[] = {&w->q_weight, &w->k_weight, &w->v_weight, &w->o_weight};
     w->config.kdim = w->config.vdim = E;
     w->config.precision = precision;
@@ -30,9 +29,9 @@ static setup make_plain(size_t E, size_t H, size_t L, size_t S, attn_precision p
         identity[e * E + e] = 1;
     for (size_t n = 0; n < 4; n++)
         pack_numbers(&s, weights[n], E, E, identity, 0);
-    s.input.query = numbers(&s, L * E, 0, &seed);
-    s.input.key = numbers(&s, S * E, 1, &seed);
-    s.input.value = numbers(&s, S * E, 1, &seed);
+    s.input.query = numbers(L * E, 0, &seed);
+    s.input.key = numbers(S * E, 1, &seed);
+    s.input.value = numbers(S * E, 1, &seed);
     return s;
 }
 
@@ -46,17 +45,15 @@ static void fill(const float *input, size_t count, float number) {
 }
 
 static attn_status status_of(const setup *s) {
-    attn_output out = {.output = nothing_yet(s->input.B * s->input.L * s->layer.config.embed_dim)};
-    const attn_status status = forward(s, &out);
-    free(out.output);
-    return status;
+    attn_output out = {.output = nothing_yet(outputs_of(s))};
+    return forward(s, &out);
 }
 
 /* The pass succeeds and is near the reference: how near, other tests ask. */
 static void check_near(const char *what, const setup *s) {
-    const size_t count = s->input.B * s->input.L * s->layer.config.embed_dim;
+    const size_t count = outputs_of(s);
     attn_output out = {.output = nothing_yet(count)};
-    double *exact = malloc((count + 1) * sizeof *exact), largest = 0, worst = 0, value = 0;
+    double *exact = keep(malloc((count + 1) * sizeof *exact)), largest = 0, worst = 0, value = 0;
     const attn_reference_output reference = {.output = exact};
     cr_assert_eq(forward(s, &out), ATTN_OK, "%s: refused (%s, %s)", what, s->layer.kernels->name,
                  attn_precision_name(s->layer.config.precision));
@@ -70,8 +67,6 @@ static void check_near(const char *what, const setup *s) {
         value = fmax(value, fabs((double)s->input.value[n]));
     cr_assert(worst <= 1e-4 * largest + 1e-36 * value, "%s: off by %g of %g (%s, %s)", what, worst, largest,
               s->layer.kernels->name, attn_precision_name(s->layer.config.precision));
-    free(out.output);
-    free(exact);
 }
 
 /* ---- Values ---- */
@@ -88,7 +83,7 @@ TEST_OF_KERNELS(beyond, the_mean_of_large_values_is_no_larger) {
                     /* int8 stands for 1 by a little more. */
                     fill(s.input.value, keys[n] * 8, precision == ATTN_INT8 ? values[v] * 0.99f : values[v]);
                     check_near("equal values", &s);
-                    free_setup(&s);
+                    free_round();
                 }
 }
 
@@ -104,7 +99,7 @@ TEST_OF_KERNELS(beyond, large_values_are_mixed_as_small_ones_are) {
         for (size_t i = 0; i < values; i++)
             writable(s.input.value)[i] *= size;
         check_near("large values", &s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -112,13 +107,13 @@ TEST_OF_KERNELS(beyond, large_values_are_mixed_as_small_ones_are) {
 TEST_OF_KERNELS(beyond, large_values_share_with_sinks) {
     for (size_t keys = 1; keys <= 600; keys += 149) {
         setup s = make_plain(8, 2, 3, keys, ATTN_FLOAT32);
-        float *sinks = numbers(&s, 2, 0, &(uint64_t){1});
+        float *sinks = numbers(2, 0, &(uint64_t){1});
         sinks[0] = 1, sinks[1] = 6;
         s.layer.config.sinks = true;
         s.layer.sinks = sinks;
         fill(s.input.value, keys * 8, 3e38f);
         check_near("sinks", &s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -139,7 +134,7 @@ TEST_OF_KERNELS(beyond, large_values_are_dropped_as_small_ones_are) {
         for (size_t e = 0; e < 4; e++)
             cr_assert(fabs((double)output[e] - expected) <= 1e-5 * expected, "seed %zu: %g, not %g",
                       (size_t)seed, (double)output[e], expected);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -167,8 +162,8 @@ TEST_OF_KERNELS(beyond, a_part_of_a_projection_may_be_too_large) {
         if (random_below(&seed, 2) == 0 && which < 2) {
             w->config.qk_norm = true;
             w->config.qk_norm_eps = 1e-6;
-            w->q_norm = numbers(&s, E / 2, 1, &seed);
-            w->k_norm = numbers(&s, E / 2, 1, &seed);
+            w->q_norm = numbers(E / 2, 1, &seed);
+            w->k_norm = numbers(E / 2, 1, &seed);
         }
         if (random_below(&seed, 2) == 0)
             w->config.rope =
@@ -178,10 +173,10 @@ TEST_OF_KERNELS(beyond, a_part_of_a_projection_may_be_too_large) {
                             .magnitude = 1};
         fill(s.input.query, s.input.L * E, 0.5f);
         pack_numbers(&s, weights[which], E, E, NULL, 1);
-        *biases[which] = numbers(&s, E, 1, &seed);
+        *biases[which] = numbers(E, 1, &seed);
         cancel(inputs[which], which == 0 ? s.input.L : s.input.S);
         check_near("a projection", &s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -203,8 +198,6 @@ TEST_OF_KERNELS(beyond, stops_between_rows_that_are_computed_again) {
         attn_arena_free(work);
     }
     cr_assert_eq(status, ATTN_OK);
-    free(out.output);
-    free_setup(&s);
 }
 
 /* A head of 1.2e39 is beyond float32, and its norm is not. */
@@ -216,8 +209,8 @@ TEST_OF_KERNELS(beyond, what_is_normed_may_be_too_large_before) {
             attn_packed *const weight = which == 0 ? &s.layer.q_weight : &s.layer.k_weight;
             s.layer.config.qk_norm = true;
             s.layer.config.qk_norm_eps = 1e-6;
-            s.layer.q_norm = numbers(&s, E / 2, 1, &seed);
-            s.layer.k_norm = numbers(&s, E / 2, 1, &seed);
+            s.layer.q_norm = numbers(E / 2, 1, &seed);
+            s.layer.k_norm = numbers(E / 2, 1, &seed);
             fill(s.input.query, 3 * E, 0.5f);
             for (float size = 1e37f; size < INFINITY;
                  size *= 6) { /* the last is beyond, those before are not */
@@ -225,7 +218,7 @@ TEST_OF_KERNELS(beyond, what_is_normed_may_be_too_large_before) {
                 fill(which == 0 ? s.input.query : s.input.key, (which == 0 ? 3 : 20) * E, size);
                 check_near("a norm", &s);
             }
-            free_setup(&s);
+            free_round();
         }
 }
 
@@ -236,7 +229,7 @@ static void check_score(const char *what, float a, float b, float c, float d, fl
     for (size_t L = 1; L <= 2; L++) {
         setup s = make_plain(2, 1, L, 5, ATTN_FLOAT32);
         s.layer.config.softcap = cap;
-        float *scales = numbers(&s, 1, 0, &(uint64_t){1});
+        float *scales = numbers(1, 0, &(uint64_t){1});
         scales[0] = scale;
         s.layer.scale = scales;
         for (size_t n = 0; n < 2 * L; n++)
@@ -246,7 +239,7 @@ static void check_score(const char *what, float a, float b, float c, float d, fl
             writable(s.input.key)[2 * j + 1] = j % 2 == 0 ? d : d * 0.9f;
         }
         check_near(what, &s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -265,7 +258,7 @@ TEST_OF_KERNELS(beyond, a_part_of_a_score_may_be_too_large) {
 TEST_OF_KERNELS(beyond, a_bias_may_be_too_large) {
     for (size_t L = 1; L <= 2; L++) {
         setup s = make_plain(4, 2, L, 6, ATTN_FLOAT32);
-        float *slopes = numbers(&s, 2, 0, &(uint64_t){1});
+        float *slopes = numbers(2, 0, &(uint64_t){1});
         s.layer.config.alibi = true;
         s.layer.alibi_slopes = slopes;
         s.input.query_offset = 1;
@@ -275,7 +268,7 @@ TEST_OF_KERNELS(beyond, a_bias_may_be_too_large) {
         cr_assert_eq(status_of(&s), ATTN_BAD_VALUE);
         s.input.is_causal = true;
         check_near("a bias of keys that are not seen", &s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -298,7 +291,7 @@ TEST_OF_KERNELS(beyond, a_part_of_a_sum_with_masks_may_be_too_large) {
     for (size_t n = 0; n < sizeof sums / sizeof *sums; n++)
         for (size_t L = 1; L <= 2; L++) {
             setup s = make_plain(4, 2, L, 3, ATTN_FLOAT32);
-            float *mask = numbers(&s, L * 3, 0, &(uint64_t){1}), *padding = numbers(&s, 3, 0, &(uint64_t){1});
+            float *mask = numbers(L * 3, 0, &(uint64_t){1}), *padding = numbers(3, 0, &(uint64_t){1});
             for (size_t i = 0; i < L; i++)
                 mask[i * 3 + 1] = sums[n].mask;
             padding[1] = sums[n].padding;
@@ -308,7 +301,7 @@ TEST_OF_KERNELS(beyond, a_part_of_a_sum_with_masks_may_be_too_large) {
                 check_near("masks", &s);
             cr_assert_eq(status_of(&s), sums[n].status, "%g and %g", (double)sums[n].mask,
                          (double)sums[n].padding);
-            free_setup(&s);
+            free_round();
         }
 }
 
@@ -317,7 +310,7 @@ TEST_OF_KERNELS(beyond, a_part_of_a_sum_with_masks_may_be_too_large) {
 TEST_OF_KERNELS(beyond, two_masks_may_exclude_what_one_does_not) {
     uint64_t seed = test_seed("two_masks_may_exclude_what_one_does_not");
     setup s = make_plain(4, 2, 2, 3, ATTN_FLOAT32);
-    float *mask = numbers(&s, 2 * 3, 0, &seed), *padding = numbers(&s, 3, 0, &seed);
+    float *mask = numbers(2 * 3, 0, &seed), *padding = numbers(3, 0, &seed);
     float *lse = nothing_yet(4), *output = nothing_yet(8);
     attn_output out = {.output = output, .lse = lse};
     s.input.attn_mask = mask;
@@ -330,9 +323,6 @@ TEST_OF_KERNELS(beyond, two_masks_may_exclude_what_one_does_not) {
     cr_assert_eq(forward(&s, &out), ATTN_OK);
     cr_assert(lse[0] == -INFINITY && lse[1] == -FLT_MAX);
     cr_assert(output[0] == 0 && output[4] != 0);
-    free(lse);
-    free(output);
-    free_setup(&s);
 }
 
 /* ---- What is beyond float32 ---- */
@@ -342,16 +332,16 @@ TEST_OF_KERNELS(beyond, two_masks_may_exclude_what_one_does_not) {
 TEST_OF_KERNELS(beyond, an_extra_key_of_any_head_is_refused) {
     for (size_t head = 0; head < 2; head++) {
         setup s = make_plain(4, 2, 3, 5, ATTN_FLOAT32);
-        float *bias_k = numbers(&s, 4, 0, &(uint64_t){1}), *q_bias = numbers(&s, 4, 0, &(uint64_t){1});
+        float *bias_k = numbers(4, 0, &(uint64_t){1}), *q_bias = numbers(4, 0, &(uint64_t){1});
         fill(q_bias, 4, -100);
         s.layer.config.add_bias_kv = true;
         s.layer.bias_k = bias_k;
-        s.layer.bias_v = numbers(&s, 4, 1, &(uint64_t){1});
+        s.layer.bias_v = numbers(4, 1, &(uint64_t){1});
         s.layer.q_bias = q_bias;
         cr_assert_eq(status_of(&s), ATTN_OK);
         fill(bias_k + head * 2, 2, 3e38f);
         cr_assert_eq(status_of(&s), ATTN_BAD_VALUE, "head %zu", head);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -360,7 +350,7 @@ TEST_OF_KERNELS(beyond, a_value_matters_to_the_heads_that_it_serves) {
     uint64_t seed = 3;
     for (size_t kv = 0; kv < 2; kv++) {
         setup s = make_plain(4, 4, 2, 6, ATTN_FLOAT32);
-        float *v_weight = numbers(&s, 2 * 4, 0, &seed), *mask = numbers(&s, 4 * 2 * 6, 0, &seed);
+        float *v_weight = numbers(2 * 4, 0, &seed), *mask = numbers(4 * 2 * 6, 0, &seed);
         s.layer.config.num_kv_heads = 2;
         pack_numbers(&s, &s.layer.k_weight, 2, 4, NULL, 0.5f);
         v_weight[kv * 4] = v_weight[kv * 4 + 1] = 1;
@@ -376,7 +366,7 @@ TEST_OF_KERNELS(beyond, a_value_matters_to_the_heads_that_it_serves) {
         cr_assert_eq(status_of(&s), ATTN_OK, "key 1 is masked for the heads of kv head %zu", kv);
         mask[((2 * kv + 1) * 2 + 1) * 6 + 1] = 0;
         cr_assert_eq(status_of(&s), ATTN_BAD_VALUE, "one query of one of its heads sees it");
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -394,7 +384,7 @@ TEST_OF_KERNELS(beyond, a_value_that_is_dropped_does_not_matter) {
         cr_assert_eq(status_of(&s), drops ? ATTN_OK : ATTN_BAD_VALUE, "seed %zu", (size_t)seed);
         dropped += drops;
         kept += !drops;
-        free_setup(&s);
+        free_round();
     }
     cr_assert(dropped > 0 && kept > 0);
 }
@@ -402,7 +392,7 @@ TEST_OF_KERNELS(beyond, a_value_that_is_dropped_does_not_matter) {
 /* Sums of pooled scores are results too. */
 TEST_OF_KERNELS(beyond, a_pooled_sum_beyond_float32_is_refused) {
     setup s = make_plain(2, 1, 2, 2, ATTN_FLOAT32);
-    float *scale = numbers(&s, 1, 0, &(uint64_t){1}), sums[4], output[4];
+    float *scale = numbers(1, 0, &(uint64_t){1}), sums[4], output[4];
     scale[0] = 1;
     s.layer.scale = scale;
     fill(s.input.query, 4, 1e19f);
@@ -415,5 +405,4 @@ TEST_OF_KERNELS(beyond, a_pooled_sum_beyond_float32_is_refused) {
         cr_assert_eq(forward(&s, &out), pool == ATTN_POOL_SUM ? ATTN_BAD_VALUE : ATTN_OK);
         cr_assert(pool == ATTN_POOL_SUM || fabs((double)sums[0] - 2e38) < 1e32);
     }
-    free_setup(&s);
 }

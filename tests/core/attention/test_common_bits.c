@@ -36,8 +36,7 @@ static uint64_t digest_of(const attn_kernels *kernels, uint64_t seed) {
     digest = add_to(add_to(digest, out.output, outputs), out.lse, rows);
     digest = add_to(add_to(digest, out.weights.values, weights), out.scores.values, weights);
     digest = add_to(digest, out.entropy, rows);
-    free(out.output), free(out.lse), free(out.entropy), free(out.weights.values), free(out.scores.values);
-    free_setup(&s);
+    free_round();
     return digest;
 }
 

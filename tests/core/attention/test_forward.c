@@ -4,7 +4,7 @@
 
 #include <float.h>
 
-/* Runs the pass into fresh arrays; the caller frees both. */
+/* Runs the pass into fresh arrays. */
 static attn_status run(const setup *s, float **output, float **weights, bool average) {
     const size_t rows = s->input.B * s->input.L, H = average ? 1 : s->layer.config.num_heads;
     attn_output out = {.output = nothing_yet(rows * s->layer.config.embed_dim), .view.average = average};
@@ -41,6 +41,10 @@ typedef struct {
     size_t outputs, weights, rows, heads;
 } both;
 
+static double *no_doubles_yet(size_t count) {
+    return keep(malloc((count + 1) * sizeof(double)));
+}
+
 static both make_both(const setup *s) {
     const attn_input *in = &s->input;
     both b = {.outputs = in->B * in->L * s->layer.config.embed_dim,
@@ -52,20 +56,10 @@ static both make_both(const setup *s) {
                             .head_output = nothing_yet(b.heads),
                             .weights.values = nothing_yet(b.weights),
                             .scores.values = nothing_yet(b.weights)};
-    b.exact = (attn_reference_output){
-        malloc((b.outputs + 1) * sizeof(double)), malloc((b.weights + 1) * sizeof(double)),
-        malloc((b.weights + 1) * sizeof(double)), malloc((b.rows + 1) * sizeof(double)),
-        malloc((b.heads + 1) * sizeof(double))};
+    b.exact =
+        (attn_reference_output){no_doubles_yet(b.outputs), no_doubles_yet(b.weights),
+                                no_doubles_yet(b.weights), no_doubles_yet(b.rows), no_doubles_yet(b.heads)};
     return b;
-}
-
-static void free_both(both *b) {
-    void *const used[] = {b->found.output,         b->found.lse,           b->found.head_output,
-                          b->found.weights.values, b->found.scores.values, b->exact.output,
-                          b->exact.weights,        b->exact.scores,        b->exact.lse,
-                          b->exact.head_output};
-    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-        free(used[i]);
 }
 
 /* As large as the errors of the scores may be. The log-sum-exp of a row without keys must be minus infinity
@@ -102,7 +96,6 @@ static void check_against_reference(const setup *s) {
             "(lse), allowed %g",
             s->layer.config.embed_dim, s->layer.config.num_heads, in->B, in->L, in->S, errors[0], errors[1],
             errors[2], errors[3], errors[4], allowed);
-    free_both(&b);
 }
 
 TEST_OF_KERNELS(attention, agrees_with_the_reference_whatever_the_options) {
@@ -110,7 +103,7 @@ TEST_OF_KERNELS(attention, agrees_with_the_reference_whatever_the_options) {
     for (int n = 0; n < 1000; n++) {
         setup s = make_any_setup(&seed);
         check_against_reference(&s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -120,7 +113,7 @@ TEST_OF_KERNELS(attention, agrees_with_the_reference_in_large_shapes) {
     for (int n = 0; n < 40; n++) {
         setup s = make_setup_within(n % 4 == 0 ? 512 : 70, n % 2 == 0 ? 150 : 700, &seed);
         check_against_reference(&s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -132,7 +125,7 @@ TEST_OF_KERNELS(attention, agrees_with_the_double_precision_reference) {
                              random_below(&seed, 20), &seed);
         add_random_masks(&s, &seed);
         check_against_reference(&s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -144,13 +137,13 @@ TEST_OF_KERNELS(attention, agrees_over_several_blocks_of_rows_and_keys) {
     for (size_t n = 0; n < sizeof shapes / sizeof shapes[0]; n++) {
         setup s = make_setup(4, 2, 1, shapes[n][0], shapes[n][1], &seed);
         const size_t values = s.input.S * s.layer.config.vdim;
-        float *value = numbers(&s, values, 0.5f, &seed);
+        float *value = numbers(values, 0.5f, &seed);
         for (size_t i = 0; i < values; i++)
             value[i] += 1;
         s.input.value = value;
         add_random_masks(&s, &seed);
         check_against_reference(&s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -174,19 +167,14 @@ TEST_OF_KERNELS(attention, gives_the_same_bits_with_and_without_weights) {
                     sum += (double)weights[(b * 3 + h) * L * S + i];
                 cr_assert_float_eq((double)mean[b * L * S + i], sum / 3, 1e-7);
             }
-        free(with);
-        free(without);
-        free(averaged);
-        free(weights);
-        free(mean);
-        free_setup(&s);
+        free_round();
     }
 }
 
 TEST_OF_KERNELS(attention, gives_the_bias_for_a_query_that_may_attend_to_nothing) {
     uint64_t seed = test_seed("gives_the_bias_for_a_query_that_may_attend_to_nothing");
     setup s = make_setup(8, 2, 1, 3, 4, &seed);
-    float *mask = numbers(&s, 12, 1, &seed), *bias = numbers(&s, 8, 1, &seed), *output, *weights;
+    float *mask = numbers(12, 1, &seed), *bias = numbers(8, 1, &seed), *output, *weights;
     for (size_t j = 0; j < 4; j++)
         mask[4 + j] = -INFINITY;
     s.input.attn_mask = mask;
@@ -199,9 +187,6 @@ TEST_OF_KERNELS(attention, gives_the_bias_for_a_query_that_may_attend_to_nothing
             cr_assert_eq(weights[(h * 3 + 1) * 4 + j], 0);
             cr_assert_gt(weights[h * 12 + j], 0);
         }
-    free(output);
-    free(weights);
-    free_setup(&s);
 }
 
 /* Excludes some keys from all queries, single ones and long runs, by one of the ways to do so; excluded [B,
@@ -209,7 +194,7 @@ TEST_OF_KERNELS(attention, gives_the_bias_for_a_query_that_may_attend_to_nothing
 static void exclude_keys(setup *s, bool *excluded, uint64_t *seed) {
     attn_input *in = &s->input;
     const size_t way = random_below(seed, 3), B = in->B, L = in->L, S = in->S;
-    float *padding = numbers(s, B * S, 0, seed), *mask = mask_numbers(s, B * L * S, seed);
+    float *padding = numbers(B * S, 0, seed), *mask = mask_numbers(B * L * S, seed);
     for (size_t n = 0; n < B * S; n++) {
         const size_t b = n / S, j = n % S;
         excluded[n] = way == 2 ? j > S / 2 + L - 1 : j / 40 % 3 == b || random_below(seed, 5) == 0;
@@ -234,9 +219,9 @@ TEST_OF_KERNELS(attention, does_not_leak_what_is_masked_out) {
         s.layer.config.softcap = random_below(&seed, 2) == 0 ? 0 : 2;
         pack_random(&s, &s.layer.k_weight, 16, 16, 1, &seed);
         pack_random(&s, &s.layer.v_weight, 16, 16, 1, &seed);
-        float *key = numbers(&s, 2 * S * 16, 1, &seed), *value = numbers(&s, 2 * S * 16, 1, &seed);
+        float *key = numbers(2 * S * 16, 1, &seed), *value = numbers(2 * S * 16, 1, &seed);
         float *tame, *wild, *weights;
-        bool *excluded = malloc(2 * S);
+        bool *excluded = keep(malloc(2 * S));
         s.input.key = key;
         s.input.value = value;
         exclude_keys(&s, excluded, &seed);
@@ -248,11 +233,7 @@ TEST_OF_KERNELS(attention, does_not_leak_what_is_masked_out) {
         cr_assert_eq(memcmp(wild, tame, 2 * L * 16 * sizeof *wild), 0);
         for (size_t w = 0; w < 4 * L * S; w++)
             cr_assert(!excluded[w / (2 * L * S) * S + w % S] || weights[w] == 0);
-        free(tame);
-        free(wild);
-        free(weights);
-        free(excluded);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -270,18 +251,14 @@ TEST_OF_KERNELS(attention, refuses_a_result_beyond_float32) {
     s.layer.config.kdim = s.layer.config.vdim = 4;
     attn_packed *const weights[] = {&s.layer.q_weight, &s.layer.k_weight, &s.layer.v_weight,
                                     &s.layer.o_weight};
-    for (size_t i = 0; i < 4; i++) {
-        attn_packed_free(weights[i]);
-        cr_assert(attn_pack(weights[i], s.layer.kernels, ATTN_FLOAT32, 4, 4, ones));
-    }
+    for (size_t i = 0; i < 4; i++)
+        pack(&s, weights[i], 4, 4, ones);
     for (int which = 0; which < 4; which++) {
         s.input.query = which == 1 ? large : small;
         s.input.key = which == 2 ? large : small;
         s.input.value = which == 3 ? large : small;
         cr_assert_eq(run(&s, &output, NULL, false), which == 0 ? ATTN_OK : ATTN_BAD_VALUE);
-        free(output);
     }
-    free_setup(&s);
 }
 
 static bool stop_later(void *context) {
@@ -294,7 +271,7 @@ TEST_OF_KERNELS(attention, stops_when_it_is_told_to) {
     setup s = make_setup(16, 2, 2, 100, 10, &seed);
     attn_budget budget = {.limit = SIZE_MAX};
     attn_arena *work = attn_arena_new(&budget);
-    float *output = malloc(2 * 100 * 16 * sizeof *output);
+    float *output = nothing_yet(2 * 100 * 16);
     const attn_output out = {.output = output};
     attn_status status = ATTN_CANCELLED;
     int looks = 0;
@@ -308,8 +285,6 @@ TEST_OF_KERNELS(attention, stops_when_it_is_told_to) {
     cr_assert_eq(status, ATTN_OK);
     cr_assert_gt(looks, 8); /* four projections, and four heads in two blocks each */
     attn_arena_free(work);
-    free(output);
-    free_setup(&s);
 }
 
 /* ALiBi where queries are before or behind all keys, by up to 2^31 positions: what it adds to all scores
@@ -327,9 +302,6 @@ TEST_OF_KERNELS(attention, is_as_exact_far_from_the_keys) {
             c->relative_bias = (attn_relative_bias){.buckets = 8, .max_distance = 20, .bidirectional = true};
         if (random_below(&seed, 3) == 0)
             c->sliding_window = 1 + random_below(&seed, 100);
-        for (size_t i = 0; i < s.count; i++)
-            free(s.numbers[i]);
-        s.count = 0;
         fill_setup(&s, &seed);
         for (size_t h = 0; h < 2 && c->sinks; h++) /* as slopes are: sinks outweigh what is far */
             ((float *)(uintptr_t)s.layer.alibi_slopes)[h] = fabsf(s.layer.alibi_slopes[h]);
@@ -348,8 +320,7 @@ TEST_OF_KERNELS(attention, is_as_exact_far_from_the_keys) {
                 "queries from %zu, keys from %zu: off by %g (output), %g (weights), %g (scores), %g (lse)",
                 (size_t)s.input.query_offset, (size_t)s.input.key_offset, errors[0], errors[1], errors[2],
                 errors[3]);
-        free_both(&b);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -373,8 +344,6 @@ TEST_OF_KERNELS(attention, looks_within_a_tile_whether_to_stop) {
         attn_arena_free(work);
     }
     cr_assert_geq(looks[1], looks[0] + 7, "%zu looks, and %zu where little is seen", looks[1], looks[0]);
-    free(out.output);
-    free_setup(&s);
 }
 
 /* The largest negative number is a number, and excludes only where both masks have it: also all of a row. */
@@ -383,7 +352,7 @@ TEST_OF_KERNELS(attention, two_masks_exclude_together_as_in_the_reference) {
     for (size_t n = 0; n < 60; n++) {
         setup s = make_setup(8, 2, 1, 1 + n % 4, 1 + random_below(&seed, 40), &seed);
         const size_t L = s.input.L, S = s.input.S;
-        float *mask = numbers(&s, L * S, 0, &seed), *padding = numbers(&s, S, 0, &seed);
+        float *mask = numbers(L * S, 0, &seed), *padding = numbers(S, 0, &seed);
         for (size_t i = 0; i < L * S; i++)
             mask[i] = i < S || random_below(&seed, 2) == 0 ? -FLT_MAX : 0;
         for (size_t j = 0; j < S; j++)
@@ -391,7 +360,7 @@ TEST_OF_KERNELS(attention, two_masks_exclude_together_as_in_the_reference) {
         s.input.attn_mask = mask;
         s.input.key_padding_mask = padding;
         check_against_reference(&s);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -400,7 +369,7 @@ TEST_OF_KERNELS(attention, gives_a_single_query_without_keys_no_weights) {
     uint64_t seed = 11;
     for (size_t S = 1; S < 600; S += 149) {
         setup s = make_setup(8, 2, 1, 1, S, &seed);
-        float *mask = numbers(&s, S, 0, &seed), *output, *weights;
+        float *mask = numbers(S, 0, &seed), *output, *weights;
         for (size_t j = 0; j < S; j++)
             mask[j] = -FLT_MAX;
         s.input.attn_mask = s.input.key_padding_mask = mask;
@@ -409,9 +378,7 @@ TEST_OF_KERNELS(attention, gives_a_single_query_without_keys_no_weights) {
             cr_assert_eq(weights[n], 0);
         for (size_t e = 0; e < 8; e++)
             cr_assert_eq(output[e], s.layer.o_bias == NULL ? 0 : s.layer.o_bias[e]);
-        free(output);
-        free(weights);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -433,5 +400,4 @@ TEST_OF_KERNELS(attention, ends_cleanly_without_memory) {
     }
     cr_assert_eq(status, ATTN_OK);
     cr_assert_geq(failures * 64, 4 * 10 * 16 * sizeof(float));
-    free_setup(&s);
 }

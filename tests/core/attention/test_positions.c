@@ -33,8 +33,8 @@ TEST_OF_KERNELS(dropout, multiplies_the_weights_by_its_factors) {
         setup s = make_setup(8, 2, 2, 20, 30, &seed);
         s.layer.config.dropout = 0.25;
         s.layer.config.add_bias_kv = s.layer.config.add_zero_attn = true; /* 32 keys */
-        s.layer.bias_k = numbers(&s, 8, 1, &seed);
-        s.layer.bias_v = numbers(&s, 8, 1, &seed);
+        s.layer.bias_k = numbers(8, 1, &seed);
+        s.layer.bias_v = numbers(8, 1, &seed);
         s.input.seed = random_bits(&seed) >> 11;
         const size_t weights = 2 * 2 * 20 * 32;
         attn_output plain = {
@@ -54,11 +54,7 @@ TEST_OF_KERNELS(dropout, multiplies_the_weights_by_its_factors) {
         }
         cr_assert_eq(memcmp(plain.lse, trained.lse, 80 * sizeof(float)), 0);
         cr_assert_neq(memcmp(plain.output, trained.output, 320 * sizeof(float)), 0);
-        float *const used[] = {plain.output,   plain.weights.values,   plain.lse,
-                               trained.output, trained.weights.values, trained.lse};
-        for (size_t i = 0; i < 6; i++)
-            free(used[i]);
-        free_setup(&s);
+        free_round();
     }
     /* 128,000 draws: the share is off by more than 6 standard deviations once in 10^9 runs. */
     cr_assert_float_eq((double)dropped / (double)all, 0.25, 6 * sqrt(0.25 * 0.75 / (double)all));

@@ -10,8 +10,7 @@ typedef struct {
 
 static results room_for(const setup *s) {
     results r = {.out = everything(s), .rows = s->input.L, .keys = keys_of(s)};
-    free(r.out.v); /* which no row has; a value that is not attended to may be beyond float32 */
-    r.out.v = NULL;
+    r.out.v = NULL; /* which no row has; a value that is not attended to may be beyond float32 */
     return r;
 }
 
@@ -41,17 +40,12 @@ static setup piece_of(const setup *s, piece p) {
     if (in->attn_mask == NULL)
         return one;
     const size_t first = in->mask_B == 1 ? 0 : p.b * in->mask_H;
-    float *mask = malloc((in->mask_H * to->L * p.S + 1) * sizeof *mask);
+    float *mask = nothing_yet(in->mask_H * to->L * p.S);
     for (size_t n = 0; n < in->mask_H * to->L; n++)
         memcpy(mask + n * p.S, in->attn_mask + ((first + n / to->L) * in->L + p.from + n % to->L) * in->S,
                p.S * sizeof *mask);
-    to->attn_mask = one.numbers[one.count++] = mask;
+    to->attn_mask = mask;
     return one;
-}
-
-static void free_piece(setup *one) {
-    for (size_t i = 0; i < one->count; i++)
-        free(one->numbers[i]);
 }
 
 /* ---- Comparing ---- */
@@ -93,19 +87,18 @@ static void same_rows(const setup *s, piece p, const results *whole, const resul
 }
 
 static void check_piece(const setup *s, piece p, const results *whole) {
+    const size_t before = kept_count;
     setup one = piece_of(s, p);
     results part = room_for(&one);
     cr_assert_eq(forward(&one, &part.out), ATTN_OK);
     same_rows(s, p, whole, &part);
-    free_output(&part.out);
     /* The output alone takes another way than with the weights. */
     attn_output plain = {.output = nothing_yet(one.input.L * s->layer.config.embed_dim)};
     cr_assert_eq(forward(&one, &plain), ATTN_OK);
     same("the output alone", s, p,
          whole->out.output + (p.b * whole->rows + p.from) * s->layer.config.embed_dim, plain.output,
          one.input.L * s->layer.config.embed_dim * sizeof(float));
-    free(plain.output);
-    free_piece(&one);
+    free_since(before);
 }
 
 /* How many keys rows before `to` may see for causality: the others make no difference, unless they make a
@@ -131,7 +124,6 @@ static void check_rows(const setup *s, uint64_t *seed) {
             check_piece(s, p, &whole);
             check_piece(s, (piece){b, from, from + rows, keys_needed(s, from + rows)}, &whole);
         }
-    free_output(&whole.out);
 }
 
 /* Lengths whose rotation depends on the last position have it in every piece. */
@@ -176,7 +168,7 @@ static void check_and_free(setup *s, uint64_t *seed) {
     exclude_blocks(s, seed);
     enlarge_values(s, seed);
     check_rows(s, seed);
-    free_setup(s);
+    free_round();
 }
 
 TEST_OF_KERNELS(rows, have_the_same_bits_alone_in_pieces_and_in_the_whole) {

@@ -61,15 +61,12 @@ TEST_OF_KERNELS(stopping, what_has_no_numbers_costs_nothing) {
     s.input.head_output = none;
     const attn_output only = {.output = none};
     expect_nothing(&s, &only, "no queries in head_output");
-    free_setup(&s);
 }
 
 /* ---- Rows without end ---- */
 
 static void *room(size_t count) {
-    void *array = calloc(count, sizeof(float));
-    cr_assert_not_null(array);
-    return array;
+    return keep(calloc(count, sizeof(float)));
 }
 
 static attn_status run(const setup *s, const attn_output *wanted, looks *asked) {
@@ -104,8 +101,8 @@ static void expect_looks(const setup *s, const attn_output *wanted, size_t witho
 
 static void expect_map(const setup *s, attn_output wanted, const attn_view *view, size_t more,
                        const char *what) {
-    const size_t rows = s->input.B * s->layer.config.num_heads * s->input.L;
-    float *const output = room(s->input.B * s->input.L * s->layer.config.embed_dim);
+    const size_t rows = rows_of(s);
+    float *const output = room(outputs_of(s));
     float *const values = room(rows * keys_of(s));
     int32_t *const indices = room(rows * keys_of(s));
     const attn_output alone = {.output = output};
@@ -113,9 +110,6 @@ static void expect_map(const setup *s, attn_output wanted, const attn_view *view
     wanted.view = *view;
     wanted.weights = (attn_map){values, indices};
     expect_looks(s, &wanted, count_looks(s, &alone), more, what);
-    free(output);
-    free(values);
-    free(indices);
 }
 
 Test(stopping, one_row_of_many_keys) {
@@ -145,8 +139,7 @@ Test(stopping, one_row_of_many_keys) {
     s.layer.config.dropout = 0.5;
     s.input.training = true;
     expect_map(&s, (attn_output){.q = NULL}, &all, 36, "dropout");
-    free(received);
-    free_setup(&s);
+    free_round();
 }
 
 Test(stopping, what_is_copied_and_looked_through) {
@@ -164,7 +157,7 @@ Test(stopping, what_is_copied_and_looked_through) {
     expect_looks(&s, &alone, without, MANY / 32, "a mask of one key");
     s.input.head_output = arrays[2];
     expect_looks(&s, &alone, MANY / 8 / 96, 36, "heads that are brought");
-    free_setup(&s);
+    free_round();
 
     s = make_setup(8, 8, MANY / 8, 1, 1, &seed);
     without = count_looks(&s, &alone);
@@ -172,10 +165,7 @@ Test(stopping, what_is_copied_and_looked_through) {
     expect_looks(&s, &keys, without, 60, "keys and values of many batch entries");
     s.input.key_padding_mask = mask;
     expect_looks(&s, &alone, without, 4, "their padding");
-    free_setup(&s);
-    for (size_t n = 0; n < sizeof arrays / sizeof arrays[0]; n++)
-        free(arrays[n]);
-    free(mask);
+    free_round();
 }
 
 /* A bias for each distance, of which there are as many as queries and keys. */
@@ -187,8 +177,7 @@ Test(stopping, distances) {
     const size_t without = count_looks(&s, &wanted);
     s.layer.alibi_slopes = slopes;
     expect_looks(&s, &wanted, without, 30, "slopes");
-    free(output);
-    free_setup(&s);
+    free_round();
 }
 
 /* Batch entries that a view leaves out are not asked about one by one. */
@@ -206,6 +195,5 @@ Test(stopping, a_view_of_few_among_many) {
     const size_t without = count_looks(&s, &alone), with = count_looks(&s, &wanted);
     cr_expect(with > without && with < without + 100, "%zu looks, %zu without", with, without);
     cr_expect_eq(weight[0], 1);
-    free(output);
-    free_setup(&s);
+    free_round();
 }

@@ -7,7 +7,7 @@
 /* ---- Views ---- */
 
 static size_t *shuffled(size_t count, size_t most, uint64_t *seed) {
-    size_t *list = malloc((most + 1) * sizeof *list);
+    size_t *list = keep(malloc((most + 1) * sizeof *list));
     for (size_t i = 0; i < most; i++)
         list[i] = i;
     for (size_t i = 0; i < count; i++) {
@@ -141,23 +141,18 @@ TEST_OF_KERNELS(view, a_view_is_the_part_of_the_whole_that_was_asked_for) {
         setup s = make_any_setup(&seed);
         if (n % 10 == 0) /* several blocks of rows */
             s.input.L = s.input.S = 0;
-        attn_output whole = everything(&s);
-        cr_assert_eq(forward(&s, &whole), ATTN_OK);
-        const size_t numbers = s.input.B * s.layer.config.num_heads * s.input.L * keys_of(&s);
-        attn_output part = {.output = nothing_yet(s.input.B * s.input.L * s.layer.config.embed_dim),
-                            .weights = {nothing_yet(numbers), malloc((numbers + 1) * sizeof(int32_t))},
-                            .scores = {nothing_yet(numbers), malloc((numbers + 1) * sizeof(int32_t))},
+        attn_output whole = compute_everything(&s);
+        const size_t numbers = rows_of(&s) * keys_of(&s);
+        attn_output part = {.output = nothing_yet(outputs_of(&s)),
+                            .weights = {nothing_yet(numbers), no_indices_yet(numbers)},
+                            .scores = {nothing_yet(numbers), no_indices_yet(numbers)},
                             .view = random_view(&s, &seed)};
         attn_arena *work = attn_arena_new(NULL);
         cr_assert_eq(attn_forward(&s.layer, &s.input, &part, work, NULL, NULL), ATTN_OK);
         attn_arena_free(work);
         check_map(&s, &part.view, true, whole.weights.values, &part.weights);
         check_map(&s, &part.view, false, whole.scores.values, &part.scores);
-        free((void *)(uintptr_t)part.view.batch);
-        free((void *)(uintptr_t)part.view.heads);
-        free_output(&whole);
-        free_output(&part);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -168,19 +163,14 @@ TEST_OF_KERNELS(view, a_view_does_not_notice_blocks) {
         setup s = make_setup(6, 3, 1 + random_below(&seed, 2), 150 + random_below(&seed, 100),
                              1 + random_below(&seed, 100), &seed);
         add_random_masks(&s, &seed);
-        attn_output whole = everything(&s);
-        cr_assert_eq(forward(&s, &whole), ATTN_OK);
+        attn_output whole = compute_everything(&s);
         const size_t numbers = s.input.B * 3 * s.input.L * s.input.S;
         attn_output part = {.output = nothing_yet(s.input.B * s.input.L * 6),
-                            .weights = {nothing_yet(numbers), malloc(numbers * sizeof(int32_t))},
+                            .weights = {nothing_yet(numbers), no_indices_yet(numbers)},
                             .view = random_view(&s, &seed)};
         cr_assert_eq(forward(&s, &part), ATTN_OK);
         check_map(&s, &part.view, true, whole.weights.values, &part.weights);
-        free((void *)(uintptr_t)part.view.batch);
-        free((void *)(uintptr_t)part.view.heads);
-        free_output(&whole);
-        free_output(&part);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -191,12 +181,11 @@ TEST_OF_KERNELS(view, a_view_sees_what_its_rows_may_see) {
     const size_t L = 64, S = 512;
     for (size_t hidden = 0; hidden < 4; hidden++) { /* block of rows and block of keys */
         setup s = make_setup(8, 2, 1, L, S, &seed);
-        float *mask = numbers(&s, L * S, 0, &seed);
+        float *mask = numbers(L * S, 0, &seed);
         for (size_t n = 0; n < L * S; n++)
             mask[n] = n / S / 32 == hidden / 2 && n % S / 256 == hidden % 2 ? -INFINITY : 0;
         s.input.attn_mask = mask;
-        attn_output whole = everything(&s);
-        cr_assert_eq(forward(&s, &whole), ATTN_OK);
+        attn_output whole = compute_everything(&s);
         attn_output part = {.output = nothing_yet(L * 8),
                             .weights.values = nothing_yet(2 * L * S),
                             .view = attn_view_all(&s.layer.config, &s.input)};
@@ -204,9 +193,7 @@ TEST_OF_KERNELS(view, a_view_sees_what_its_rows_may_see) {
         part.view.row_to = 48;
         cr_assert_eq(forward(&s, &part), ATTN_OK);
         check_map(&s, &part.view, true, whole.weights.values, &part.weights);
-        free_output(&whole);
-        free_output(&part);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -230,8 +217,6 @@ TEST_OF_KERNELS(view, two_rows_of_a_large_map_do_not_cost_the_map) {
     for (size_t j = 0; j < L; j++)
         sum += (double)out.weights.values[L + j];
     cr_assert_float_eq(sum, 1, 1e-5);
-    free_output(&out);
-    free_setup(&s);
 }
 
 /* ---- Statistics ---- */
@@ -266,8 +251,7 @@ TEST_OF_KERNELS(view, statistics_are_those_of_the_weights) {
     uint64_t seed = test_seed("statistics_are_those_of_the_weights");
     for (int n = 0; n < 500; n++) {
         setup s = make_any_setup(&seed);
-        attn_output o = everything(&s);
-        cr_assert_eq(forward(&s, &o), ATTN_OK);
+        attn_output o = compute_everything(&s);
         const size_t keys = keys_of(&s), heads = s.input.B * s.layer.config.num_heads;
         for (size_t bh = 0; bh < heads; bh++) {
             double *received = calloc(keys + 1, sizeof *received);
@@ -277,8 +261,7 @@ TEST_OF_KERNELS(view, statistics_are_those_of_the_weights) {
                 cr_assert_float_eq((double)o.stats.received[bh * keys + j], received[j], 1e-6);
             free(received);
         }
-        free_output(&o);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -287,13 +270,11 @@ TEST_OF_KERNELS(view, each_statistic_can_be_asked_for_alone) {
     uint64_t seed = test_seed("each_statistic_can_be_asked_for_alone");
     for (int n = 0; n < 140; n++) {
         setup s = make_any_setup(&seed);
-        attn_output all = everything(&s);
-        cr_assert_eq(forward(&s, &all), ATTN_OK);
-        const size_t rows = s.input.B * s.layer.config.num_heads * s.input.L;
+        attn_output all = compute_everything(&s);
+        const size_t rows = rows_of(&s);
         const size_t received = s.input.B * s.layer.config.num_heads * keys_of(&s);
         const size_t count = n % 7 == 6 ? received : rows;
-        float *alone = nothing_yet(count),
-              *output = nothing_yet(s.input.B * s.input.L * s.layer.config.embed_dim);
+        float *alone = nothing_yet(count), *output = nothing_yet(outputs_of(&s));
         attn_output one = {.output = output};
         float **const places[] = {&one.entropy,       &one.stats.max,  NULL,
                                   &one.stats.first,   &one.stats.self, &one.stats.previous,
@@ -307,10 +288,7 @@ TEST_OF_KERNELS(view, each_statistic_can_be_asked_for_alone) {
             *places[n % 7] = alone;
         cr_assert_eq(forward(&s, &one), ATTN_OK);
         cr_assert_eq(memcmp(alone, expected[n % 7], count * sizeof *alone), 0, "statistic %d", n % 7);
-        free(alone);
-        free(output);
-        free_output(&all);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -323,8 +301,7 @@ TEST_OF_KERNELS(view, q_k_and_v_are_what_enters_the_product) {
         s.layer.config.softcap = 0;
         s.layer.alibi_slopes = NULL;
         s.layer.config.relative_bias.buckets = 0;
-        attn_output o = everything(&s);
-        cr_assert_eq(forward(&s, &o), ATTN_OK);
+        attn_output o = compute_everything(&s);
         const attn_config *c = &s.layer.config;
         const size_t keys = keys_of(&s), D = c->head_dim, group = c->num_heads / c->num_kv_heads;
         for (size_t row = 0; row < s.input.B * c->num_heads * s.input.L; row++) {
@@ -346,8 +323,7 @@ TEST_OF_KERNELS(view, q_k_and_v_are_what_enters_the_product) {
                 cr_assert_float_eq((double)o.head_output[row * D + d], mixed, 1e-5);
             }
         }
-        free_output(&o);
-        free_setup(&s);
+        free_round();
     }
 }
 
@@ -361,21 +337,16 @@ TEST_OF_KERNELS(view, asking_for_more_changes_nothing) {
         s.input.training = random_below(&seed, 2) == 0;
         s.input.seed = random_bits(&seed) >> 11;
         attn_output all = everything(&s);
-        attn_output plain = {.output = nothing_yet(s.input.B * s.input.L * s.layer.config.embed_dim)};
-        attn_output some = {.output = nothing_yet(s.input.B * s.input.L * s.layer.config.embed_dim),
-                            .lse = nothing_yet(s.input.B * s.layer.config.num_heads * s.input.L)};
+        attn_output plain = {.output = nothing_yet(outputs_of(&s))};
+        attn_output some = {.output = nothing_yet(outputs_of(&s)), .lse = nothing_yet(rows_of(&s))};
         cr_assert_eq(forward(&s, &all), ATTN_OK);
         cr_assert_eq(forward(&s, &plain), ATTN_OK);
         cr_assert_eq(forward(&s, &some), ATTN_OK);
-        const size_t bytes = s.input.B * s.input.L * s.layer.config.embed_dim * sizeof(float);
+        const size_t bytes = outputs_of(&s) * sizeof(float);
         cr_assert_eq(memcmp(all.output, plain.output, bytes), 0);
         cr_assert_eq(memcmp(all.output, some.output, bytes), 0);
-        cr_assert_eq(
-            memcmp(all.lse, some.lse, s.input.B * s.layer.config.num_heads * s.input.L * sizeof(float)), 0);
-        free_output(&all);
-        free_output(&plain);
-        free_output(&some);
-        free_setup(&s);
+        cr_assert_eq(memcmp(all.lse, some.lse, rows_of(&s) * sizeof(float)), 0);
+        free_round();
     }
 }
 
@@ -384,19 +355,14 @@ TEST_OF_KERNELS(view, head_output_can_be_sent_back) {
     uint64_t seed = test_seed("head_output_can_be_sent_back");
     for (int n = 0; n < 200; n++) {
         setup s = make_any_setup(&seed);
-        attn_output all = everything(&s);
-        cr_assert_eq(forward(&s, &all), ATTN_OK);
+        attn_output all = compute_everything(&s);
         const attn_input heads = {.B = s.input.B, .L = s.input.L, .head_output = all.head_output};
-        attn_output back = {.output = nothing_yet(s.input.B * s.input.L * s.layer.config.embed_dim)};
+        attn_output back = {.output = nothing_yet(outputs_of(&s))};
         attn_arena *work = attn_arena_new(NULL);
         cr_assert_eq(attn_forward(&s.layer, &heads, &back, work, NULL, NULL), ATTN_OK);
         attn_arena_free(work);
-        cr_assert_eq(
-            memcmp(all.output, back.output, s.input.B * s.input.L * s.layer.config.embed_dim * sizeof(float)),
-            0);
-        free_output(&all);
-        free_output(&back);
-        free_setup(&s);
+        cr_assert_eq(memcmp(all.output, back.output, outputs_of(&s) * sizeof(float)), 0);
+        free_round();
     }
 }
 
@@ -406,8 +372,7 @@ TEST_OF_KERNELS(view, halves_of_the_keys_merge_into_the_whole) {
     uint64_t seed = test_seed("halves_of_the_keys_merge_into_the_whole");
     for (int n = 0; n < 300; n++) {
         setup s = make_any_setup(&seed);
-        const size_t S = s.input.S, cut_at = random_below(&seed, S + 1),
-                     rows = s.input.B * s.layer.config.num_heads * s.input.L;
+        const size_t S = s.input.S, cut_at = random_below(&seed, S + 1), rows = rows_of(&s);
         const size_t D = s.layer.config.head_dim;
         s.input.B = s.input.B == 0 ? 0 : 1; /* one batch entry: a part of its keys is a part of the array */
         s.input.attn_mask = NULL;
@@ -419,8 +384,7 @@ TEST_OF_KERNELS(view, halves_of_the_keys_merge_into_the_whole) {
         cr_assert_eq(forward(&s, &whole), ATTN_OK);
         setup half = s;
         half.input.S = cut_at;
-        one = everything(&half);
-        cr_assert_eq(forward(&half, &one), ATTN_OK);
+        one = compute_everything(&half);
         half.input.S = S - cut_at;
         half.input.key += cut_at * s.layer.config.kdim;
         half.input.value += cut_at * s.layer.config.vdim;
@@ -428,9 +392,8 @@ TEST_OF_KERNELS(view, halves_of_the_keys_merge_into_the_whole) {
         half.input.omit_extra = true;
         if (half.input.key_padding_mask != NULL)
             half.input.key_padding_mask += cut_at;
-        two = everything(&half);
-        cr_assert_eq(forward(&half, &two), ATTN_OK);
-        const size_t used = s.input.B * s.layer.config.num_heads * s.input.L;
+        two = compute_everything(&half);
+        const size_t used = rows_of(&s);
         cr_assert_leq(used, rows);
         for (size_t r = 0; r < used; r++) {
             const double a = (double)one.lse[r], b = (double)two.lse[r], most = fmax(a, b);
@@ -445,9 +408,6 @@ TEST_OF_KERNELS(view, halves_of_the_keys_merge_into_the_whole) {
             if (total != 0)
                 cr_assert_float_eq((double)whole.lse[r], most + log(total), 4e-6 * fmax(1, fabs(most)));
         }
-        free_output(&whole);
-        free_output(&one);
-        free_output(&two);
-        free_setup(&s);
+        free_round();
     }
 }
