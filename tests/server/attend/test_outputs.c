@@ -7,12 +7,12 @@
 #include <stdio.h>
 
 /* All results as one text: "output[2,3,8] lse[2,4,3]"; int32 ones have a %, those that may be -inf a -. */
-static const char *results_of(const attend_call *call) {
+static const char *results_of(const attend_call *c) {
     static char text[2000];
     size_t n = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < call->array_count; i++) {
-        const attend_array *r = &call->arrays[i];
+    for (size_t i = 0; i < c->array_count; i++) {
+        const attend_array *r = &c->arrays[i];
         cr_assert_not_null(r->data);
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s%s%s", i == 0 ? "" : " ", r->name,
                               r->is_int32 ? "%" : "", r->may_be_minus_infinity ? "-" : "",
@@ -48,6 +48,13 @@ static attn_model make_grouped_model(void) {
     model.layer.config.head_dim = 3;
     model.layer.config.add_bias_kv = model.layer.config.add_zero_attn = true;
     return model;
+}
+
+static attend_call call;
+static problem p;
+
+static void resolve(const attn_model *model, attend_request *request) {
+    cr_assert_eq(resolve_request(model, request, NO_LIMIT, &call, &p), PROBLEM_NONE, "%s", p.text);
 }
 
 static const struct {
@@ -100,10 +107,7 @@ Test(results, lists_the_results) {
             .omit_extra = answers[i].omit_extra,
             .returned = answers[i].returned,
             .view = {.present = answers[i].view, .top_k = {answers[i].top_k != 0, answers[i].top_k}}};
-        attend_call call;
-        problem p;
-        cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE, "%zu: %s", i,
-                     p.text);
+        resolve(&model, &request);
         cr_expect_str_eq(results_of(&call), answers[i].results, "%zu: %s", i, results_of(&call));
         cr_expect_eq(call.warning_count, 0);
     }
@@ -116,9 +120,7 @@ Test(results, hands_the_arrays_to_the_computation) {
                               .returned = ALL_RETURNS,
                               .need_weights = true,
                               .view = {.present = true, .top_k = {true, 2}}};
-    attend_call call;
-    problem p;
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     const attn_output *out = &call.output;
     const void *const places[] = {out->output,
                                   out->weights.values,
@@ -141,7 +143,7 @@ Test(results, hands_the_arrays_to_the_computation) {
     for (size_t i = 0; i < call.array_count; i++)
         cr_expect_eq(places[i], call.arrays[i].data, "%s", call.arrays[i].name);
     request = (attend_request){.query = tensor("2,5,8"), .returned = 1U << RETURN_LSE};
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     cr_expect(out->output == call.arrays[0].data && out->lse == call.arrays[1].data);
     cr_expect(out->weights.values == NULL && out->weights.indices == NULL && out->scores.values == NULL);
     cr_expect(out->q == NULL && out->stats.max == NULL && out->head_output == NULL);
@@ -152,10 +154,8 @@ Test(results, bounds_all_results) {
     const attn_model model = make_grouped_model();
     attend_request request = {
         .query = tensor("2,5,8"), .key = tensor("2,6,8"), .returned = ALL_RETURNS, .need_weights = true};
-    attend_call call;
-    problem p;
     size_t sum = 0, elements;
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     for (size_t i = 0; i < call.array_count; i++) {
         elements = 4;
         for (size_t axis = 0; axis < call.arrays[i].rank; axis++)
@@ -175,8 +175,6 @@ Test(results, bounds_all_results) {
 Test(results, charges_the_part_that_is_viewed) {
     const attn_model model = make_model(8, 8);
     attend_request request = {.query = tensor("1,16384,8"), .need_weights = true};
-    attend_call call;
-    problem p;
     const size_t output = 16384 * 8 * 4, rows = 2 * 2 * 16384 * 4;
     cr_expect_eq(resolve_request(&model, &request, output + rows, &call, &p), PROBLEM_TOO_LARGE);
     request.view = (request_view){.present = true, .rows = {true, 2, (size_t[]){100, 102}}};
@@ -194,15 +192,13 @@ Test(results, options_reach_the_computation) {
                               .omit_extra = true,
                               .training = true,
                               .seed = {true, 9007199254740991}};
-    attend_call call;
-    problem p;
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     const attn_input *in = &call.input;
     cr_expect(in->query_offset == 7 && in->key_offset == 2147483647 && in->omit_extra && in->training);
     cr_expect_eq(in->seed, 9007199254740991);
     cr_expect(call.warning_count == 0 && !in->is_causal);
     request = (attend_request){.query = tensor("3,8")};
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     cr_expect(in->query_offset == 0 && in->key_offset == 0 && !in->omit_extra && !in->training);
 }
 
@@ -212,9 +208,7 @@ Test(results, is_causal_is_the_model_s_unless_the_request_says) {
         model.layer.config.causal = causal == 1;
         for (request_switch given = SWITCH_ABSENT; given <= SWITCH_ON; given++) {
             attend_request request = {.query = tensor("3,8"), .is_causal = given};
-            attend_call call;
-            problem p;
-            cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+            resolve(&model, &request);
             cr_expect_eq(call.input.is_causal, given == SWITCH_ABSENT ? causal == 1 : given == SWITCH_ON,
                          "%d %d", causal, given);
         }
@@ -226,9 +220,7 @@ Test(results, draws_a_seed_for_training) {
     uint64_t seeds[64], all = 0;
     for (size_t i = 0; i < 64; i++) {
         attend_request request = {.query = tensor("3,8"), .training = true};
-        attend_call call;
-        problem p;
-        cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+        resolve(&model, &request);
         seeds[i] = call.input.seed;
         all |= seeds[i];
         cr_assert_lt(seeds[i], (uint64_t)1 << 53);
@@ -241,17 +233,15 @@ Test(results, draws_a_seed_for_training) {
 Test(results, warns_of_what_had_no_effect) {
     const attn_model model = make_model(8, 8);
     attend_request request = {.query = tensor("3,8"), .seed = {true, 7}};
-    attend_call call;
-    problem p;
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     cr_assert_eq(call.warning_count, 1);
     cr_expect_not_null(strstr(call.warnings[0], "seed"));
     request = (attend_request){.query = tensor("3,8"), .view.present = true};
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     cr_assert_eq(call.warning_count, 1);
     cr_expect_not_null(strstr(call.warnings[0], "view"));
     request.returned = 1U << RETURN_SCORES;
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     cr_assert_eq(call.warning_count, 0);
     /* All at once have room. */
     request = (attend_request){.query = tensor("3,8"),
@@ -260,7 +250,7 @@ Test(results, warns_of_what_had_no_effect) {
                                .attn_mask = tensor("3,3"),
                                .key_padding_mask = tensor("3")};
     request.attn_mask.is_zero_one = request.key_padding_mask.is_zero_one = true;
-    cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE);
+    resolve(&model, &request);
     cr_assert_eq(call.warning_count, 4);
 }
 
@@ -280,10 +270,7 @@ Test(results, takes_head_output_instead_of_query_key_and_value) {
     const attn_model model = make_grouped_model();
     for (size_t i = 0; i < sizeof merged / sizeof merged[0]; i++) {
         attend_request request = {.head_output = tensor(merged[i].shape)};
-        attend_call call;
-        problem p;
-        cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_NONE, "%zu: %s", i,
-                     p.text);
+        resolve(&model, &request);
         cr_expect_str_eq(results_of(&call), merged[i].results, "%zu: %s", i, results_of(&call));
         cr_expect(call.input.B == merged[i].B && call.input.L == merged[i].L, "%zu", i);
         cr_expect(call.input.head_output == request.head_output.data && call.warning_count == 0);
@@ -297,8 +284,6 @@ Test(results, says_what_is_wrong_with_head_output) {
     const attn_model model = make_grouped_model();
     for (size_t i = 0; i < sizeof shapes_ / sizeof shapes_[0]; i++) {
         attend_request request = {.head_output = tensor(shapes_[i])};
-        attend_call call;
-        problem p;
         cr_assert_eq(resolve_request(&model, &request, NO_LIMIT, &call, &p), PROBLEM_BAD_SHAPE, "%s",
                      shapes_[i]);
         cr_expect_str_eq(p.path, "head_output");
@@ -326,8 +311,6 @@ Test(results, refuses_what_would_be_computed_beside_head_output) {
     cases[6].returned = 1U << RETURN_LSE;
     cases[7].view.present = true;
     for (size_t i = 0; i < 9; i++) {
-        attend_call call;
-        problem p;
         const problem_code code = resolve_request(&model, &cases[i], NO_LIMIT, &call, &p);
         cr_assert_eq(code, i < 8 ? PROBLEM_BAD_VALUE : PROBLEM_NONE, "%zu: %s", i, p.text);
         if (i == 8)
@@ -351,9 +334,7 @@ Test(results, warns_of_options_beside_head_output) {
     cases[6].seed = (request_whole){true, 1};
     cases[7].is_causal = SWITCH_OFF; /* this and the next ask for nothing */
     for (size_t i = 0; i < 9; i++) {
-        attend_call call;
-        problem p;
-        cr_assert_eq(resolve_request(&model, &cases[i], NO_LIMIT, &call, &p), PROBLEM_NONE, "%s", p.text);
+        resolve(&model, &cases[i]);
         cr_expect_eq(call.warning_count, i < 7 ? 1 : 0, "%zu", i);
         cr_expect(!call.input.training); /* so that no seed is shown */
     }
@@ -369,8 +350,7 @@ Test(results, memory_that_runs_out_is_told) {
                                   .returned = ALL_RETURNS,
                                   .need_weights = true,
                                   .view = {.present = true, .heads = {true, 1, (size_t[]){3}}}};
-        attend_call call;
-        problem p = {0};
+        p = (problem){0};
         switch (request_resolve(&request, &model, NO_LIMIT, arena, &call, &p)) {
         case PROBLEM_NONE:
             ran_through = true;

@@ -1,5 +1,6 @@
 /* The writer of JSON answers: the exact text of small ones, and jansson's view of random ones. */
 #include "server/wire/json/json.h"
+#include "tests/arena.h"
 #include "tests/random.h"
 
 #include <criterion/criterion.h>
@@ -8,37 +9,28 @@
 #include <math.h>
 #include <string.h>
 
-static attn_arena *arena;
+static attend_request request;
+static attn_model model = {.name = "m"};
+static attend_call call;
 static wire_buffer out;
 
-static void set_up(void) {
-    arena = attn_arena_new(NULL);
-    cr_assert(arena != NULL);
+/* A call on the model without results, and a request that says nothing. */
+static void begin(void) {
+    request = (attend_request){0};
+    call = (attend_call){.model = &model};
     out = (wire_buffer){.arena = arena};
 }
 
-static void tear_down(void) {
-    attn_arena_free(arena);
+static void set_up_and_begin(void) {
+    set_up();
+    begin();
 }
 
-TestSuite(json_write, .init = set_up, .fini = tear_down);
-
-/* A model "m", and a call on it. */
-typedef struct {
-    attn_model model;
-    attend_call call;
-    attend_request request;
-} set_of_three;
-
-static void begin(set_of_three *s) {
-    memset(s, 0, sizeof *s);
-    strcpy(s->model.name, "m");
-    s->call.model = &s->model;
-}
+TestSuite(json_write, .init = set_up_and_begin, .fini = tear_down);
 
 /* Adds a result to the call; the shape ends with a negative number. */
-static attend_array *add(set_of_three *s, const char *name, const void *data, const int *shape) {
-    attend_array *result = &s->call.arrays[s->call.array_count++];
+static attend_array *add(const char *name, const void *data, const int *shape) {
+    attend_array *result = &call.arrays[call.array_count++];
     *result = (attend_array){.name = name, .data = data};
     for (; shape[result->rank] >= 0; result->rank++)
         result->shape[result->rank] = (size_t)shape[result->rank];
@@ -50,31 +42,29 @@ static attend_array *add(set_of_three *s, const char *name, const void *data, co
         __VA_ARGS__, -1                                                                                      \
     }
 
-static const char *answer(const set_of_three *s) {
+static const char *answer(void) {
     out.length = 0;
-    cr_assert(json_write_answer(&s->request, &s->call, &out));
+    cr_assert(json_write_answer(&request, &call, &out));
     cr_assert(wire_buffer_append(&out, "", 1));
     return out.bytes;
 }
 
-static void expect_answer(const set_of_three *s, const char *expected) {
-    const char *text = answer(s);
+static void expect_answer(const char *expected) {
+    const char *text = answer();
     cr_expect_str_eq(text, expected, "%s, expected %s", text, expected);
 }
 
 Test(json_write, shapes) {
     const float output[] = {1, -0.0F, 0.5F, 1e-7F}, weights[] = {0.25F, 0.75F, 1, 0, 0.5F, 0.125F, 1e5F, 3};
-    set_of_three s;
-    begin(&s);
-    expect_answer(&s, "{\"model\":\"m\"}");
-    add(&s, "output", output, SHAPE(2, 1, 2));
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]]}");
-    add(&s, "attn_weights", weights, SHAPE(2, 2, 1, 2));
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]],"
-                      "\"attn_weights\":[[[[0.25,0.75]],[[1,0]]],[[[0.5,0.125]],[[1e5,3]]]]}");
-    begin(&s);
-    add(&s, "lse", weights, SHAPE(8));
-    expect_answer(&s, "{\"model\":\"m\",\"lse\":[0.25,0.75,1,0,0.5,0.125,1e5,3]}");
+    expect_answer("{\"model\":\"m\"}");
+    add("output", output, SHAPE(2, 1, 2));
+    expect_answer("{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]]}");
+    add("attn_weights", weights, SHAPE(2, 2, 1, 2));
+    expect_answer("{\"model\":\"m\",\"output\":[[[1,-0.0]],[[0.5,1e-7]]],"
+                  "\"attn_weights\":[[[[0.25,0.75]],[[1,0]]],[[[0.5,0.125]],[[1e5,3]]]]}");
+    begin();
+    add("lse", weights, SHAPE(8));
+    expect_answer("{\"model\":\"m\",\"lse\":[0.25,0.75,1,0,0.5,0.125,1e5,3]}");
 }
 
 Test(json_write, arrays_end_at_an_empty_dimension) {
@@ -91,83 +81,72 @@ Test(json_write, arrays_end_at_an_empty_dimension) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char expected[64];
-        set_of_three s;
-        begin(&s);
-        add(&s, "output", "", cases[i].shape);
+        begin();
+        add("output", "", cases[i].shape);
         snprintf(expected, sizeof expected, "{\"model\":\"m\",\"output\":%s}", cases[i].text);
-        expect_answer(&s, expected);
+        expect_answer(expected);
     }
 }
 
 Test(json_write, objects_of_results) {
     const float numbers[] = {1, 2};
     const int32_t keys[] = {-1, 7};
-    set_of_three s;
-    begin(&s);
-    add(&s, "output", numbers, SHAPE(2));
-    add(&s, "attn_weights.values", numbers, SHAPE(1, 2));
-    add(&s, "attn_weights.indices", keys, SHAPE(1, 2))->is_int32 = true;
-    add(&s, "attn.x", numbers, SHAPE(1)); /* a name that the one before begins with */
-    add(&s, "attn", numbers, SHAPE(1));
-    add(&s, "stats.argmax", keys, SHAPE(2, 1))->is_int32 = true;
+    add("output", numbers, SHAPE(2));
+    add("attn_weights.values", numbers, SHAPE(1, 2));
+    add("attn_weights.indices", keys, SHAPE(1, 2))->is_int32 = true;
+    add("attn.x", numbers, SHAPE(1)); /* a name that the one before begins with */
+    add("attn", numbers, SHAPE(1));
+    add("stats.argmax", keys, SHAPE(2, 1))->is_int32 = true;
     expect_answer(
-        &s, "{\"model\":\"m\",\"output\":[1,2],\"attn_weights\":{\"values\":[[1,2]],\"indices\":[[-1,7]]},"
-            "\"attn\":{\"x\":[1]},\"attn\":[1],\"stats\":{\"argmax\":[[-1],[7]]}}");
-    add(&s, "other.x", numbers, SHAPE(1)); /* as long as the one before */
-    add(&s, "lse", numbers, SHAPE(1));
-    cr_expect(strstr(answer(&s), "\"stats\":{\"argmax\":[[-1],[7]]},\"other\":{\"x\":[1]},\"lse\":[1]}") !=
+        "{\"model\":\"m\",\"output\":[1,2],\"attn_weights\":{\"values\":[[1,2]],\"indices\":[[-1,7]]},"
+        "\"attn\":{\"x\":[1]},\"attn\":[1],\"stats\":{\"argmax\":[[-1],[7]]}}");
+    add("other.x", numbers, SHAPE(1)); /* as long as the one before */
+    add("lse", numbers, SHAPE(1));
+    cr_expect(strstr(answer(), "\"stats\":{\"argmax\":[[-1],[7]]},\"other\":{\"x\":[1]},\"lse\":[1]}") !=
                   NULL,
               "%s", out.bytes);
 }
 
 Test(json_write, whole_numbers) {
     const int32_t numbers[] = {0, 1, -1, 9, 10, -10, 1000000007, INT32_MAX, INT32_MIN};
-    set_of_three s;
-    begin(&s);
-    add(&s, "i", numbers, SHAPE(9))->is_int32 = true;
-    expect_answer(&s, "{\"model\":\"m\",\"i\":[0,1,-1,9,10,-10,1000000007,2147483647,-2147483648]}");
+    add("i", numbers, SHAPE(9))->is_int32 = true;
+    expect_answer("{\"model\":\"m\",\"i\":[0,1,-1,9,10,-10,1000000007,2147483647,-2147483648]}");
 }
 
 Test(json_write, minus_infinity_is_null) {
     const float numbers[] = {-INFINITY, 1.5F, -FLT_MAX, -INFINITY};
-    set_of_three s;
-    begin(&s);
-    add(&s, "lse", numbers, SHAPE(2, 2))->may_be_minus_infinity = true;
-    expect_answer(&s, "{\"model\":\"m\",\"lse\":[[null,1.5],[-3.4028235e38,null]]}");
+    add("lse", numbers, SHAPE(2, 2))->may_be_minus_infinity = true;
+    expect_answer("{\"model\":\"m\",\"lse\":[[null,1.5],[-3.4028235e38,null]]}");
 }
 
 Test(json_write, the_seed_of_a_training_step) {
-    set_of_three s;
-    begin(&s);
-    s.call.input.seed = 9007199254740991;
-    expect_answer(&s, "{\"model\":\"m\"}");
-    s.call.input.training = true;
-    s.call.warnings[s.call.warning_count++] = "w";
-    add(&s, "output", "", SHAPE(0));
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[],\"seed\":9007199254740991,\"warnings\":[\"w\"]}");
-    s.call.input.seed = 0;
-    expect_answer(&s, "{\"model\":\"m\",\"output\":[],\"seed\":0,\"warnings\":[\"w\"]}");
+    call.input.seed = 9007199254740991;
+    expect_answer("{\"model\":\"m\"}");
+    call.input.training = true;
+    call.warnings[call.warning_count++] = "w";
+    add("output", "", SHAPE(0));
+    expect_answer("{\"model\":\"m\",\"output\":[],\"seed\":9007199254740991,\"warnings\":[\"w\"]}");
+    call.input.seed = 0;
+    expect_answer("{\"model\":\"m\",\"output\":[],\"seed\":0,\"warnings\":[\"w\"]}");
 }
 
 Test(json_write, texts) {
     const float output[] = {1};
-    set_of_three s;
-    begin(&s);
-    add(&s, "output", output, SHAPE(1, 1, 1));
-    s.request.id = "a \"b\" \\ / \b\f\n\r\t \x01\x1f\x7f \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
-    s.call.warnings[0] = "first \"one\"";
-    s.call.warnings[1] = "second";
-    s.call.warning_count = 1;
-    const char *text = answer(&s);
+    add("output", output, SHAPE(1, 1, 1));
+    request.id = "a \"b\" \\ / \b\f\n\r\t \x01\x1f\x7f \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
+    call.warnings[0] = "first \"one\"";
+    call.warnings[1] = "second";
+    call.warning_count = 1;
+    const char *text = answer();
     cr_expect_str_eq(text,
                      "{\"model\":\"m\",\"id\":\"a \\\"b\\\" \\\\ / \\b\\f\\n\\r\\t \\u0001\\u001f\x7f "
                      "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\",\"output\":[[[1]]],\"warnings\":[\"first "
                      "\\\"one\\\"\"]}",
                      "%s", text);
-    s.request.id = "";
-    s.call.warning_count = 2;
-    expect_answer(&s, "{\"model\":\"m\",\"id\":\"\",\"output\":[[[1]]],"
-                      "\"warnings\":[\"first \\\"one\\\"\",\"second\"]}");
+    request.id = "";
+    call.warning_count = 2;
+    expect_answer("{\"model\":\"m\",\"id\":\"\",\"output\":[[[1]]],"
+                  "\"warnings\":[\"first \\\"one\\\"\",\"second\"]}");
 }
 
 /* ---- Random answers, as jansson sees them ---- */
@@ -202,8 +181,7 @@ Test(json_write, random_answers_read_back) {
     uint64_t state = test_seed("random_answers_read_back");
     for (int round = 0; round < 200; round++) {
         static const char *const names[] = {"output", "attn_weights", "lse", "stats.max", "stats.received"};
-        set_of_three s;
-        begin(&s);
+        begin();
         for (size_t i = 0; i < 5; i++) {
             int shape[5] = {-1, -1, -1, -1, -1};
             size_t count = 1;
@@ -211,9 +189,9 @@ Test(json_write, random_answers_read_back) {
                 shape[axis] = (int)random_below(&state, axis + 1 == rank ? 100 : 7);
                 count *= (size_t)shape[axis];
             }
-            add(&s, names[i], random_floats(&state, count), shape);
+            add(names[i], random_floats(&state, count), shape);
         }
-        const char *text = answer(&s);
+        const char *text = answer();
         cr_assert_eq(strpbrk(text, " \t\r\n"), NULL, "%s", text);
         json_error_t error;
         json_t *tree = json_loads(text, JSON_REJECT_DUPLICATES, &error), *stats;
@@ -221,9 +199,9 @@ Test(json_write, random_answers_read_back) {
         stats = json_object_get(tree, "stats");
         for (size_t i = 0; i < 5; i++) {
             const char *dot = strchr(names[i], '.');
-            const float *data = s.call.arrays[i].data;
+            const float *data = call.arrays[i].data;
             check_array(dot == NULL ? json_object_get(tree, names[i]) : json_object_get(stats, dot + 1),
-                        s.call.arrays[i].shape, s.call.arrays[i].rank, &data);
+                        call.arrays[i].shape, call.arrays[i].rank, &data);
         }
         cr_assert(json_object_size(tree) == 5 && json_object_size(stats) == 2);
         json_decref(tree);
@@ -233,16 +211,13 @@ Test(json_write, random_answers_read_back) {
 /* What we write we read: an answer's output makes a query. */
 Test(json_write, the_reader_reads_what_the_writer_wrote) {
     uint64_t state = test_seed("the_reader_reads_what_the_writer_wrote");
-    set_of_three s;
-    begin(&s);
     const float *data = random_floats(&state, 3 * 5 * 257);
-    add(&s, "output", data, SHAPE(3, 5, 257));
-    answer(&s);
+    add("output", data, SHAPE(3, 5, 257));
+    answer();
     char *text = strstr(out.bytes, "\"output\"");
     cr_assert(text != NULL);
     text -= 1;
     memcpy(text, "{\"query\" ", 9);
-    attend_request request;
     problem p;
     cr_assert_eq(json_read_request(text, strlen(text), arena, NULL, &request, &p), PROBLEM_NONE);
     cr_expect(request.query.shape[0] == 3 && request.query.shape[1] == 5 && request.query.shape[2] == 257);
@@ -275,18 +250,16 @@ Test(json_write, problems) {
 
 Test(json_write, memory_that_runs_out_is_told) {
     const float output[64] = {0};
-    set_of_three s;
-    begin(&s);
-    add(&s, "output", output, SHAPE(1, 8, 8));
-    add(&s, "stats.max", output, SHAPE(1, 8));
-    s.call.input.training = true;
-    s.request.id = "an id";
+    add("output", output, SHAPE(1, 8, 8));
+    add("stats.max", output, SHAPE(1, 8));
+    call.input.training = true;
+    request.id = "an id";
     bool ran_out = false, ran_through = false;
     for (size_t limit = 0; limit < 8192; limit += 64) {
         attn_budget budget = {.limit = limit};
         attn_arena *small = attn_arena_new(&budget);
         wire_buffer buffer = {.arena = small};
-        if (json_write_answer(&s.request, &s.call, &buffer)) {
+        if (json_write_answer(&request, &call, &buffer)) {
             ran_through = true;
         } else {
             cr_assert(!ran_through);
