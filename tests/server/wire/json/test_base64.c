@@ -13,16 +13,8 @@
 
 TestSuite(json_base64, .init = set_up, .fini = tear_down);
 
-/* Reads from memory that ends where the text does. */
 static problem_code read_bytes(const char *text, size_t length) {
-    char *exact = malloc(length);
-    if (length > 0)
-        memcpy(exact, text, length);
-    memset(&trouble, 0, sizeof trouble);
-    const problem_code code = json_read_request(exact, length, arena, NULL, &request, &trouble);
-    cr_assert_eq(code, trouble.code);
-    free(exact);
-    return code;
+    return read_exactly(json_read_request, text, length);
 }
 
 static problem_code read_text(const char *text) {
@@ -281,23 +273,8 @@ Test(json_base64, memory_that_runs_out) {
         OBJECT("[2,2]", F32, "\"AAAAAAAAgD8AAIA\\u002fAAAAAA==\""),
         OBJECT("[2]", "\"float64\"", "\"AAAAAAAA+D8AAAAAAAAAwA==\""),
     };
-    for (size_t i = 0; i < 3; i++) {
-        bool ran_out = false, ran_through = false;
-        for (size_t limit = 0; limit < 2048; limit += 64) {
-            attn_budget budget = {.limit = limit};
-            attn_arena *small = attn_arena_new(&budget);
-            memset(&trouble, 0, sizeof trouble);
-            const problem_code code =
-                json_read_request(texts[i], strlen(texts[i]), small, NULL, &request, &trouble);
-            cr_assert(code == PROBLEM_NONE || (code == PROBLEM_QUEUE_FULL && !ran_through), "%s",
-                      trouble.text);
-            cr_assert(code == PROBLEM_NONE || (!trouble.has_offset && trouble.path[0] == '\0'));
-            *(code == PROBLEM_NONE ? &ran_through : &ran_out) = true;
-            attn_arena_free(small);
-            cr_assert_eq(budget.used, 0);
-        }
-        cr_assert(ran_out && ran_through);
-    }
+    for (size_t i = 0; i < 3; i++)
+        expect_to_run_out(json_read_request, texts[i], strlen(texts[i]));
 }
 
 /* ---- Answers ---- */

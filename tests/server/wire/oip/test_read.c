@@ -49,15 +49,6 @@ static void expect_read(const char *json) {
     cr_assert_eq(read_json(json), PROBLEM_NONE, "%s: %s", json, trouble.text);
 }
 
-/* What every refusal must be like: a sentence of printable ASCII, an offset within the body. */
-static void check_refusal(const char *what, size_t length) {
-    cr_assert_gt(strlen(trouble.text), 10, "%.80s", what);
-    cr_assert_lt(strlen(trouble.text), sizeof trouble.text - 1, "%s", trouble.text);
-    for (const char *at = trouble.text; *at != '\0'; at++)
-        cr_assert(*at >= 0x20 && *at < 0x7f, "%s", trouble.text);
-    cr_assert(!trouble.has_offset || trouble.offset <= length, "%s at %zu", trouble.text, trouble.offset);
-}
-
 static void expect_damage(const char *what, size_t length, problem_code code, const char *path,
                           const char *said) {
     cr_expect_eq(trouble.code, code, "%s: code %s, expected %s: %s", what, problem_name(trouble.code),

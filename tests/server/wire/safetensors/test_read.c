@@ -409,17 +409,5 @@ Test(safetensors_wire, random_changes) {
 Test(safetensors_wire, memory_that_runs_out) {
     char body[512];
     const size_t length = compose(body, changing, "\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0", 18);
-    bool ran_out = false, ran_through = false;
-    for (size_t limit = 0; limit < 4096; limit += 64) {
-        attn_budget budget = {.limit = limit};
-        attn_arena *small = attn_arena_new(&budget);
-        memset(&trouble, 0, sizeof trouble);
-        memset(&request, 0, sizeof request);
-        const problem_code code = safetensors_read_request(body, length, small, NULL, &request, &trouble);
-        cr_assert(code == PROBLEM_NONE || (code == PROBLEM_QUEUE_FULL && !ran_through), "%s", trouble.text);
-        *(code == PROBLEM_NONE ? &ran_through : &ran_out) = true;
-        attn_arena_free(small);
-        cr_assert_eq(budget.used, 0);
-    }
-    cr_assert(ran_out && ran_through);
+    expect_to_run_out(safetensors_read_request, body, length);
 }
