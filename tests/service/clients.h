@@ -26,8 +26,6 @@ void start_clients(client *clients, size_t count, const server *s, const char *b
 /* Joins them; how many got this status and an answer with this text in it. */
 size_t join_clients(client *clients, size_t count, long status, const char *text);
 
-void free_clients(client *clients, size_t count);
-
 /* Does the service answer a small request on model "small" as it should? */
 bool answers(const server *s);
 

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <curl/curl.h>
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -13,6 +14,20 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+void *keep(void *block) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct kept {
+        struct kept *before;
+        void *block;
+    } * last; /* where a search for leaks finds them */
+    struct kept *k = malloc(sizeof *k);
+    pthread_mutex_lock(&lock);
+    *k = (struct kept){last, block};
+    last = k;
+    pthread_mutex_unlock(&lock);
+    return block;
+}
 
 /* Waits for the line that says where the server listens; false if there is none before it ends. */
 static bool read_address(server *s, char *said, size_t size) {
@@ -91,6 +106,13 @@ int server_wait(server *s) {
     return code;
 }
 
+char *server_end(server *s, int signal_number) {
+    char *said = keep(calloc(1, 65536));
+    kill(s->pid, signal_number);
+    cr_assert_eq(server_collect(s, said, 65536), 0, "%s", said);
+    return said;
+}
+
 int server_stop(server *s) {
     kill(s->pid, SIGINT); /* drains without SIGTERM's delay */
     return server_wait(s);
@@ -161,6 +183,8 @@ answer http_method(const server *s, const char *method, const char *path, const 
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
     if (curl_easy_perform(curl) == CURLE_OK)
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &a.status);
+    keep(a.body);
+    keep(a.headers);
     a.length = strlen(a.body);
     curl_slist_free_all(list);
     curl_easy_cleanup(curl);
@@ -169,11 +193,6 @@ answer http_method(const server *s, const char *method, const char *path, const 
 
 answer http_request(const server *s, const char *path, const char *body, const char *header) {
     return http_method(s, body == NULL ? "GET" : "POST", path, body, header);
-}
-
-void answer_free(answer *a) {
-    free(a->body);
-    free(a->headers);
 }
 
 int raw_connect(const server *s) {
@@ -205,12 +224,12 @@ char *raw_read(int fd, const char *until) {
     for (ssize_t got;
          (until == NULL || strstr(text, until) == NULL) && (got = recv(fd, piece, sizeof piece, 0)) > 0;)
         collect(piece, 1, (size_t)got, &text);
-    return text;
+    return keep(text);
 }
 
 char *make_request(size_t B, size_t L, size_t E, const char *more, unsigned seed) {
     const size_t size = B * L * (E * 12 + 4) + 4 * B + strlen(more) + 100;
-    char *text = malloc(size);
+    char *text = keep(malloc(size));
     uint64_t state = seed;
     size_t n = (size_t)snprintf(text, size, "{%s\"query\":[", more);
     for (size_t b = 0; b < B; b++) {

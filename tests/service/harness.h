@@ -1,4 +1,5 @@
-/* harness.h: the real binary on a free port, and a client to talk to it. */
+/* harness.h: the real binary on a free port, and a client to talk to it. What it gives to a test stays until
+ * the test ends, which is a process of its own. */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 
@@ -19,6 +20,9 @@ typedef struct {
     size_t length;
 } answer;
 
+/* Keeps a block of memory until the test ends; returns it. */
+void *keep(void *block);
+
 /* Starts the server with these flags (up to a NULL) beside --port 0, and waits until it listens. Fails the
  * test if it does not. */
 server server_start(const char *flag, ...) __attribute__((sentinel));
@@ -34,6 +38,10 @@ int server_collect(server *s, char *said, size_t size);
 /* Sends SIGINT and waits. Returns its exit code, or -1 if a signal ended it. */
 int server_stop(server *s);
 
+/* Sends the signal and waits; what the process printed since it listens. Fails the test if its exit code is
+ * not 0. */
+char *server_end(server *s, int signal_number);
+
 /* Waits for the process to end by itself. */
 int server_wait(server *s);
 
@@ -47,12 +55,10 @@ size_t server_threads(const server *s);
  */
 bool server_settles(const server *s, size_t count);
 
-/* One request with libcurl; `body` NULL makes it a GET. `header` (may be NULL) is one more header line. The
- * caller frees with answer_free. */
+/* One request with libcurl; `body` NULL makes it a GET. `header` (may be NULL) is one more header line. */
 answer http_request(const server *s, const char *path, const char *body, const char *header);
 answer http_method(const server *s, const char *method, const char *path, const char *body,
                    const char *header);
-void answer_free(answer *a);
 
 /* A raw connection to the server. */
 int raw_connect(const server *s);
@@ -60,10 +66,10 @@ bool raw_send(int fd, const char *bytes,
               size_t count); /* false if the server closed or reset before the end */
 void raw_text(int fd, const char *text);
 
-/* Reads to the end of the stream, or until `until` has come, into a string that the caller frees. */
+/* Reads to the end of the stream, or until `until` has come. */
 char *raw_read(int fd, const char *until);
 
-/* JSON of a self-attention request with `B` x `L` x `E` numbers from a seed; the caller frees. `more` is put
+/* JSON of a self-attention request with `B` x `L` x `E` numbers from a seed. `more` is put
  * in front of the query, like "\"need_weights\":true,". */
 char *make_request(size_t B, size_t L, size_t E, const char *more, unsigned seed);
 

@@ -100,7 +100,6 @@ static inline json_t *post(const server *s, const char *path, const json_t *requ
     cr_assert_eq(a.status, status, "%s: %ld %.300s", body, a.status, a.body);
     json_t *document = json_loads(a.body, JSON_REJECT_DUPLICATES, NULL);
     cr_assert_not_null(document, "%.300s", a.body);
-    answer_free(&a);
     free(body);
     return document;
 }

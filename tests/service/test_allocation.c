@@ -83,7 +83,6 @@ static int run_steps(const server *s, int failing) {
         const char *found = a.body == NULL ? NULL : strstr(a.body, "\"result_url\":\"");
         if (found != NULL && !of_kept)
             snprintf(kept, sizeof kept, "%.*s", (int)strcspn(found + 14, "\""), found + 14);
-        answer_free(&a);
     }
     return refused;
 }

@@ -19,14 +19,13 @@ typedef struct {
     int batch; /* requests that it was computed with, or 0 */
 } call;
 
-static call new_call(const char *path, const char *header, char *body) {
+static call new_call(const char *path, const char *header, const char *body) {
     call c = {.fd = -1};
     const size_t size = strlen(body) + 300;
-    c.text = malloc(size);
+    c.text = keep(malloc(size));
     snprintf(c.text, size,
              "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", path,
              header, strlen(body), body);
-    free(body);
     return c;
 }
 
@@ -41,7 +40,6 @@ static void complete_call(call *c) {
 }
 
 static void read_call(call *c) {
-    free(c->answer);
     c->answer = raw_read(c->fd, NULL);
     close(c->fd);
     const char *batch = strstr(c->answer, ";batch=");
@@ -55,13 +53,13 @@ static const char *body_of(const call *c) {
     return end == NULL ? "" : end + 4;
 }
 
-/* The body of the same request's answer when it is alone; the caller frees. */
+/* The body of the same request's answer when it is alone. */
 static char *ask_alone(call *c, const server *s) {
     begin_call(c, s);
     complete_call(c);
     read_call(c);
     cr_assert(c->batch <= 1);
-    return strdup(body_of(c));
+    return keep(strdup(body_of(c)));
 }
 
 /* Sends all of them at one moment, at which the only worker is busy with a request of this length. */
@@ -77,13 +75,6 @@ static void ask_at_once(call *calls, size_t count, const server *s, size_t lengt
         read_call(&calls[i]);
     read_call(&long_one);
     cr_assert_eq(long_one.status, 200);
-    free(long_one.text);
-    free(long_one.answer);
-}
-
-static void free_call(call *c) {
-    free(c->text);
-    free(c->answer);
 }
 
 Test(batches, one_token_requests_are_computed_together_with_the_same_bytes) {
@@ -106,10 +97,6 @@ Test(batches, one_token_requests_are_computed_together_with_the_same_bytes) {
         }
     }
     cr_assert_geq(most, CALLS / 2);
-    for (size_t i = 0; i < CALLS; i++) {
-        free(alone[i]);
-        free_call(&calls[i]);
-    }
     cr_assert_eq(server_stop(&s), 0);
 }
 
@@ -119,7 +106,7 @@ static int how_many_meet(const server *s, size_t queries, size_t keys, int enoug
     enum { CALLS = 6 };
     call calls[CALLS];
     int most = 0;
-    char *key = make_request(1, keys, 64, "", 99), *more = malloc(strlen(key) + 20);
+    char *key = make_request(1, keys, 64, "", 99), *more = keep(malloc(strlen(key) + 20));
     sprintf(more, "\"key\":%s", strchr(key, '['));
     strcpy(strrchr(more, '}'), ",");
     for (unsigned i = 0; i < CALLS; i++)
@@ -131,10 +118,6 @@ static int how_many_meet(const server *s, size_t queries, size_t keys, int enoug
             most = calls[i].batch > most ? calls[i].batch : most;
         }
     }
-    for (size_t i = 0; i < CALLS; i++)
-        free_call(&calls[i]);
-    free(key);
-    free(more);
     return most;
 }
 
@@ -154,9 +137,9 @@ Test(batches, what_fails_in_a_batch_does_not_disturb_its_neighbours) {
     call calls[CALLS];
     char *alone[CALLS];
     for (unsigned i = 0; i < CALLS; i++) {
-        char *body = i % 3 == 0   ? make_request(1, 1 + i % 4, 8, "", i + 1)
-                     : i % 3 == 1 ? strdup("{\"query\":[[3e38,-3e38,3e38,3e38,-3e38,3e38,3e38,3e38]]}")
-                                  : strdup("{\"query\":[[1,2,3]]}");
+        const char *body = i % 3 == 0   ? make_request(1, 1 + i % 4, 8, "", i + 1)
+                           : i % 3 == 1 ? "{\"query\":[[3e38,-3e38,3e38,3e38,-3e38,3e38,3e38,3e38]]}"
+                                        : "{\"query\":[[1,2,3]]}";
         calls[i] = new_call("/attend/small", "", body);
         alone[i] = ask_alone(&calls[i], &s);
         cr_assert_eq(calls[i].status, i % 3 == 0 ? 200 : 400, "%s", calls[i].answer);
@@ -171,10 +154,6 @@ Test(batches, what_fails_in_a_batch_does_not_disturb_its_neighbours) {
         }
     }
     cr_assert_geq(most, 6);
-    for (size_t i = 0; i < CALLS; i++) {
-        free(alone[i]);
-        free_call(&calls[i]);
-    }
     cr_assert_eq(server_stop(&s), 0);
 }
 
@@ -199,7 +178,6 @@ Test(batches, a_deadline_holds_for_one_of_a_batch) {
         cr_assert_eq(calls[i].status, 200, "%s", calls[i].answer);
     }
     for (unsigned turn = 1; turn <= 16; turn++) {
-        free_call(&calls[0]);
         calls[0] = new_heavy_call(1, 100, turn <= 8 ? turn : 6 * turn);
         ask_at_once(calls, CALLS, &s, 4000);
         for (size_t i = 0; i < CALLS; i++) {
@@ -211,10 +189,6 @@ Test(batches, a_deadline_holds_for_one_of_a_batch) {
         }
     }
     cr_assert_gt(late, 0);
-    for (size_t i = 0; i < CALLS; i++) {
-        free(alone[i]);
-        free_call(&calls[i]);
-    }
     cr_assert(answers(&s));
     cr_assert_eq(server_stop(&s), 0);
 }
@@ -240,7 +214,6 @@ Test(batches, who_vanishes_from_a_batch_leaves_nothing) {
             if (i % 2 == 1)
                 read_call(&calls[i]);
             cr_assert(i % 2 == 0 || calls[i].status == 200, "%s", calls[i].answer);
-            free_call(&calls[i]);
         }
     }
     cr_assert(server_settles(&s, before));
@@ -271,7 +244,6 @@ Test(batches, no_load_adds_threads) {
     for (size_t i = 0; i < CALLS; i++) {
         read_call(&calls[i]);
         cr_assert_eq(calls[i].status, 200, "%s", calls[i].answer);
-        free_call(&calls[i]);
     }
     cr_assert_eq(server_threads(&s), with_one + 2);
     cr_assert_eq(server_stop(&s), 0);

@@ -39,12 +39,10 @@ static char *endless(void) {
     return make_request(1, 100000, 8, "", 1);
 }
 
-/* Sends the signal and waits for the end; what it said since. The caller frees. */
+/* Ends the server; what it said since it listens. */
 static char *end(server *s, int signal_number, double *took) {
-    char *said = calloc(1, 65536);
     const double began = seconds();
-    kill(s->pid, signal_number);
-    cr_assert_eq(server_collect(s, said, 65536), 0, "%s", said);
+    char *said = server_end(s, signal_number);
     *took = seconds() - began;
     return said;
 }
@@ -60,7 +58,6 @@ static void cut_off_one(int fd, server *s, int signal_number, const char *counte
         strstr(said, "1 requests were cut off 1 s after the listener closed (--drain-timeout): "), "%s",
         said);
     cr_assert_not_null(strstr(said, counted), "%s", said);
-    free(said);
 }
 
 #define START server_start("--model", SMALL, "--drain-seconds", "0", "--drain-timeout", "1", NULL)
@@ -69,7 +66,6 @@ Test(drain, an_answer_that_nobody_reads_is_cut_off) {
     server s = START;
     char *body = large();
     const int fd = post(&s, body, strlen(body));
-    free(body);
     cut_off_one(fd, &s, SIGTERM, "0 arriving, 0 running, 1 being sent");
 }
 
@@ -89,7 +85,6 @@ Test(drain, a_long_computation_is_cut_off) {
     server s = START;
     char *body = endless();
     const int fd = post(&s, body, strlen(body));
-    free(body);
     cut_off_one(fd, &s, SIGTERM, "0 arriving, 1 running, 0 being sent");
 }
 
@@ -111,9 +106,6 @@ Test(drain, those_that_are_computed_or_wait_are_told) {
     cr_assert_lt(took, 1 + SLACK);
     cr_assert_not_null(strstr(said, "5 requests were cut off"), "%s", said);
     cr_assert_not_null(strstr(said, "0 arriving, 5 running, 0 being sent"), "%s", said);
-    free_clients(clients, CLIENTS);
-    free(body);
-    free(said);
 }
 
 /* Idle ones are closed with the listener; what can finish in time does. */
@@ -124,11 +116,10 @@ Test(drain, idle_connections_do_not_delay_the_end_and_answers_arrive) {
     for (int i = 0; i < IDLE; i++) {
         idle[i] = raw_connect(&s);
         raw_text(idle[i], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-        free(raw_read(idle[i], "ok\"}"));
+        raw_read(idle[i], "ok\"}");
     }
     char *body = large();
     const int fd = post(&s, body, strlen(body));
-    free(body);
     usleep(500000);
     kill(s.pid, SIGINT);
     const struct timeval limit = {.tv_sec = SLACK};
@@ -148,10 +139,9 @@ Test(drain, idle_connections_do_not_delay_the_end_and_answers_arrive) {
         ;
     cr_assert_eq(left, 0);
     close(fd);
-    char *said = calloc(1, 65536);
+    char *said = keep(calloc(1, 65536));
     cr_assert_eq(server_collect(&s, said, 65536), 0);
     cr_assert_null(strstr(said, "cut off"), "%s", said);
-    free(said);
 }
 
 Test(drain, a_second_signal_while_it_waits_ends_it_at_once) {

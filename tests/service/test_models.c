@@ -22,7 +22,6 @@ static json_t *get(const server *s, const char *path, long status) {
     cr_assert_eq(a.status, status, "%s: %.300s", path, a.body);
     json_t *document = json_loads(a.body, JSON_REJECT_DUPLICATES, NULL);
     cr_assert_not_null(document, "%.300s", a.body);
-    answer_free(&a);
     return document;
 }
 
@@ -174,10 +173,8 @@ Test(models, a_checkpoint_s_name_lists_its_layers) {
     cr_expect(a.status == 404 && strstr(a.body, sentence) != NULL &&
                   strstr(a.body, "\"path\":\"model\"") != NULL,
               "%s", a.body);
-    answer_free(&a);
     a = http_request(&s, "/attend/bert.11", "{\"query\":[[1,2,3,4]]}", NULL);
     cr_expect_eq(a.status, 200, "%s", a.body);
-    answer_free(&a);
     json_decref(problem);
     problem = get(&s, "/models/ber", 404);
     sentence = json_string_value(json_object_get(problem, "error"));

@@ -25,7 +25,6 @@ Test(refusals, a_body_too_large_that_dribbles_in_is_told_so) {
     const char *body = strstr(got, "\r\n\r\n");
     cr_assert(body != NULL && (size_t)atol(strstr(got, "Content-Length: ") + 16) == strlen(body + 4), "%s",
               got);
-    free(got);
     close(fd);
     char said[4096] = "";
     kill(s.pid, SIGINT);
@@ -49,7 +48,7 @@ Test(refusals, what_the_library_refuses_is_logged_with_its_status) {
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         const int fd = raw_connect(&s);
         raw_text(fd, refused[i].head);
-        free(raw_read(fd, NULL));
+        raw_read(fd, NULL);
         close(fd);
     }
     const int left = raw_connect(&s); /* this one was told nothing */
@@ -75,7 +74,7 @@ Test(refusals, a_body_that_nobody_reads_is_not_kept) {
                                         "GET /healthz", "DELETE /results/none", "OPTIONS /attend"};
     enum { SIZE = 2 << 20 };
     server s = server_start("--model", SMALL, "--max-memory", "300KiB", NULL);
-    char *body = calloc(1, SIZE), head[200];
+    char *body = keep(calloc(1, SIZE)), head[200];
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const int fd = raw_connect(&s);
         snprintf(head, sizeof head,
@@ -85,9 +84,7 @@ Test(refusals, a_body_that_nobody_reads_is_not_kept) {
         char *got = raw_read(fd, NULL);
         const int status = atoi(got + strcspn(got, " "));
         cr_assert(status == 404 || status == 200 || status == 204, "%s: %s", heads[i], got);
-        free(got);
         close(fd);
     }
-    free(body);
     cr_assert_eq(server_stop(&s), 0);
 }

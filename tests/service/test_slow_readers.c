@@ -39,7 +39,6 @@ static void ask(int fd, size_t L, const char *more) {
              strlen(body));
     raw_text(fd, head);
     raw_text(fd, body);
-    free(body);
 }
 
 /* Reads the head of an answer and returns how long it and its body are together. */
@@ -83,14 +82,6 @@ static double wait_for_reset(int fd) {
                                                                                         : 100;
 }
 
-/* Stops it; its log. The caller frees. */
-static char *stop(server *s) {
-    char *said = calloc(1, 65536);
-    kill(s->pid, SIGINT);
-    cr_assert_eq(server_collect(s, said, 65536), 0, "%s", said);
-    return said;
-}
-
 /* Whatever the timeouts, and though the system holds so many megabytes of the answer that none of them seems
  * to move for many seconds. */
 Test(slow_readers, one_that_reads_steadily_gets_all) {
@@ -108,11 +99,9 @@ Test(slow_readers, one_that_reads_steadily_gets_all) {
     raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     char *more = raw_read(fd, NULL);
     cr_assert_not_null(strstr(more, "\"ok\""), "%s", more);
-    free(more);
     close(fd);
-    char *said = stop(&s);
+    char *said = server_end(&s, SIGINT);
     cr_assert_null(strstr(said, "--write-timeout"), "%s", said);
-    free(said);
 }
 
 /* Silent or too slow: cut off, and what it held is given back. */
@@ -125,7 +114,6 @@ Test(slow_readers, others_are_cut_off_and_their_memory_is_given_back) {
         char *body = make_request(1, 800, 8, WEIGHTS, 1);
         answer a = http_request(&s, "/attend", body, NULL);
         cr_assert_eq(a.status, 429, "no memory is held: %ld", a.status);
-        answer_free(&a);
         const double began = seconds();
         if (rate == 0)
             cr_assert_lt(wait_for_reset(fd), 6);
@@ -134,13 +122,10 @@ Test(slow_readers, others_are_cut_off_and_their_memory_is_given_back) {
         cr_assert_lt(seconds() - began, 10);
         a = http_request(&s, "/attend", body, NULL);
         cr_assert_eq(a.status, 200, "%ld %.200s", a.status, a.body);
-        answer_free(&a);
-        free(body);
         close(fd);
-        char *said = stop(&s);
+        char *said = server_end(&s, SIGINT);
         cr_assert_not_null(strstr(said, "(the client takes its answer too slowly (--write-timeout))"), "%s",
                            said);
-        free(said);
     }
 }
 
@@ -158,9 +143,8 @@ Test(slow_readers, an_answer_that_was_handed_over_arrives) {
     char byte;
     cr_assert_eq(recv(fd, &byte, 1, 0), 0);
     close(fd);
-    char *said = stop(&s);
+    char *said = server_end(&s, SIGINT);
     cr_assert_not_null(strstr(said, "the client takes its answer too slowly (--write-timeout)"), "%s", said);
-    free(said);
 }
 
 /* Small answers are with the client's system, read or not: that is no slowness, only idleness. */
@@ -176,7 +160,6 @@ Test(slow_readers, small_answers_may_be_read_late) {
     for (const char *at = got; (at = strstr(at, "\"ok\"")) != NULL; at++)
         answers_seen++;
     cr_assert_eq(answers_seen, 4, "%s", got);
-    free(got);
     close(fd);
     cr_assert_eq(server_stop(&s), 0);
 }
