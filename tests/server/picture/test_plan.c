@@ -48,34 +48,17 @@ Test(picture, parameters) {
 
 Test(picture, parameters_that_will_not_do) {
     static const char *const cases[][2] = {
-        {"head", ""},
-        {"head", "-1"},
-        {"head", "1,"},
-        {"head", ",1"},
-        {"head", "1,,2"},
-        {"head", "1;2"},
-        {"head", "1, 2"},
-        {"head", "all"},
-        {"head", "MAX"},
-        {"head", "mean,1"},
-        {"head", "1,2,1"},
-        {"head", "1.5"},
+        // clang-format off
+        {"head", ""},           {"head", "-1"},         {"head", "1,"},         {"head", ",1"},
+        {"head", "1,,2"},       {"head", "1;2"},        {"head", "1, 2"},       {"head", "all"},
+        {"head", "MAX"},        {"head", "mean,1"},     {"head", "1,2,1"},      {"head", "1.5"},
         {"head", "99999999999999999999999999"},
-        {"batch", ""},
-        {"batch", "-0"},
-        {"batch", "1,2"},
-        {"batch", "16777217"},
+        {"batch", ""},          {"batch", "-0"},        {"batch", "1,2"},       {"batch", "16777217"},
         {"batch", "0x1"},
-        {"cell", ""},
-        {"cell", "0"},
-        {"cell", "33"},
-        {"cell", "8px"},
-        {"cell", "+8"},
-        {"cell", " 8"},
-        {"cell", "4294967304"},
-        {"scale", ""},
-        {"scale", "Log"},
-        {"scale", "log2"},
+        {"cell", ""},           {"cell", "0"},          {"cell", "33"},         {"cell", "8px"},
+        {"cell", "+8"},         {"cell", " 8"},         {"cell", "4294967304"},
+        {"scale", ""},          {"scale", "Log"},       {"scale", "log2"},
+        // clang-format on
     };
     picture_options o;
     problem p;
