@@ -1,6 +1,8 @@
 #include "tests/service/clients.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static void *run_client(void *argument) {
     client *c = argument;
@@ -22,6 +24,20 @@ size_t join_clients(client *clients, size_t count, long status, const char *text
         found += clients[i].a.status == status && strstr(clients[i].a.body, text) != NULL;
     }
     return found;
+}
+
+void post_part(int fd, const char *body, size_t count) {
+    char head[200];
+    snprintf(head, sizeof head, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+             strlen(body));
+    raw_text(fd, head);
+    raw_send(fd, body, count);
+}
+
+double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 bool answers(const server *s) {

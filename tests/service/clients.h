@@ -26,6 +26,11 @@ void start_clients(client *clients, size_t count, const server *s, const char *b
 /* Joins them; how many got this status and an answer with this text in it. */
 size_t join_clients(client *clients, size_t count, long status, const char *text);
 
+/* Sends the head of a POST to /attend and as many bytes of its body as wanted. */
+void post_part(int fd, const char *body, size_t count);
+
+double seconds(void);
+
 /* Does the service answer a small request on model "small" as it should? */
 bool answers(const server *s);
 

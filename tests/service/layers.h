@@ -93,12 +93,12 @@ static inline json_t *random_mask(size_t L, size_t S, uint64_t *seed) {
     return mask;
 }
 
-/* Sends the request (kept) and returns the answer, which must have this status; the caller frees it. */
+/* Sends the request and returns the answer, which must have this status and stays until the test ends. */
 static inline json_t *post(const server *s, const char *path, const json_t *request, long status) {
     char *body = json_dumps(request, JSON_REAL_PRECISION(9));
     answer a = http_request(s, path, body, NULL);
     cr_assert_eq(a.status, status, "%s: %ld %.300s", body, a.status, a.body);
-    json_t *document = json_loads(a.body, JSON_REJECT_DUPLICATES, NULL);
+    json_t *document = keep(json_loads(a.body, JSON_REJECT_DUPLICATES, NULL));
     cr_assert_not_null(document, "%.300s", a.body);
     free(body);
     return document;

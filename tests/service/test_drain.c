@@ -13,20 +13,10 @@
 
 #define SLACK 6 /* seconds that a busy machine may take besides */
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* A connection with this body on its way, of which it has sent as many bytes as wanted. */
 static int post(const server *s, const char *body, size_t count) {
-    char head[200];
     const int fd = raw_connect(s);
-    snprintf(head, sizeof head, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
-             strlen(body));
-    raw_text(fd, head);
-    raw_send(fd, body, count);
+    post_part(fd, body, count);
     return fd;
 }
 

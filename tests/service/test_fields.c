@@ -42,9 +42,13 @@ typedef struct {
     double output[ROOM], weights[ROOM], scores[ROOM], lse[ROOM], head_output[ROOM];
 } expectation;
 
+static json_t *new_object(void) {
+    return keep(json_object());
+}
+
 /* query, key and value [B, .., E]; a mask now and then. */
 static json_t *draw_request(uint64_t *seed) {
-    json_t *request = json_object();
+    json_t *request = new_object();
     json_object_set_new(request, "query", random_array((size_t[]){B, L, E}, 3, seed));
     json_object_set_new(request, "key", random_array((size_t[]){B, S, E}, 3, seed));
     json_object_set_new(request, "value", random_array((size_t[]){B, S, E}, 3, seed));
@@ -169,8 +173,6 @@ Test(fields, results_are_the_reference_s_numbers) {
         hold(json_object_get(found, "lse"), e.lse, B * H * L, "lse");
         hold(json_object_get(found, "head_output"), e.head_output, B * H * L * D, "head_output");
         hold_statistics(found, &e, query_offset, key_offset);
-        json_decref(found);
-        json_decref(request);
     }
 }
 
@@ -202,8 +204,6 @@ Test(fields, the_values_are_those_that_are_mixed) {
     }
     hold(json_object_get(found, "head_output"), mixed, B * H * L * D, "head_output");
     hold(json_object_get(found, "scores"), products, B * H * L * KEYS, "scores");
-    json_decref(found);
-    json_decref(request);
 }
 
 /* ---- Shards ---- */
@@ -242,7 +242,7 @@ Test(fields, shards_merge) {
         json_object_set_new(request, "query_offset", json_integer(5));
         both = post_with(&s, path, request, 200, "'return':['head_output']");
         for (size_t n = 0; n < 2; n++) {
-            json_t *half = json_copy(request);
+            json_t *half = keep(json_copy(request));
             const size_t skipped = n * split, count = n == 0 ? split : S - split;
             json_object_set_new(half, "key", part(json_object_get(request, "key"), skipped, count));
             json_object_set_new(half, "value", part(json_object_get(request, "value"), skipped, count));
@@ -251,8 +251,6 @@ Test(fields, shards_merge) {
             json_t *found = post_with(&s, path, half, 200, "'return':['head_output','lse']");
             flatten(json_object_get(found, "lse"), lse[n]);
             flatten(json_object_get(found, "head_output"), heads[n]);
-            json_decref(found);
-            json_decref(half);
         }
         for (size_t i = 0; i < B * H * L * D; i++) {
             const double a = exp(lse[0][i / D] - lse[1][i / D]); /* the extra keys are always there */
@@ -261,16 +259,12 @@ Test(fields, shards_merge) {
         flatten(json_object_get(both, "head_output"), whole);
         hold(json_object_get(both, "head_output"), merged, B * H * L * D, "the merged heads");
         const double *data = merged;
-        json_t *back = json_object();
+        json_t *back = new_object();
         json_object_set_new(back, "head_output", nested(&data, (size_t[]){B, H, L, D}, 4));
         again = post(&s, path, back, 200);
         cr_assert_eq(json_object_size(again), 2);
         flatten(json_object_get(both, "output"), output);
         hold(json_object_get(again, "output"), output, B * L * E, "the output of the merged heads");
-        json_decref(again);
-        json_decref(back);
-        json_decref(both);
-        json_decref(request);
     }
 }
 
@@ -278,20 +272,15 @@ Test(fields, shards_merge) {
 Test(fields, head_output_gives_the_output_it_belongs_to) {
     static double output[ROOM];
     uint64_t seed = test_seed("head_output_gives_the_output_it_belongs_to");
-    json_t *request = draw_request(&seed), *back = json_object(), *again;
+    json_t *request = draw_request(&seed), *back = new_object(), *again;
     json_t *found = post_with(&s, paths[1], request, 200, "'return':['head_output']");
     json_object_set(back, "head_output", json_object_get(found, "head_output"));
     again = post(&s, paths[1], back, 200);
     cr_assert(json_equal(json_object_get(again, "output"), json_object_get(found, "output")));
-    json_decref(again);
     json_object_set(back, "head_output", json_array_get(json_object_get(found, "head_output"), 1));
     again = post(&s, paths[1], back, 200);
     cr_assert_eq(flatten(json_object_get(found, "output"), output), B * L * E);
     hold(json_object_get(again, "output"), output + L * E, L * E, "the output of one batch entry");
-    json_decref(again);
-    json_decref(back);
-    json_decref(found);
-    json_decref(request);
 }
 
 /* ---- Without a batch, and training ---- */
@@ -303,8 +292,7 @@ Test(fields, no_result_of_an_unbatched_request_has_a_b) {
     const char *all =
         "'need_weights':true,'return':['q','k','v','scores','lse','entropy','head_output','stats']";
     uint64_t seed = test_seed("no_result_of_an_unbatched_request_has_a_b");
-    json_t *one = json_object(), *batched = json_object(),
-           *query = random_array((size_t[]){1, L, E}, 3, &seed);
+    json_t *one = new_object(), *batched = new_object(), *query = random_array((size_t[]){1, L, E}, 3, &seed);
     json_object_set(one, "query", json_array_get(query, 0));
     json_object_set_new(batched, "query", query);
     json_t *a = post_with(&s, paths[0], one, 200, all), *b = post_with(&s, paths[0], batched, 200, all);
@@ -316,10 +304,6 @@ Test(fields, no_result_of_an_unbatched_request_has_a_b) {
                              json_array_get(json_object_get(json_object_get(b, "stats"), members[i]), 0)),
                   "%s", members[i]);
     cr_assert(json_object_size(a) == 11 && json_object_size(json_object_get(a, "stats")) == 6);
-    json_decref(a);
-    json_decref(b);
-    json_decref(one);
-    json_decref(batched);
 }
 
 Test(fields, a_seed_repeats_the_dropout) {
@@ -342,9 +326,6 @@ Test(fields, a_seed_repeats_the_dropout) {
     }
     cr_assert(!json_equal(drawn, json_object_get(answers[2], "seed")));
     cr_assert_null(json_object_get(answers[3], "seed"));
-    for (size_t i = 0; i < 4; i++)
-        json_decref(answers[i]);
-    json_decref(request);
 }
 
 /* ---- What is wrong, and what is only odd ---- */
@@ -385,7 +366,7 @@ static const struct {
 };
 
 Test(fields, each_bad_one_gets_its_code_path_and_sentence) {
-    json_t *nothing = json_object();
+    json_t *nothing = new_object();
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         json_t *problem = post_with(&s, "/attend", nothing, 400, bad[i].members);
         cr_assert_str_eq(json_string_value(json_object_get(problem, "code")), bad[i].code, "%s",
@@ -394,10 +375,8 @@ Test(fields, each_bad_one_gets_its_code_path_and_sentence) {
                          bad[i].members);
         const char *sentence = json_string_value(json_object_get(problem, "error"));
         cr_assert(sentence != NULL && strlen(sentence) > 20, "%s", bad[i].members);
-        json_decref(problem);
-        json_decref(post_with(&s, "/attend", nothing, 200, QUERY));
+        post_with(&s, "/attend", nothing, 200, QUERY);
     }
-    json_decref(nothing);
 }
 
 Test(fields, odd_requests_are_answered_with_a_warning) {
@@ -409,21 +388,19 @@ Test(fields, odd_requests_are_answered_with_a_warning) {
         {"'head_output':[[[1,2,3,4,5,6]],[[1,2,3,4,5,6]],[[1,2,3,4,5,6]],[[1,2,3,4,5,6]]],'training':true",
          "head_output"},
     };
-    json_t *nothing = json_object();
+    json_t *nothing = new_object();
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
         json_t *answered = post_with(&s, "/attend", nothing, 200, odd[i].members);
         const json_t *warnings = json_object_get(answered, "warnings");
         cr_assert_eq(json_array_size(warnings), 1);
         cr_assert_not_null(strstr(json_string_value(json_array_get(warnings, 0)), odd[i].word));
         cr_assert(json_object_size(answered) == 3, "%s", odd[i].members);
-        json_decref(answered);
     }
-    json_decref(nothing);
 }
 
 /* A row that may attend to nothing. */
 Test(fields, minus_infinity_in_an_answer_is_null) {
-    json_t *nothing = json_object();
+    json_t *nothing = new_object();
     json_t *answered =
         post_with(&s, "/attend", nothing, 200,
                   QUERY ",'attn_mask':[[true,true],[true,false]],'omit_extra':true,'is_causal':false,"
@@ -436,6 +413,4 @@ Test(fields, minus_infinity_in_an_answer_is_null) {
         cr_assert_eq(json_integer_value(json_array_get(argmax, 0)), -1);
         cr_assert_eq(json_integer_value(json_array_get(argmax, 1)), 1);
     }
-    json_decref(answered);
-    json_decref(nothing);
 }

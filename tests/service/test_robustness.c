@@ -47,13 +47,10 @@ Test(robustness, a_client_that_vanishes_during_compute_leaves_nothing) {
     s = server_start("--model", SMALL, "--threads", "2", NULL);
     cr_assert(answers(&s));
     const size_t before = server_descriptors(&s);
-    char *body = make_request(1, 3000, 8, "", 1), head[200];
-    snprintf(head, sizeof head, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
-             strlen(body));
+    const char *body = make_request(1, 3000, 8, "", 1);
     for (int i = 0; i < 20; i++) {
         const int fd = raw_connect(&s);
-        raw_text(fd, head);
-        raw_text(fd, body);
+        post_part(fd, body, strlen(body));
         usleep(1000u * (unsigned)i);
         if (i % 2 == 0) { /* a reset instead of a close */
             const struct linger abrupt = {1, 0};

@@ -14,12 +14,6 @@
 
 #define WEIGHTS "\"need_weights\":true,"
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* A connection whose system takes little that is not read. */
 static int connect_narrow(const server *s) {
     const struct sockaddr_in address = {.sin_family = AF_INET,
@@ -34,11 +28,8 @@ static int connect_narrow(const server *s) {
 /* Sends a request on L tokens whose answer has 2 L^2 weights of about 12 bytes each, if they are asked for.
  */
 static void ask(int fd, size_t L, const char *more) {
-    char *body = make_request(1, L, 8, more, 1), head[200];
-    snprintf(head, sizeof head, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
-             strlen(body));
-    raw_text(fd, head);
-    raw_text(fd, body);
+    const char *body = make_request(1, L, 8, more, 1);
+    post_part(fd, body, strlen(body));
 }
 
 /* Reads the head of an answer and returns how long it and its body are together. */

@@ -7,15 +7,17 @@ typedef struct {
     const char *query, *key, *value, *attn_mask, *key_padding_mask;
 } shapes;
 
-static problem_code resolve(const attn_model *model, shapes s, bool need_weights, size_t limit,
-                            attend_call *call, problem *p) {
+static attend_call call;
+static problem p;
+
+static problem_code resolve(const attn_model *model, shapes s, bool need_weights, size_t limit) {
     attend_request request = {.query = tensor(s.query),
                               .key = tensor(s.key),
                               .value = tensor(s.value),
                               .attn_mask = tensor(s.attn_mask),
                               .key_padding_mask = tensor(s.key_padding_mask),
                               .need_weights = need_weights};
-    return resolve_request(model, &request, limit, call, p);
+    return resolve_request(model, &request, limit, &call, &p);
 }
 
 /* Requests that fit, and the B, L, S and batches of the mask that they mean. */
@@ -45,10 +47,7 @@ static const struct {
 Test(request, takes_what_fits) {
     const attn_model model = make_model(8, 8);
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        attend_call call;
-        problem p;
-        cr_assert_eq(resolve(&model, good[i].given, true, NO_LIMIT, &call, &p), PROBLEM_NONE, "%zu: %s", i,
-                     p.text);
+        cr_assert_eq(resolve(&model, good[i].given, true, NO_LIMIT), PROBLEM_NONE, "%zu: %s", i, p.text);
         const attn_input *in = &call.input;
         cr_assert(in->B == good[i].B && in->L == good[i].L && in->S == good[i].S, "%zu: B %zu, L %zu, S %zu",
                   i, in->B, in->L, in->S);
@@ -89,45 +88,35 @@ static const struct {
 Test(request, says_what_does_not_fit) {
     const attn_model model = make_model(8, 8);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        attend_call call;
-        problem p;
-        cr_assert_eq(resolve(&model, bad[i].given, false, NO_LIMIT, &call, &p), bad[i].code, "%zu: %s", i,
-                     p.text);
+        cr_assert_eq(resolve(&model, bad[i].given, false, NO_LIMIT), bad[i].code, "%zu: %s", i, p.text);
         cr_assert_str_eq(p.path, bad[i].path, "%zu: %s", i, p.text);
         cr_assert_not_null(strstr(p.text, bad[i].path), "%zu: %s", i, p.text);
     }
 }
 
 Test(request, does_not_stand_in_for_a_key_or_value_of_another_width) {
-    attend_call call;
-    problem p;
     const attn_model other_key = make_model(5, 8), other_value = make_model(8, 5), same = make_model(5, 5);
-    cr_assert_eq(resolve(&other_key, (shapes){.query = "2,3,8"}, false, NO_LIMIT, &call, &p),
-                 PROBLEM_MISSING_FIELD);
+    cr_assert_eq(resolve(&other_key, (shapes){.query = "2,3,8"}, false, NO_LIMIT), PROBLEM_MISSING_FIELD);
     cr_assert_str_eq(p.path, "key");
-    cr_assert_eq(resolve(&other_value, (shapes){.query = "2,3,8"}, false, NO_LIMIT, &call, &p),
-                 PROBLEM_MISSING_FIELD);
+    cr_assert_eq(resolve(&other_value, (shapes){.query = "2,3,8"}, false, NO_LIMIT), PROBLEM_MISSING_FIELD);
     cr_assert_str_eq(p.path, "value");
-    cr_assert_eq(resolve(&same, (shapes){.query = "2,3,8", .key = "2,4,5"}, false, NO_LIMIT, &call, &p),
-                 PROBLEM_NONE);
+    cr_assert_eq(resolve(&same, (shapes){.query = "2,3,8", .key = "2,4,5"}, false, NO_LIMIT), PROBLEM_NONE);
     cr_assert_eq(call.input.key, call.input.value);
 }
 
 Test(request, bounds_the_answer) {
     const attn_model model = make_model(8, 8);
-    attend_call call;
-    problem p;
     const shapes s = {.query = "2,10,8"};
     const size_t output = 2 * 10 * 8 * 4, weights = 2 * 2 * 10 * 10 * 4;
-    cr_assert_eq(resolve(&model, s, false, output, &call, &p), PROBLEM_NONE);
-    cr_assert_eq(resolve(&model, s, false, output - 1, &call, &p), PROBLEM_TOO_LARGE);
+    cr_assert_eq(resolve(&model, s, false, output), PROBLEM_NONE);
+    cr_assert_eq(resolve(&model, s, false, output - 1), PROBLEM_TOO_LARGE);
     cr_assert_not_null(strstr(p.text, "--max-answer"));
-    cr_assert_eq(resolve(&model, s, true, output + weights, &call, &p), PROBLEM_NONE);
-    cr_assert_eq(resolve(&model, s, true, output + weights - 1, &call, &p), PROBLEM_TOO_LARGE);
+    cr_assert_eq(resolve(&model, s, true, output + weights), PROBLEM_NONE);
+    cr_assert_eq(resolve(&model, s, true, output + weights - 1), PROBLEM_TOO_LARGE);
     /* Empty arrays are text too: a zero counts as one. */
     const shapes empty = {.query = "1000000,0,..."};
-    cr_assert_eq(resolve(&model, empty, false, 1000000 * 8 * 4 - 1, &call, &p), PROBLEM_TOO_LARGE);
-    cr_assert_eq(resolve(&model, empty, false, 1000000 * 8 * 4, &call, &p), PROBLEM_NONE);
+    cr_assert_eq(resolve(&model, empty, false, 1000000 * 8 * 4 - 1), PROBLEM_TOO_LARGE);
+    cr_assert_eq(resolve(&model, empty, false, 1000000 * 8 * 4), PROBLEM_NONE);
     const shapes huge = {.query = "16777216,16777216,8", .key = "16777216,16777216,8"};
-    cr_assert_eq(resolve(&model, huge, true, SIZE_MAX, &call, &p), PROBLEM_TOO_LARGE);
+    cr_assert_eq(resolve(&model, huge, true, SIZE_MAX), PROBLEM_TOO_LARGE);
 }
