@@ -8,19 +8,17 @@ static void expect(const json_t *model, const char *name, const char *text) {
     snprintf(quoted, sizeof quoted, "%s", text);
     for (char *quote = quoted; (quote = strchr(quote, '\'')) != NULL;)
         *quote = '"';
-    json_t *expected = json_loads(quoted, JSON_DECODE_ANY, NULL);
+    json_t *expected = keep(json_loads(quoted, JSON_DECODE_ANY, NULL));
     const json_t *found = json_object_get(model, name);
-    char *shown = json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT);
+    const char *shown = keep(json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT));
     cr_assert_not_null(expected, "%s", quoted);
     cr_expect(json_equal(found, expected), "%s is %s, expected %s", name, shown, quoted);
-    free(shown);
-    json_decref(expected);
 }
 
 static json_t *get(const server *s, const char *path, long status) {
     answer a = http_request(s, path, NULL, NULL);
     cr_assert_eq(a.status, status, "%s: %.300s", path, a.body);
-    json_t *document = json_loads(a.body, JSON_REJECT_DUPLICATES, NULL);
+    json_t *document = keep(json_loads(a.body, JSON_REJECT_DUPLICATES, NULL));
     cr_assert_not_null(document, "%.300s", a.body);
     return document;
 }
@@ -82,8 +80,6 @@ Test(models, have_all_options) {
                   "%s", options[n]);
     json_t *one = get(&s, "/models/sloped", 200);
     cr_expect(json_equal(one, sloped));
-    json_decref(one);
-    json_decref(answered);
     remove_folder(folder);
     cr_assert_eq(server_stop(&s), 0);
 }
@@ -128,12 +124,9 @@ Test(models, rotations_as_a_configuration_has_them) {
         json_t *answered = get(&s, "/models", 200), *model;
         model = json_array_get(json_object_get(answered, "models"), 0);
         expect(model, "rope", ropes[i / 2].expected);
-        free(next);
-        next = json_dumps(json_object_get(model, "rope"), 0);
-        json_decref(answered);
+        next = keep(json_dumps(json_object_get(model, "rope"), 0));
         cr_assert_eq(server_stop(&s), 0);
     }
-    free(next);
     remove_folder(folder);
 }
 
@@ -175,12 +168,10 @@ Test(models, a_checkpoint_s_name_lists_its_layers) {
               "%s", a.body);
     a = http_request(&s, "/attend/bert.11", "{\"query\":[[1,2,3,4]]}", NULL);
     cr_expect_eq(a.status, 200, "%s", a.body);
-    json_decref(problem);
     problem = get(&s, "/models/ber", 404);
     sentence = json_string_value(json_object_get(problem, "error"));
     cr_expect_not_null(strstr(sentence, "there is no model 'ber'; served are: small, bert.0, "), "%s",
                        sentence);
-    json_decref(problem);
     remove_folder(folder);
     cr_assert_eq(server_stop(&s), 0);
 }
@@ -196,7 +187,5 @@ Test(models, patterns_say_how_to_use_them) {
     cr_expect_eq(json_object_size(one), json_object_size(listed) + 3);
     json_object_update(one, listed);
     cr_expect_eq(json_object_size(one), json_object_size(listed) + 3);
-    json_decref(one);
-    json_decref(answered);
     cr_assert_eq(server_stop(&s), 0);
 }

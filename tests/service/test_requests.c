@@ -1,10 +1,8 @@
 /* Good requests get the right numbers, bad ones get one clear sentence, over real HTTP. */
 #include "core/model/load.h"
-#include "tests/random.h"
-#include "tests/service/harness.h"
+#include "tests/service/layers.h"
 
 #include <criterion/criterion.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +11,7 @@
 
 static json_t *parse(const answer *a) {
     json_error_t error;
-    json_t *document = json_loads(a->body, JSON_REJECT_DUPLICATES, &error);
+    json_t *document = keep(json_loads(a->body, JSON_REJECT_DUPLICATES, &error));
     cr_assert_not_null(document, "%s: %.200s", error.text, a->body);
     return document;
 }
@@ -44,32 +42,16 @@ Test(requests, small_documents) {
     a = http_request(&s, "/models/demo", NULL, NULL);
     json_t *one = parse(&a);
     cr_assert(json_equal(one, second));
-    json_decref(one);
-    json_decref(models);
     cr_assert_eq(server_stop(&s), 0);
 }
 
-/* Flattens a nested array of numbers into `numbers`; returns how many there are. */
-static size_t flatten(const json_t *array, double *numbers) {
-    if (!json_is_array(array)) {
-        cr_assert(json_is_number(array));
-        *numbers = json_number_value(array);
-        return 1;
-    }
-    size_t count = 0;
-    for (size_t i = 0; i < json_array_size(array); i++)
-        count += flatten(json_array_get(array, i), numbers + count);
-    return count;
-}
-
 static void hold(const json_t *found, const double *expected, size_t count) {
-    double *numbers = malloc((count + 1) * sizeof *numbers), largest = 0;
+    double *numbers = keep(malloc((count + 1) * sizeof *numbers)), largest = 0;
     cr_assert_eq(flatten(found, numbers), count);
     for (size_t i = 0; i < count; i++)
         largest = fmax(largest, fabs(expected[i]));
     for (size_t i = 0; i < count; i++)
         cr_assert_float_eq(numbers[i], expected[i], 2e-6 * largest);
-    free(numbers);
 }
 
 /* What the service answers is what the double-precision reference computes from the same model. */
@@ -85,8 +67,9 @@ Test(requests, answers_are_the_reference_s_numbers) {
         char *body = make_request(
             B, L, 8, causal ? "\"is_causal\":true,\"need_weights\":true," : "\"need_weights\":true,",
             (unsigned)n);
-        json_t *sent = json_loads(body, 0, NULL);
-        double query[3 * 30 * 8], output[3 * 30 * 8], *weights = malloc(B * 2 * L * L * sizeof *weights);
+        json_t *sent = keep(json_loads(body, 0, NULL));
+        double query[3 * 30 * 8], output[3 * 30 * 8],
+            *weights = keep(malloc(B * 2 * L * L * sizeof *weights));
         float numbers[3 * 30 * 8];
         const size_t count = flatten(json_object_get(sent, "query"), query);
         for (size_t i = 0; i < count; i++)
@@ -103,9 +86,6 @@ Test(requests, answers_are_the_reference_s_numbers) {
         cr_assert_str_eq(json_string_value(json_object_get(answered, "model")), "small");
         hold(json_object_get(answered, "output"), output, B * L * 8);
         hold(json_object_get(answered, "attn_weights"), weights, B * 2 * L * L);
-        json_decref(answered);
-        json_decref(sent);
-        free(weights);
     }
     attn_registry_free(&registry);
     cr_assert_eq(server_stop(&s), 0);
@@ -174,7 +154,6 @@ Test(requests, each_bad_one_gets_its_code_and_a_sentence) {
         const char *sentence = json_string_value(json_object_get(problem, "error"));
         cr_assert(sentence != NULL && strlen(sentence) > 20, "%zu: %s", i, a.body);
         cr_assert_not_null(strstr(a.body, bad[i].place), "%zu: %s", i, a.body);
-        json_decref(problem);
         a = http_request(&s, "/attend", "{" Q "}", NULL);
         cr_assert_eq(a.status, 200, "after %zu: %s", i, a.body);
     }
@@ -187,7 +166,6 @@ Test(requests, a_mask_of_zeros_and_ones_is_added_with_a_warning) {
     json_t *answered = parse(&a), *warnings = json_object_get(answered, "warnings");
     cr_assert_eq(json_array_size(warnings), 1);
     cr_assert_not_null(strstr(json_string_value(json_array_get(warnings, 0)), "attn_mask"));
-    json_decref(answered);
     cr_assert_eq(server_stop(&s), 0);
 }
 
