@@ -73,30 +73,16 @@ Test(json_python, what_only_python_has) {
 
 Test(json_python, what_neither_has) {
     static const char *const bad[] = {
-        "",
-        "[]",
-        "{",
-        "{\"x\":nan}",
-        "{\"x\":infinity}",
-        "{\"x\":+Infinity}",
-        "{\"x\":--Infinity}",
-        "{NaN:1}",
-        "{\"x\":1,Infinity : 2}",
-        "{\"x\":NaNs}",
-        "{\"x\":Infinity1}",
-        "{\"x\":.5}",
-        "{\"x\":1.}",
-        "{\"x\":0x10}",
-        "{\"x\":1 2}",
-        "{\"x\":\"\\ud80\"}",
-        "{\"x\":\"\\ud80",
-        "{\"x\":\"\\u000g\"}",
-        "{\"x\":\"\\u+000\"}",
-        "{\"x\":\"NaN}",
-        "{\"x\":1,}",
-        "{\"x\":\"\\",
-        "{\"x\":99999999999999999999a}",
-        "{\"x\":1}}",
+        // clang-format off
+        "",                              "[]",                            "{",
+        "{\"x\":nan}",                   "{\"x\":infinity}",              "{\"x\":+Infinity}",
+        "{\"x\":--Infinity}",            "{NaN:1}",                       "{\"x\":1,Infinity : 2}",
+        "{\"x\":NaNs}",                  "{\"x\":Infinity1}",             "{\"x\":.5}",
+        "{\"x\":1.}",                    "{\"x\":0x10}",                  "{\"x\":1 2}",
+        "{\"x\":\"\\ud80\"}",            "{\"x\":\"\\ud80",               "{\"x\":\"\\u000g\"}",
+        "{\"x\":\"\\u+000\"}",           "{\"x\":\"NaN}",                 "{\"x\":1,}",
+        "{\"x\":\"\\",                   "{\"x\":99999999999999999999a}", "{\"x\":1}}",
+        // clang-format on
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         json_t *object = NULL;

@@ -229,47 +229,34 @@ static void check_read(const char *text) {
     free(exact);
 }
 
+/* Of 01 the number is 0; what follows is the caller's to refuse. */
 Test(json_number, the_grammar) {
     static const struct {
         const char *text;
         json_number_status status;
         size_t next;
     } cases[] = {
-        {"0", JSON_NUMBER_OK, 1},
-        {"-0", JSON_NUMBER_OK, 2},
-        {"0.0", JSON_NUMBER_OK, 3},
-        {"1]", JSON_NUMBER_OK, 1},
-        {"1,2", JSON_NUMBER_OK, 1},
-        {"1.5e3 ", JSON_NUMBER_OK, 5},
-        {"1E+5", JSON_NUMBER_OK, 4},
-        {"1e-05", JSON_NUMBER_OK, 5},
+        // clang-format off
+        {"0", JSON_NUMBER_OK, 1},                   {"-0", JSON_NUMBER_OK, 2},
+        {"0.0", JSON_NUMBER_OK, 3},                 {"1]", JSON_NUMBER_OK, 1},
+        {"1,2", JSON_NUMBER_OK, 1},                 {"1.5e3 ", JSON_NUMBER_OK, 5},
+        {"1E+5", JSON_NUMBER_OK, 4},                {"1e-05", JSON_NUMBER_OK, 5},
         {"1e00000000000000000000000000000001", JSON_NUMBER_OK, 34},
-        {"01", JSON_NUMBER_OK, 1}, /* the number is 0; what follows is the caller's to refuse */
-        {"-01", JSON_NUMBER_OK, 2},
-        {"0x10", JSON_NUMBER_OK, 1},
-        {"1.5.5", JSON_NUMBER_OK, 3},
-        {"1e5e5", JSON_NUMBER_OK, 3},
-        {"1e5.5", JSON_NUMBER_OK, 3},
-        {"", JSON_NUMBER_NOT_A_NUMBER, 0},
-        {"-", JSON_NUMBER_NOT_A_NUMBER, 1},
-        {"--1", JSON_NUMBER_NOT_A_NUMBER, 1},
-        {"+1", JSON_NUMBER_NOT_A_NUMBER, 0},
-        {".5", JSON_NUMBER_NOT_A_NUMBER, 0},
-        {"-.5", JSON_NUMBER_NOT_A_NUMBER, 1},
-        {"1.", JSON_NUMBER_NOT_A_NUMBER, 2},
-        {"1.e5", JSON_NUMBER_NOT_A_NUMBER, 2},
-        {"1.x", JSON_NUMBER_NOT_A_NUMBER, 2},
-        {"1e", JSON_NUMBER_NOT_A_NUMBER, 2},
-        {"1e+", JSON_NUMBER_NOT_A_NUMBER, 3},
-        {"1e-", JSON_NUMBER_NOT_A_NUMBER, 3},
-        {"1e+-5", JSON_NUMBER_NOT_A_NUMBER, 3},
-        {"1ex", JSON_NUMBER_NOT_A_NUMBER, 2},
-        {"NaN", JSON_NUMBER_NOT_A_NUMBER, 0},
-        {"-Infinity", JSON_NUMBER_NOT_A_NUMBER, 1},
-        {" 1", JSON_NUMBER_NOT_A_NUMBER, 0},
-        {"1e39", JSON_NUMBER_TOO_LARGE, 4},
+        {"01", JSON_NUMBER_OK, 1},                  {"-01", JSON_NUMBER_OK, 2},
+        {"0x10", JSON_NUMBER_OK, 1},                {"1.5.5", JSON_NUMBER_OK, 3},
+        {"1e5e5", JSON_NUMBER_OK, 3},               {"1e5.5", JSON_NUMBER_OK, 3},
+        {"", JSON_NUMBER_NOT_A_NUMBER, 0},          {"-", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {"--1", JSON_NUMBER_NOT_A_NUMBER, 1},       {"+1", JSON_NUMBER_NOT_A_NUMBER, 0},
+        {".5", JSON_NUMBER_NOT_A_NUMBER, 0},        {"-.5", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {"1.", JSON_NUMBER_NOT_A_NUMBER, 2},        {"1.e5", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"1.x", JSON_NUMBER_NOT_A_NUMBER, 2},       {"1e", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"1e+", JSON_NUMBER_NOT_A_NUMBER, 3},       {"1e-", JSON_NUMBER_NOT_A_NUMBER, 3},
+        {"1e+-5", JSON_NUMBER_NOT_A_NUMBER, 3},     {"1ex", JSON_NUMBER_NOT_A_NUMBER, 2},
+        {"NaN", JSON_NUMBER_NOT_A_NUMBER, 0},       {"-Infinity", JSON_NUMBER_NOT_A_NUMBER, 1},
+        {" 1", JSON_NUMBER_NOT_A_NUMBER, 0},        {"1e39", JSON_NUMBER_TOO_LARGE, 4},
         {"-1e39", JSON_NUMBER_TOO_LARGE, 5},
         {"1e999999999999999999999", JSON_NUMBER_TOO_LARGE, 23},
+        // clang-format on
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *text = cases[i].text, *next;
