@@ -135,23 +135,29 @@ static void check_map(const setup *s, const attn_view *v, bool are_weights, cons
     }
 }
 
+/* A view of a pass's maps is the part of the whole that was asked for. */
+static void check_view(const setup *s, const attn_view *view) {
+    const attn_output whole = compute_everything(s);
+    const size_t cells = rows_of(s) * keys_of(s);
+    const attn_output part = {.output = nothing_yet(outputs_of(s)),
+                              .weights = {nothing_yet(cells), no_indices_yet(cells)},
+                              .scores = {nothing_yet(cells), no_indices_yet(cells)},
+                              .view = *view};
+    attn_arena *work = attn_arena_new(NULL);
+    cr_assert_eq(attn_forward(&s->layer, &s->input, &part, work, NULL, NULL), ATTN_OK);
+    attn_arena_free(work);
+    check_map(s, view, true, whole.weights.values, &part.weights);
+    check_map(s, view, false, whole.scores.values, &part.scores);
+}
+
 TEST_OF_KERNELS(view, a_view_is_the_part_of_the_whole_that_was_asked_for) {
     uint64_t seed = test_seed("a_view_is_the_part_of_the_whole_that_was_asked_for");
     for (int n = 0; n < 1500; n++) {
         setup s = make_any_setup(&seed);
         if (n % 10 == 0) /* several blocks of rows */
             s.input.L = s.input.S = 0;
-        attn_output whole = compute_everything(&s);
-        const size_t numbers = rows_of(&s) * keys_of(&s);
-        attn_output part = {.output = nothing_yet(outputs_of(&s)),
-                            .weights = {nothing_yet(numbers), no_indices_yet(numbers)},
-                            .scores = {nothing_yet(numbers), no_indices_yet(numbers)},
-                            .view = random_view(&s, &seed)};
-        attn_arena *work = attn_arena_new(NULL);
-        cr_assert_eq(attn_forward(&s.layer, &s.input, &part, work, NULL, NULL), ATTN_OK);
-        attn_arena_free(work);
-        check_map(&s, &part.view, true, whole.weights.values, &part.weights);
-        check_map(&s, &part.view, false, whole.scores.values, &part.scores);
+        const attn_view view = random_view(&s, &seed);
+        check_view(&s, &view);
         free_round();
     }
 }
@@ -163,13 +169,8 @@ TEST_OF_KERNELS(view, a_view_does_not_notice_blocks) {
         setup s = make_setup(6, 3, 1 + random_below(&seed, 2), 150 + random_below(&seed, 100),
                              1 + random_below(&seed, 100), &seed);
         add_random_masks(&s, &seed);
-        attn_output whole = compute_everything(&s);
-        const size_t numbers = s.input.B * 3 * s.input.L * s.input.S;
-        attn_output part = {.output = nothing_yet(s.input.B * s.input.L * 6),
-                            .weights = {nothing_yet(numbers), no_indices_yet(numbers)},
-                            .view = random_view(&s, &seed)};
-        cr_assert_eq(forward(&s, &part), ATTN_OK);
-        check_map(&s, &part.view, true, whole.weights.values, &part.weights);
+        const attn_view view = random_view(&s, &seed);
+        check_view(&s, &view);
         free_round();
     }
 }
@@ -185,14 +186,10 @@ TEST_OF_KERNELS(view, a_view_sees_what_its_rows_may_see) {
         for (size_t n = 0; n < L * S; n++)
             mask[n] = n / S / 32 == hidden / 2 && n % S / 256 == hidden % 2 ? -INFINITY : 0;
         s.input.attn_mask = mask;
-        attn_output whole = compute_everything(&s);
-        attn_output part = {.output = nothing_yet(L * 8),
-                            .weights.values = nothing_yet(2 * L * S),
-                            .view = attn_view_all(&s.layer.config, &s.input)};
-        part.view.row_from = 16;
-        part.view.row_to = 48;
-        cr_assert_eq(forward(&s, &part), ATTN_OK);
-        check_map(&s, &part.view, true, whole.weights.values, &part.weights);
+        attn_view view = attn_view_all(&s.layer.config, &s.input);
+        view.row_from = 16;
+        view.row_to = 48;
+        check_view(&s, &view);
         free_round();
     }
 }
