@@ -26,9 +26,7 @@ Test(refusals, a_body_too_large_that_dribbles_in_is_told_so) {
     cr_assert(body != NULL && (size_t)atol(strstr(got, "Content-Length: ") + 16) == strlen(body + 4), "%s",
               got);
     close(fd);
-    char said[4096] = "";
-    kill(s.pid, SIGINT);
-    cr_assert_eq(server_collect(&s, said, sizeof said), 0);
+    const char *said = server_end(&s, SIGINT);
     cr_assert_not_null(strstr(said, "POST /attend 413 "), "%s", said);
 }
 
@@ -56,9 +54,7 @@ Test(refusals, what_the_library_refuses_is_logged_with_its_status) {
     usleep(50000);
     close(left);
     usleep(300000);
-    char said[8192] = "";
-    kill(s.pid, SIGINT);
-    cr_assert_eq(server_collect(&s, said, sizeof said), 0);
+    const char *said = server_end(&s, SIGINT);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         const char *line = strstr(said, refused[i].logged);
         cr_assert_not_null(line, "%s: %s", refused[i].logged, said);

@@ -5,11 +5,9 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define WEIGHTS "\"need_weights\":true,"
