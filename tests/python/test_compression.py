@@ -107,13 +107,13 @@ def test_pieces_of_every_size_make_the_same_request(url, rng):
             if chunked and size < 3 and len(body) > 4000:
                 continue  # a packet a byte: once is enough
             length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
-            head = b"POST /attend HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s\r\n\r\n" % length
+            head = b"POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s\r\n\r\n" % length
             assert send_in_pieces(url, head, body, size, chunked) == (200, whole), (chunked, size)
 
 
 def test_a_compressed_body_in_pieces(url, rng):
     body = make_body(rng, 1, 1)
     whole, small = post(url, body)[2], gzip.compress(body)
-    head = b"POST /attend HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(small)
+    head = b"POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(small)
     for size in (1, 7, 64):
         assert send_in_pieces(url, head, small, size, False) == (200, whole)

@@ -46,7 +46,7 @@ class Large:
         body = gzip.compress(save({"query": np.zeros((1, rows, 512), np.float16)}))
         head = "".join(f"{name}: {text}\r\n" for name, text in LARGE.items())
         self.socket = socket.create_connection(address(server))
-        self.socket.sendall(f"POST /attend HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        self.socket.sendall(f"POST /attend HTTP/1.1\r\nHost: localhost\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode())
         self.socket.sendall(body)
 
     def is_answered(self):

@@ -190,7 +190,7 @@ def ask_and_do_not_read(server, body):
     """Returns when the answer has begun to come; but a few MB of it, nothing of it is read."""
     host, port = server.url.removeprefix("http://").split(":")
     waiting = socket.create_connection((host, int(port)))
-    head = f"POST /attend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     waiting.sendall(head.encode() + body)
     assert waiting.recv(12) == b"HTTP/1.1 200"
     return waiting

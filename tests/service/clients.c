@@ -28,7 +28,7 @@ size_t join_clients(client *clients, size_t count, long status, const char *text
 
 void post_part(int fd, const char *body, size_t count) {
     char head[200];
-    snprintf(head, sizeof head, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+    snprintf(head, sizeof head, "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
              strlen(body));
     raw_text(fd, head);
     raw_send(fd, body, count);

@@ -10,7 +10,8 @@
 
 #define SMALL "small=init:embed_dim=8,num_heads=2,seed=5"
 
-#define ATTEND "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 29\r\n\r\n{\"query\":[[1,2,3,4,5,6,7,8]]}"
+#define ATTEND                                                                                               \
+    "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 29\r\n\r\n{\"query\":[[1,2,3,4,5,6,7,8]]}"
 
 /* A request from a thread of its own. */
 typedef struct {

@@ -24,8 +24,8 @@ static call new_call(const char *path, const char *header, const char *body) {
     const size_t size = strlen(body) + 300;
     c.text = keep(malloc(size));
     snprintf(c.text, size,
-             "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", path,
-             header, strlen(body), body);
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s",
+             path, header, strlen(body), body);
     return c;
 }
 

@@ -69,7 +69,7 @@ Test(ending, requests_at_the_last_moment_do_no_harm) {
         int kept[CONNECTIONS];
         for (int i = 0; i < CONNECTIONS; i++) {
             kept[i] = raw_connect(&s);
-            raw_text(kept[i], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+            raw_text(kept[i], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
             raw_read(kept[i], "ok\"}");
         }
         kill(s.pid, SIGINT);
@@ -138,7 +138,7 @@ static void *visit(void *argument) {
             refused = true;
             v->resets += errno != ECONNREFUSED;
         } else {
-            raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             ssize_t got;
             while ((got = recv(fd, bytes, sizeof bytes, 0)) > 0)
                 continue;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define HERD  600
-#define PROBE "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+#define PROBE "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define LIMIT 10 /* seconds for an answer, which takes milliseconds */
 
 /* Reads an answer until it ends in `end`. Is it a 200? */
@@ -142,7 +142,7 @@ Test(herd, an_idle_service_takes_no_time) {
     connect_herd(&s, herd, 60);
     send_at_once(&s, herd, 40, ATTEND);
     cr_assert_eq(count_answered(herd, 40, "]]}"), 40);
-    send_at_once(&s, herd, 20, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{");
+    send_at_once(&s, herd, 20, "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{");
     usleep(200000);
     const unsigned long before = cpu_ticks(&s);
     usleep(1000000);

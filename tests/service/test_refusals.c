@@ -14,8 +14,8 @@ Test(refusals, a_body_too_large_that_dribbles_in_is_told_so) {
     const int fd = raw_connect(&s);
     char chunk[1200] = "578\r\n";
     memset(chunk + 5, ' ', 1000);
-    raw_text(fd,
-             "POST /attend HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw_text(fd, "POST /attend HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\nTransfer-Encoding: "
+                 "chunked\r\n\r\n");
     raw_text(fd, chunk);
     raw_text(fd, "12345");
     char *got = raw_read(fd, NULL); /* the chunk never ends */
@@ -36,10 +36,10 @@ Test(refusals, what_the_library_refuses_is_logged_with_its_status) {
         const char *head, *logged;
     } refused[] = {
         {"GET /healthz HTTP/1.1\r\n\r\n", " - /healthz 400 "},
-        {"POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n", " - /attend 400 "},
-        {"POST /models HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999999\r\n\r\n",
+        {"POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n", " - /attend 400 "},
+        {"POST /models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999999999\r\n\r\n",
          " - /models 413 "},
-        {"POST /attend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        {"POST /attend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
          " POST /attend 400 "},
     };
     server s = server_start("--model", SMALL, NULL);
@@ -50,7 +50,7 @@ Test(refusals, what_the_library_refuses_is_logged_with_its_status) {
         close(fd);
     }
     const int left = raw_connect(&s); /* this one was told nothing */
-    raw_text(left, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    raw_text(left, "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n");
     usleep(50000);
     close(left);
     usleep(300000);
@@ -74,7 +74,8 @@ Test(refusals, a_body_that_nobody_reads_is_not_kept) {
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const int fd = raw_connect(&s);
         snprintf(head, sizeof head,
-                 "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", heads[i], SIZE);
+                 "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+                 heads[i], SIZE);
         raw_text(fd, head);
         cr_assert(raw_send(fd, body, SIZE), "%s", heads[i]);
         char *got = raw_read(fd, NULL);

@@ -175,7 +175,7 @@ Test(requests, pieces_do_not_matter) {
     char *body = make_request(1, 3, 8, "\"id\":\"pieces\",", 3), head[200];
     answer whole = http_request(&s, "/attend", body, NULL);
     snprintf(head, sizeof head,
-             "POST /attend HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+             "POST /attend HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
              strlen(body));
     for (size_t size = 1; size < 300; size = size * 3 + 1) {
         const int fd = raw_connect(&s);

@@ -10,7 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define HEALTH "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+#define HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 static server s;
 
@@ -33,7 +33,8 @@ Test(robustness, a_request_cut_off_half_way_leaves_nothing) {
     s = server_start("--model", SMALL, NULL);
     cr_assert(answers(&s));
     const size_t before = server_descriptors(&s);
-    const char *whole = "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n{\"query\":[[1,2,3";
+    const char *whole =
+        "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n{\"query\":[[1,2,3";
     for (size_t cut = 0; cut <= strlen(whole); cut++) {
         const int fd = raw_connect(&s);
         raw_send(fd, whole, cut);
@@ -119,8 +120,8 @@ Test(robustness, a_request_past_its_deadline_is_computed_no_further) {
 
 Test(robustness, a_request_that_dribbles_in_gets_408) {
     s = server_start("--model", SMALL, "--read-timeout", "300", "--idle-timeout", "400", NULL);
-    const char *pieces[] = {"POST /attend HTTP/1.1\r\nHost: x\r\nContent-Le", /* in the headers */
-                            "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{\"qu"};
+    const char *pieces[] = {"POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Le", /* in the headers */
+                            "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{\"qu"};
     for (size_t i = 0; i < 2; i++) {
         const int fd = raw_connect(&s);
         raw_text(fd, pieces[i]);
@@ -135,7 +136,7 @@ Test(robustness, a_request_that_dribbles_in_gets_408) {
     }
     /* The second request on a connection has no more time than the first. */
     const int kept = raw_connect(&s);
-    raw_text(kept, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: first\r\n\r\n");
+    raw_text(kept, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: first\r\n\r\n");
     raw_read(kept, "ok\"}");
     raw_text(kept, "GET /hea");
     for (int n = 0; n < 60; n++) {
@@ -168,7 +169,7 @@ Test(robustness, a_body_too_large_is_answered_and_not_reset) {
     }
     for (int i = 0; i < 5; i++) { /* and one that cannot read before it has written all */
         const int fd = raw_connect(&s);
-        raw_text(fd, "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 20971520\r\n\r\n");
+        raw_text(fd, "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20971520\r\n\r\n");
         cr_assert(raw_send(fd, body, size), "reset while sending");
         char *got = raw_read(fd, NULL);
         cr_assert_not_null(strstr(got, "--max-body"), "%d: %s", i, got);
@@ -196,7 +197,7 @@ Test(robustness, announced_bodies_do_not_crowd_out_others) {
     int held[20];
     for (int i = 0; i < 20; i++) {
         held[i] = raw_connect(&s);
-        raw_text(held[i], "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 61439000\r\n\r\n{");
+        raw_text(held[i], "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 61439000\r\n\r\n{");
     }
     for (int i = 0; i < 20; i++)
         cr_assert(answers(&s));
@@ -208,7 +209,7 @@ Test(robustness, announced_bodies_do_not_crowd_out_others) {
 Test(robustness, refused_uploads_do_not_crowd_out_others) {
     enum { HELD = 300 };
     s = server_start("--model", SMALL, "--max-body", "1000", NULL);
-    const char *head = "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n";
+    const char *head = "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4194304\r\n\r\n";
     char *body = keep(calloc(1, (size_t)4 << 20));
     int held[HELD];
     for (int i = 0; i < HELD; i++) {
@@ -228,13 +229,14 @@ Test(robustness, refused_uploads_do_not_crowd_out_others) {
 
 Test(robustness, ambiguous_framing_is_refused) {
     static const char *const heads[] = {
-        "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n",
         "POST /attend HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST /attend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-        "POST /attend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n",
-        "POST /attend HTTP/1.1\r\nHost: x\r\nContent-Length : 29\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n",
+        "POST /attend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "POST /attend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n",
+        "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length : 29\r\n\r\nGET /healthz "
+        "HTTP/1.1\r\n\r\n",
     };
     s = server_start("--model", SMALL, NULL);
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
@@ -271,7 +273,7 @@ Test(robustness, connections_beyond_the_limit_are_told_so) {
     cr_assert_eq(told + closed, EXTRA + CLOSED, "%d told, %d closed", told, closed);
     cr_assert_geq(told, 1);
     for (int i = 0; i < LIMIT; i++) { /* those that were there first are served on */
-        raw_text(held[i], "Host: x\r\n\r\n");
+        raw_text(held[i], "Host: localhost\r\n\r\n");
         char *got = raw_read(held[i], "\"}");
         cr_assert_not_null(strstr(got, "\"ok\""), "%d: %s", i, got);
     }
@@ -296,10 +298,10 @@ Test(robustness, health_is_told_while_all_connections_are_used) {
     usleep(50000);
     for (int i = 0; i < 30; i++) { /* more than there are extra connections */
         char request[100], probe[128];
-        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n\r\n", good[i % 5]);
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n\r\n", good[i % 5]);
         char *got = say(request); /* to its end: the extra connection is not kept */
         cr_assert_not_null(strstr(got, "HTTP/1.1 200 OK"), "%s: %s", good[i % 5], got);
-        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n\r\n", others[i % 5]);
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n\r\n", others[i % 5]);
         got = say(request);
         cr_assert(strstr(got, "HTTP/1.1 503 ") != NULL && strstr(got, "--max-connections") != NULL, "%s: %s",
                   others[i % 5], got);
@@ -367,9 +369,9 @@ Test(robustness, requests_on_one_connection_are_answered_in_order) {
     s = server_start("--model", SMALL, NULL);
     const int fd = raw_connect(&s);
     raw_text(fd, ATTEND);
-    raw_text(fd, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+    raw_text(fd, "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n");
     raw_text(fd, ATTEND);
-    raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     char *got = raw_read(fd, NULL);
     const char *first = strstr(got, "\"output\""),
                *second = first == NULL ? NULL : strstr(first, "not_found");

@@ -85,7 +85,7 @@ Test(slow_readers, one_that_reads_steadily_gets_all) {
     cr_assert(read_at(fd, &got, end, 0, 100), "cut off at %zu of %zu bytes", got, end);
     cr_assert_eq(got, end);
     /* And the connection lives on. */
-    raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     char *more = raw_read(fd, NULL);
     cr_assert_not_null(strstr(more, "\"ok\""), "%s", more);
     close(fd);
@@ -141,9 +141,9 @@ Test(slow_readers, small_answers_may_be_read_late) {
     server s = server_start("--model", SMALL, "--write-timeout", "200", NULL);
     const int fd = connect_narrow(&s);
     for (int i = 0; i < 3; i++)
-        raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     usleep(1500000);
-    raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    raw_text(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     char *got = raw_read(fd, NULL);
     size_t answers_seen = 0;
     for (const char *at = got; (at = strstr(at, "\"ok\"")) != NULL; at++)
