@@ -4,7 +4,7 @@
 FROM debian:trixie-slim AS build
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        make gcc libc6-dev pkg-config libmicrohttpd-dev libjansson-dev libopenblas0-pthread zlib1g-dev libspng-dev esbuild \
+        make gcc libc6-dev pkg-config libmicrohttpd-dev libgnutls28-dev libjansson-dev libopenblas0-pthread zlib1g-dev libspng-dev esbuild \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Makefile LICENSE ./

@@ -25,7 +25,7 @@ V        ?= 0
 Q        := $(if $(filter 0,$(V)),@)
 
 # OpenBLAS is not among them: the program loads it when it is told to multiply with it.
-LIBRARIES := libmicrohttpd jansson zlib spng
+LIBRARIES := libmicrohttpd jansson zlib spng gnutls
 cflags_of  = $(shell pkg-config --cflags $(1) 2>/dev/null)
 libs_of    = $(shell pkg-config --libs $(1) 2>/dev/null)
 
@@ -149,7 +149,7 @@ need = @{ $(1); } >/dev/null 2>&1 || { \
 
 .PHONY: packages-build packages-test packages-lint packages-python packages-awk packages-cxx packages-cpus packages-openblas
 packages-build:
-	$(call need,command -v $(CC) && command -v esbuild && pkg-config --exists $(LIBRARIES) && /sbin/ldconfig -p | grep -q libopenblas.so.0,gcc libc6-dev pkg-config esbuild libmicrohttpd-dev libjansson-dev libopenblas0-pthread zlib1g-dev libspng-dev)
+	$(call need,command -v $(CC) && command -v esbuild && pkg-config --exists $(LIBRARIES) && /sbin/ldconfig -p | grep -q libopenblas.so.0,gcc libc6-dev pkg-config esbuild libmicrohttpd-dev libgnutls28-dev libjansson-dev libopenblas0-pthread zlib1g-dev libspng-dev)
 packages-openblas:
 	$(call need,pkg-config --exists openblas,libopenblas-pthread-dev)
 packages-test: | packages-build

@@ -6,6 +6,7 @@
 #include "core/self_check.h"
 #include "server/clock.h"
 #include "server/http/http.h"
+#include "server/keys.h"
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"
@@ -46,8 +47,8 @@ static void print_models(const attn_registry *registry) {
 static bool load_models(const options *o, attn_registry *models, attn_error *error) {
     models->kernels = o->kernels;
     models->precision = (attn_precision)o->precision;
-    for (size_t i = 0; i < o->model_count; i++)
-        if (attn_registry_load(models, o->models[i], error) != ATTN_OK)
+    for (size_t i = 0; i < o->models.count; i++)
+        if (attn_registry_load(models, o->models.words[i], error) != ATTN_OK)
             return false;
     for (size_t i = 0; i < models->warnings.count; i++)
         log_line(LOG_WARNING, "%s", models->warnings.lines[i]);
@@ -69,7 +70,10 @@ static snapshot *load_snapshot(const options *o, attn_error *error) {
         attn_fail(error, ATTN_NO_MEMORY, "cannot allocate memory");
         return NULL;
     }
-    if (load_models(o, &s->models, error) && check_kernels(o, &s->models, error))
+    if (o->api_key_file != NULL)
+        s->keys = keys_read(o->api_key_file, error);
+    if ((o->api_key_file == NULL || s->keys != NULL) && load_models(o, &s->models, error) &&
+        check_kernels(o, &s->models, error))
         return s;
     snapshot_release(s);
     return NULL;
@@ -221,6 +225,16 @@ static int run(service *s) {
     return EXIT_SUCCESS;
 }
 
+static int print_new_key(void) {
+    char key[KEYS_KEY_SIZE], line[KEYS_LINE_SIZE];
+    if (!keys_draw(key, line)) {
+        fprintf(stderr, "attend-server: the system has no random numbers\n");
+        return EXIT_FAILURE;
+    }
+    printf("the key, for the client:   %s\nits line, for the file:    %s\n", key, line);
+    return EXIT_SUCCESS;
+}
+
 static int run_probe(const options *o) {
     attn_error error;
     if (probe(o, &error) == ATTN_OK)
@@ -251,6 +265,8 @@ int main(int argc, char **argv) {
         options_print_help(stdout);
     else if (s.options.version)
         print_version(s.options.kernels);
+    else if (s.options.new_key)
+        code = print_new_key();
     else if (s.options.probe)
         code = run_probe(&s.options);
     else

@@ -71,6 +71,14 @@ static const option table[] = {
      "a client that takes less of its answer than 64 KiB/s, averaged over this time, is cut off"},
     {"request-timeout", OPTION_NUMBER, AT(request_timeout), "30000", 1, DAY_MS, "MS",
      "a request must be computed within this time, else 504"},
+    {"api-key-file", OPTION_TEXT, AT(api_key_file), NULL, 0, 0, "FILE",
+     "keys, one a line, or sha256: of one; without one of them requests get 401"},
+    {"cors-origin", OPTION_LIST, AT(cors_origins), NULL, 0, 0, "ORIGIN",
+     "a site whose pages may use the service; repeatable"},
+    {"allowed-host", OPTION_LIST, AT(allowed_hosts), NULL, 0, 0, "NAME",
+     "a name under which the service may be asked, else 421; repeatable; default: the loopback names if "
+     "--host is "
+     "a loopback address, else any"},
     {"drain-seconds", OPTION_NUMBER, AT(drain_seconds), "5", 0, 3600, "N",
      "after SIGTERM: time between failing /readyz and closing the listener"},
     {"drain-timeout", OPTION_NUMBER, AT(drain_timeout), "30", 0, 24 * 3600, "N",
@@ -78,6 +86,8 @@ static const option table[] = {
     {"log-level", OPTION_CHOICE, AT(level), "info", 0, 0, "error|warning|info|debug", "how much is logged"},
     {"self-check", OPTION_CHOICE, AT(self_check), "on", 0, 0, "off|on",
      "before listening, hold each kernel in use against the plain one; a mismatch stops the start"},
+    {"new-key", OPTION_COMMAND, AT(new_key), NULL, 0, 0, NULL,
+     "print a fresh key and its line for the key file, exit"},
     {"version", OPTION_COMMAND, AT(version), NULL, 0, 0, NULL, "print the versions and the kernels, exit"},
     {"help", OPTION_COMMAND, AT(help), NULL, 0, 0, NULL, "print this, exit"},
 };
@@ -158,15 +168,15 @@ static bool find_kernels(const char *name, const attn_kernels **kernels, const c
     return complain(c, name, expected);
 }
 
-static bool add_model(options *o, const char *spec, const complaint *c) {
-    if (*spec == '\0')
-        return complain(c, spec, "a model, as in NAME=DIRECTORY or init:embed_dim=512,num_heads=8");
-    if (o->model_count == OPTIONS_MAX_MODELS)
-        return complain(c, spec, "among the 256 models that one service may have");
-    char *copy = strdup(spec);
+static bool add_word(option_list *list, const option *row, const char *word, const complaint *c) {
+    if (*word == '\0')
+        return complain(c, word, row->argument);
+    if (list->count == OPTIONS_LIST_MAX)
+        return complain(c, word, "among the 256 that one service may have");
+    char *copy = strdup(word);
     if (copy == NULL)
-        return complain(c, spec, "something that there is memory for");
-    o->models[o->model_count++] = copy;
+        return complain(c, word, "something that there is memory for");
+    list->words[list->count++] = copy;
     return true;
 }
 
@@ -176,9 +186,9 @@ static bool set(options *o, const option *row, const char *value, const complain
     switch (row->type) {
     case OPTION_TEXT:
         *(const char **)member = value;
-        return *value != '\0' || complain(c, value, "an address");
+        return *value != '\0' || complain(c, value, row->argument);
     case OPTION_LIST:
-        return add_model(o, value, c);
+        return add_word(member, row, value, c);
     case OPTION_NUMBER:
     case OPTION_BYTES:
         return read_number(row, value, member, c);
@@ -312,17 +322,20 @@ bool options_read(options *o, int argc, char **argv, char *sentence, size_t size
         return false;
     for (size_t i = 0; i < TABLE_SIZE; i++) {
         const complaint c = {table[i].name, sentence, size};
-        if (table[i].type == OPTION_LIST && o->model_count == 0 &&
-            !set_list(o, &table[i], table[i].standard, &c))
+        const bool empty =
+            table[i].type == OPTION_LIST && ((option_list *)((char *)o + table[i].offset))->count == 0;
+        if (empty && table[i].standard != NULL && !set_list(o, &table[i], table[i].standard, &c))
             return false;
     }
     return true;
 }
 
 void options_free(options *o) {
-    for (size_t i = 0; i < o->model_count; i++)
-        free(o->models[i]);
-    o->model_count = 0;
+    for (size_t i = 0; i < TABLE_SIZE; i++) {
+        option_list *list = (option_list *)((char *)o + table[i].offset);
+        for (; table[i].type == OPTION_LIST && list->count > 0; list->count--)
+            free(list->words[list->count - 1]);
+    }
 }
 
 void options_print_help(FILE *out) {

@@ -8,15 +8,23 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define OPTIONS_MAX_MODELS 256
+#define OPTIONS_LIST_MAX 256
 
 typedef enum { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } log_level;
+
+/* A flag that may be there more than once. */
+typedef struct {
+    char *words[OPTIONS_LIST_MAX]; /* owned */
+    size_t count;
+} option_list;
 
 typedef struct {
     const char *host;
     size_t port;
-    char *models[OPTIONS_MAX_MODELS]; /* [NAME=]SPEC, owned */
-    size_t model_count;
+    option_list models;          /* [NAME=]SPEC */
+    option_list allowed_hosts;   /* empty: as --host says */
+    option_list cors_origins;    /* exact */
+    const char *api_key_file;    /* NULL: no key is asked for */
     size_t precision;            /* attn_precision */
     size_t threads;              /* 0: the CPUs that the process may use */
     const attn_kernels *kernels; /* --cpu */
@@ -35,7 +43,7 @@ typedef struct {
     size_t drain_timeout; /* seconds */
     size_t level;         /* log_level */
     size_t self_check;    /* 0 or 1 */
-    bool check, probe, version, help;
+    bool check, probe, new_key, version, help;
     bool ignored_service_port; /* ATTEND_PORT was Kubernetes's, not ours */
 } options;
 

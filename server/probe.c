@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 attn_status probe(const options *o, attn_error *error) {
-    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    /* Without a Host, which may be none of --allowed-host's. */
+    static const char request[] = "GET /healthz HTTP/1.0\r\nConnection: close\r\n\r\n";
     char line[64] = "";
     const int fd = endpoint_connect(o, error);
     if (fd < 0)

@@ -15,6 +15,7 @@ void snapshot_release(snapshot *s) {
     if (s == NULL || atomic_fetch_sub(&s->holders, 1) > 1)
         return;
     attn_registry_free(&s->models);
+    keys_free(s->keys);
     free(s->model_list.bytes);
     free(s->api.bytes);
     pthread_mutex_destroy(&s->documents_lock);

@@ -5,6 +5,7 @@
 #define SERVER_SNAPSHOT_H
 
 #include "core/model/registry.h"
+#include "server/keys.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@ typedef struct {
 
 typedef struct {
     attn_registry models;           /* filled in before others see the snapshot */
+    keys *keys;                     /* one of which a request needs; NULL: it needs none */
     document model_list, api;       /* what GET /models and GET /openapi.json say of them */
     pthread_mutex_t documents_lock; /* of these two */
     atomic_size_t holders;

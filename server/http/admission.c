@@ -1,6 +1,7 @@
 #include "server/http/admission.h"
 
 #include "server/http/negotiate.h"
+#include "server/http/origin.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,20 @@ static void set_headers(const request_head *head, const http_routes *routes, htt
         http_set_header(x, "X-Content-Type-Options", "nosniff");
     }
     x->fixed_headers = x->header_count;
+}
+
+/* Every path but those that are open needs a key, those that do not exist too: who has none learns nothing.
+ */
+static problem_code check_key(const request_head *head, http_exchange *x, problem *p) {
+    const keys *k = x->snapshot == NULL ? NULL : x->snapshot->keys;
+    if (k == NULL || (x->route != NULL && (x->route->flags & HTTP_OPEN) != 0) ||
+        keys_allow(k, head->authorization))
+        return PROBLEM_NONE;
+    http_set_header(x, "WWW-Authenticate", "Bearer");
+    x->fixed_headers = x->header_count;
+    return problem_set(
+        p, PROBLEM_UNAUTHORIZED, "%s; expected 'Authorization: Bearer KEY' with one of this service's keys",
+        head->authorization == NULL ? "there is no key in the request" : "the key is not known");
 }
 
 static problem_code check_route(const request_head *head, const http_routes *routes, http_exchange *x,
@@ -133,8 +148,12 @@ problem_code admit(const request_head *head, const http_routes *routes, const op
     x->route = http_find_route(routes, head->method, head->path, x->segment, x->allow);
     if (x->route != NULL && x->route->work != NULL)
         http_set_header(x, "Vary", "Accept-Encoding");
+    origin_set_headers(head, o, x);
     x->fixed_headers = x->header_count;
-    if ((code = check_room(head, o, x, p)) != PROBLEM_NONE)
+    if ((code = check_room(head, o, x, p)) != PROBLEM_NONE ||
+        (code = origin_check_host(head, o, p)) != PROBLEM_NONE ||
+        (code = origin_check_page(head, o, p)) != PROBLEM_NONE ||
+        (code = check_key(head, x, p)) != PROBLEM_NONE)
         return code;
     set_headers(head, routes, x);
     if ((code = check_route(head, routes, x, p)) != PROBLEM_NONE ||

@@ -23,6 +23,10 @@ static const struct {
     {"Content-Length", AT(content_length)},
     {"Host", AT(host)},
     {"X-Request-Timeout", AT(request_timeout)},
+    {"Authorization", AT(authorization)},
+    {"Origin", AT(origin)},
+    {"Sec-Fetch-Site", AT(fetch_site)},
+    {"Access-Control-Request-Method", AT(request_method)},
     {"Inference-Header-Content-Length", AT(inference_header)},
 };
 

@@ -22,7 +22,9 @@ typedef struct {
     /* Lists: several lines are joined with commas (RFC 9110, 5.3). */
     const char *accept, *accept_encoding, *content_encoding, *if_none_match, *connection, *request_id;
     /* Of these there is one. */
-    const char *content_type, *content_length, *host, *request_timeout;
+    const char *content_type, *content_length, *host, *request_timeout, *authorization;
+    const char *origin, *fetch_site,
+        *request_method;            /* Origin, Sec-Fetch-Site, Access-Control-Request-Method */
     const char *inference_header;   /* Inference-Header-Content-Length */
     const char *repeated;           /* the name of one that was there twice */
     bool transfer_encoding;         /* there is such a header */

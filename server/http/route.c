@@ -16,7 +16,7 @@ static void handle_options(http_exchange *x) {
 
 /* OPTIONS, on any path: what its other methods are stands in Allow. */
 static const http_route any_path = {
-    .method = "OPTIONS", .path = "*", .query = http_any_query, .handle = handle_options};
+    .method = "OPTIONS", .path = "*", .flags = HTTP_OPEN, .query = http_any_query, .handle = handle_options};
 
 /* How much of a pattern stands before its {name}. */
 static size_t length_before_hole(const char *pattern) {

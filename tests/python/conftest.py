@@ -56,6 +56,8 @@ def server(tmp_path_factory):
     models = ["--model", "builtin:demo"]
     for name, (weights, heads) in LAYERS.items():
         models += ["--model", f"{name}={attend.save_layer(weights, root / name, num_heads=heads)}"]
+    for host in ("127.0.0.1", "localhost", "[::1]", "x", "a.example", "h"):  # those that tests of HTTP ask for
+        models += ["--allowed-host", host]
     with AttendServer(*models) as running:
         yield running
 

@@ -246,6 +246,6 @@ def test_a_deadline_is_called_by_its_name(url):
     told = "the request was not answered within its deadline of "
     assert sentence(attend(url, "X-Request-Timeout: 20", body=slow)) == told + "20 ms (X-Request-Timeout)"
     assert sentence(attend(url, body=infer, path="/v2/models/plain/infer")) == told + "20.5 ms (parameters.timeout)"
-    with AttendServer("--model", "plain=init:embed_dim=24,num_heads=3", "--request-timeout", "20") as short:
+    with AttendServer("--model", "plain=init:embed_dim=24,num_heads=3", "--request-timeout", "20", "--allowed-host", "x") as short:
         for lines in ((), ("X-Request-Timeout: 20",), ("X-Request-Timeout: 5000",)):
             assert sentence(attend(short.url, *lines, body=slow)) == told + "20 ms (--request-timeout)"

@@ -28,9 +28,9 @@ Test(options, have_the_contract_s_defaults) {
     cr_assert(read_line(&o, ""), "%s", sentence);
     cr_assert_str_eq(o.host, "127.0.0.1");
     cr_assert_eq(o.port, 8080);
-    cr_assert_eq(o.model_count, 2);
-    cr_assert_str_eq(o.models[0], "builtin:demo");
-    cr_assert_str_eq(o.models[1], "builtin:patterns");
+    cr_assert_eq(o.models.count, 2);
+    cr_assert_str_eq(o.models.words[0], "builtin:demo");
+    cr_assert_str_eq(o.models.words[1], "builtin:patterns");
     cr_assert_eq(o.max_body, 64u << 20);
     cr_assert_eq(o.max_answer, 256u << 20);
     cr_assert_eq(o.max_queue, 256);
@@ -61,13 +61,13 @@ Test(options, a_flag_wins_over_the_environment) {
     cr_assert_eq(o.port, 2222);
     cr_assert_eq(o.max_body, 2048);
     cr_assert_str_eq(o.kernels->name, "generic");
-    cr_assert_eq(o.model_count, 2);
-    cr_assert_str_eq(o.models[1], "b=init:seed=2");
+    cr_assert_eq(o.models.count, 2);
+    cr_assert_str_eq(o.models.words[1], "b=init:seed=2");
     cr_assert(o.check);
     options_free(&o);
     cr_assert(read_line(&o, "--model=c=init:seed=3 --port=0"), "%s", sentence);
-    cr_assert_eq(o.model_count, 1);
-    cr_assert_str_eq(o.models[0], "c=init:seed=3");
+    cr_assert_eq(o.models.count, 1);
+    cr_assert_str_eq(o.models.words[0], "c=init:seed=3");
     cr_assert_eq(o.port, 0);
     options_free(&o);
 }

@@ -20,7 +20,7 @@ import numpy as np
 
 from .bench_report import machine, table, versions
 from .checkpoint import init_weights
-from .client import AttendError, Client, is_loopback, parse_server_timing
+from .client import AttendError, Client, authorization, is_loopback, parse_server_timing
 from .inputs import InputError, Request, check_writable, client_of, random_request
 from .wire import WIRES, encode_request
 
@@ -82,7 +82,7 @@ class RoundTrip:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.connection = kind(parts.hostname, parts.port, timeout=timeout)
         self.path = parts.path.rstrip("/") + "/attend/" + urllib.parse.quote(model, safe="")
-        self.body, self.headers = body, {"Content-Type": WIRES[wire], "Accept": WIRES[wire]}
+        self.body, self.headers = body, {"Content-Type": WIRES[wire], "Accept": WIRES[wire]} | authorization()
 
     def __call__(self, samples: Samples) -> None:
         start = time.perf_counter()

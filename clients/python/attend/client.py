@@ -89,6 +89,12 @@ def parse_server_timing(header: str) -> tuple:
     return durations, descriptions
 
 
+def authorization(api_key: Optional[str] = None) -> dict:
+    """The header that shows a key of the service: this one, or that of the environment (ATTEND_API_KEY), if there is one."""
+    key = os.environ.get("ATTEND_API_KEY") if api_key is None else api_key
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def check_url(url: str) -> urllib.parse.SplitResult:
     """The parts of the service's URL. Raises TypeError or ValueError, in one sentence, where it is not one."""
     if not isinstance(url, str):
@@ -145,6 +151,8 @@ class Client:
     AttendError with the code "bad_answer", never somebody else's numbers. Behind a proxy that puts ids of its own in,
     request_ids=False sends none and compares none.
 
+    `api_key`: of a service that asks for one (--api-key-file); without it that of ATTEND_API_KEY, if there is one.
+
     A `session` of the caller's keeps its settings and loses the connections it has: a parent may have opened them."""
 
     def __init__(
@@ -155,6 +163,7 @@ class Client:
         *,
         wire: str = "safetensors",
         request_ids: bool = True,
+        api_key: Optional[str] = None,
     ):
         host = check_url(url).hostname
         self.url = url.rstrip("/")
@@ -164,6 +173,7 @@ class Client:
             raise ValueError(f"the wire is {wire!r}; expected one of {', '.join(WIRES)}")
         self.wire = wire
         self.request_ids = request_ids
+        self._api_key = api_key
         self._session, self._process = session or new_session(), None
         if session is None and is_loopback(host):
             self._session.trust_env = False  # a proxy could not reach this machine's loopback
@@ -244,7 +254,7 @@ class Client:
         self, method: str, path: str, body: Optional[bytes] = None, headers: Optional[dict] = None
     ) -> requests.Response:
         sent = os.urandom(16).hex() if self.request_ids else None
-        headers = {**(headers or {}), "X-Request-Id": sent} if sent else headers
+        headers = {**(headers or {}), **authorization(self._api_key), **({"X-Request-Id": sent} if sent else {})}
         try:
             response = self.session.request(
                 method, self.url + path, data=body, headers=headers, timeout=self.timeout

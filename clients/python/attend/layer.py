@@ -47,7 +47,7 @@ class MultiHeadAttention:
         requires one is warned of.
 
     wire: "safetensors" or "json", how tensors travel. The results are the same, bit for bit; JSON takes longer.
-    session, request_ids: as in Client, and so are threads and forked processes: they may share a layer. A `with` block
+    session, request_ids, api_key: as in Client, and so are threads and forked processes: they may share a layer. A `with` block
     closes its connections at the end, and so does close()."""
 
     def __init__(
@@ -59,10 +59,11 @@ class MultiHeadAttention:
         *,
         wire: str = "safetensors",
         request_ids: bool = True,
+        api_key: Optional[str] = None,
         **unknown,
     ):
         no_sizes(url, model, unknown, DEFAULT_URL)
-        self.client = Client(url, timeout, session, wire=wire, request_ids=request_ids)
+        self.client = Client(url, timeout, session, wire=wire, request_ids=request_ids, api_key=api_key)
         self._model, self._info, self._last = model, None, threading.local()
 
     @property

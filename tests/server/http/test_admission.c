@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const options limits = {.max_body = 1000, .max_connections = 10, .request_timeout = 500};
+static const options limits = {.host = "127.0.0.1", .max_body = 1000, .max_connections = 10, .request_timeout = 500};
 
 /* For what the query of a picture says. */
 static attn_arena *arena;
