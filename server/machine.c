@@ -30,7 +30,8 @@ static double read_number(const char *path, double otherwise) {
 
 /* ---- Control groups ---- */
 
-/* Lowers *least to the limit of the group whose files are in `folder`, if it has one. */
+/* Lowers *least to the limit of the group whose files are in `folder`, or to what it has left of that, if it
+ * has one. */
 typedef void lower_limit(const char *folder, double *least);
 
 /* Which group the process is in, in the hierarchy of version 2 (controller NULL), or in that of a controller
@@ -108,6 +109,44 @@ static void lower_memory_1(const char *folder, double *least) {
     lower_to(read_number(path, 0), least);
 }
 
+/* What a group uses but for what it has read and written of files, which the system takes back before it runs
+ * out: without that, a group that has read much has nothing left. */
+static double memory_in_use(const char *folder, const char *usage, const char *inactive, const char *active) {
+    char path[4200], line[128], key[64];
+    double bytes;
+    snprintf(path, sizeof path, "%s/%s", folder, usage);
+    double in_use = read_number(path, 0);
+    snprintf(path, sizeof path, "%s/memory.stat", folder);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "%63s %lf", key, &bytes) == 2 &&
+            (strcmp(key, inactive) == 0 || strcmp(key, active) == 0))
+            in_use -= bytes;
+    if (file != NULL)
+        fclose(file);
+    return in_use < 0 ? 0 : in_use;
+}
+
+static void lower_left(double limit, double in_use, double *least) {
+    if (limit > 0 && limit - in_use < *least)
+        *least = limit > in_use ? limit - in_use : 0;
+}
+
+static void lower_left_2(const char *folder, double *least) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/memory.max", folder);
+    lower_left(read_number(path, 0), memory_in_use(folder, "memory.current", "inactive_file", "active_file"),
+               least);
+}
+
+static void lower_left_1(const char *folder, double *least) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/memory.limit_in_bytes", folder);
+    lower_left(read_number(path, 0),
+               memory_in_use(folder, "memory.usage_in_bytes", "total_inactive_file", "total_active_file"),
+               least);
+}
+
 static double least_limit(const char *root, const char *controller, lower_limit *lower_2,
                           lower_limit *lower_1, double least) {
     char membership[4096], mount[4096], path[4096];
@@ -133,6 +172,19 @@ size_t machine_memory_of(const char *root, size_t bytes) {
     return (size_t)least_limit(root, "memory", lower_memory_2, lower_memory_1, (double)bytes);
 }
 
+size_t machine_memory_left_of(const char *root) {
+    char path[4096], line[128];
+    double left = 0x1p62, kibibytes;
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "MemAvailable: %lf kB", &kibibytes) == 1)
+            left = kibibytes * 1024;
+    if (file != NULL)
+        fclose(file);
+    return (size_t)least_limit(root, "memory", lower_left_2, lower_left_1, left);
+}
+
 size_t machine_cpus(void) {
     size_t affine = 1;
     cpu_set_t *set = CPU_ALLOC(8192);
@@ -145,6 +197,10 @@ size_t machine_cpus(void) {
 
 size_t machine_memory(void) {
     return machine_memory_of("", (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE));
+}
+
+size_t machine_memory_left(void) {
+    return machine_memory_left_of("");
 }
 
 size_t machine_open_files(void) {

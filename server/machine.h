@@ -18,6 +18,14 @@ size_t machine_memory(void);
 /* The same of a machine whose / is `root`, with so many bytes. */
 size_t machine_memory_of(const char *root, size_t bytes);
 
+/* Bytes of memory that the process could still take: the lesser of what the system calls available and of
+ * what the limits of its cgroup and of those above it leave. Files that are held in memory do not count as
+ * used. */
+size_t machine_memory_left(void);
+
+/* The same of a machine whose / is `root`. */
+size_t machine_memory_left_of(const char *root);
+
 /* Raises the limit of open files as far as allowed and returns it. */
 size_t machine_open_files(void);
 

@@ -107,7 +107,48 @@ Test(machine, version_1_counts) {
     cr_assert_eq(machine_cpus_of(root, 8), 1);
 }
 
+Test(machine, what_is_left_is_what_the_system_calls_available) {
+    cr_assert_gt(machine_memory_left_of(root), (size_t)1 << 60, "unknown: not refused");
+    put("proc/meminfo", "MemTotal:  64 kB\nMemFree:   7 kB\nMemAvailable:   20 kB\nBuffers:   1 kB\n");
+    cr_assert_eq(machine_memory_left_of(root), 20 * 1024);
+}
+
+/* Of nested cgroups the one with the least left counts, and not the one with the least limit. */
+Test(machine, what_a_cgroup_uses_is_not_left) {
+    put("proc/meminfo", "MemAvailable: 1000 kB\n");
+    put("proc/self/cgroup", "0::/a/b\n");
+    put("sys/fs/cgroup/a/memory.max", "500000\n");
+    put("sys/fs/cgroup/a/memory.current", "450000\n");
+    put("sys/fs/cgroup/a/b/memory.max", "200000\n");
+    put("sys/fs/cgroup/a/b/memory.current", "120000\n");
+    cr_assert_eq(machine_memory_left_of(root), 50000);
+    put("sys/fs/cgroup/a/memory.stat",
+        "anon 50000\nfile 400000\ninactive_file 300000\nactive_file 100000\nworkingset 9\n");
+    cr_assert_eq(machine_memory_left_of(root), 80000, "files in memory can go");
+    put("sys/fs/cgroup/a/b/memory.current", "200001\n");
+    cr_assert_eq(machine_memory_left_of(root), 0);
+    put("sys/fs/cgroup/a/b/memory.max", "max\n");
+    cr_assert_eq(machine_memory_left_of(root), 450000);
+    put("sys/fs/cgroup/a/memory.max", "2000000\n");
+    cr_assert_eq(machine_memory_left_of(root), 1000 * 1024);
+}
+
+Test(machine, version_1_tells_what_is_used_too) {
+    put("proc/meminfo", "MemAvailable: 1000 kB\n");
+    put("proc/self/cgroup", "3:memory:/docker/abc\n");
+    put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put("sys/fs/cgroup/memory/memory.usage_in_bytes", "123456789\n");
+    put("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "700000\n");
+    put("sys/fs/cgroup/memory/docker/abc/memory.usage_in_bytes", "650000\n");
+    cr_assert_eq(machine_memory_left_of(root), 50000);
+    put("sys/fs/cgroup/memory/docker/abc/memory.stat",
+        "inactive_file 1\ntotal_inactive_file 30000\ntotal_active_file 20000\n");
+    cr_assert_eq(machine_memory_left_of(root), 100000);
+}
+
 Test(machine, this_one_has_some) {
+    cr_assert_gt(machine_memory_left(), 1 << 20);
+    cr_assert_leq(machine_memory_left(), machine_memory());
     cr_assert_geq(machine_cpus(), 1);
     cr_assert_leq(machine_cpus(), (size_t)sysconf(_SC_NPROCESSORS_CONF));
     cr_assert_gt(machine_memory(), 1 << 20);
