@@ -82,16 +82,31 @@ static bool sizes_of(const attn_packed *packed, size_t *numbers, size_t *all) {
     return true;
 }
 
+/* Sets all but the memory, and *numbers to the bytes of the numbers; false on overflow. */
+static bool lay_out(attn_packed *packed, const attn_kernels *kernels, attn_precision precision, size_t width,
+                    size_t depth, size_t *numbers) {
+    *packed = (attn_packed){.kernels = kernels, .precision = precision, .width = width, .depth = depth};
+    if (width > SIZE_MAX - kernels->weight_panel)
+        return false;
+    packed->scale_row = attn_round_up(width, kernels->weight_panel);
+    return sizes_of(packed, numbers, &packed->bytes);
+}
+
+bool attn_packed_size(const attn_kernels *kernels, attn_precision precision, size_t width, size_t depth,
+                      size_t *bytes) {
+    attn_packed packed;
+    const bool fits = lay_out(&packed, kernels, precision, width, depth, &(size_t){0});
+    *bytes = packed.bytes;
+    return fits;
+}
+
 bool attn_pack(attn_packed *packed, const attn_kernels *kernels, attn_precision precision, size_t width,
                size_t depth, const float *weight) {
-    const size_t panel = kernels->weight_panel;
     size_t numbers;
-    attn_packed made = {.kernels = kernels, .precision = precision, .width = width, .depth = depth};
+    attn_packed made;
     *packed = (attn_packed){0};
-    if (width > SIZE_MAX - panel)
-        return false;
-    made.scale_row = attn_round_up(width, panel);
-    if (!sizes_of(&made, &numbers, &made.bytes) || (made.numbers = new_block(made.bytes)) == NULL)
+    if (!lay_out(&made, kernels, precision, width, depth, &numbers) ||
+        (made.numbers = new_block(made.bytes)) == NULL)
         return false;
     if (precision == ATTN_INT8)
         made.scales = (float *)(void *)((char *)made.numbers + numbers);

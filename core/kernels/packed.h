@@ -25,6 +25,10 @@ typedef struct {
 bool attn_pack(attn_packed *packed, const attn_kernels *kernels, attn_precision precision, size_t width,
                size_t depth, const float *weight);
 
+/* The bytes that attn_pack would allocate; false on overflow. */
+bool attn_packed_size(const attn_kernels *kernels, attn_precision precision, size_t width, size_t depth,
+                      size_t *bytes);
+
 /* Frees the block; an empty one is allowed. */
 void attn_packed_free(attn_packed *packed);
 

@@ -167,7 +167,7 @@ attn_status attn_sources_load(const attn_tensors *tensors, const attn_source *so
             memset(arrays[slot], 0,
                    attn_slot_rows(config, (attn_slot)slot) * attn_slot_columns(config, (attn_slot)slot) *
                        sizeof(float));
-    for (size_t i = 0; i < count && status == ATTN_OK; i++)
+    for (size_t i = 0; i < count && status == ATTN_OK && !model->is_plan; i++)
         status = read_source(tensors, &sources[i], config, arrays, error);
     if (status == ATTN_OK)
         *model = loaded;

@@ -8,10 +8,12 @@
 #include "core/model/files/file.h"
 #include "core/model/files/json_python.h"
 #include "core/model/files/json_value.h"
+#include "core/model/files/stamp.h"
 #include "core/model/files/tensors.h"
 #include "core/model/files/unsupported.h"
 #include "core/model/spec.h"
 #include "core/model/torch.h"
+#include "core/model/weights.h"
 #include "core/printable.h"
 
 #include <errno.h>
@@ -51,6 +53,7 @@ static attn_status load_builtin(const attn_spec *spec, attn_registry *loaded, at
             continue;
         attn_model *model;
         ATTN_TRY(attn_registry_add(loaded, spec->name, &model, error));
+        model->is_plan = false; /* it is small, and its rule wants all arrays */
         return builtins[i].make(model, error);
     }
     attn_printable printable;
@@ -191,20 +194,25 @@ static attn_status load_location(attn_spec *spec, const location *at, const stru
                                    : load_file(at->path, spec->name, loaded, error);
 }
 
+/* Parts the path and looks where it leads; false: nowhere, as errno says. A directory whose name has a # in
+ * it wins over a part of another one. */
+static bool find_location(char *path, location *at, struct stat *state) {
+    *at = (location){.path = path};
+    if (stat(path, state) == 0)
+        return true;
+    return errno == ENOENT && (at->part = split_part(path)) != NULL && stat(path, state) == 0;
+}
+
 static attn_status load_path(attn_spec *spec, attn_registry *loaded, attn_error *error) {
     attn_printable printable;
     attn_make_printable(&printable, spec->rest);
     char *path = strdup(spec->rest);
     if (path == NULL)
         return attn_fail(error, ATTN_NO_MEMORY, "%s: no memory for the path", printable.text);
-    location at = {.path = path};
+    location at;
     struct stat state;
-    /* A directory whose name has a # in it wins over a part of another one. */
-    int failed = stat(path, &state);
-    if (failed && errno == ENOENT && (at.part = split_part(path)) != NULL)
-        failed = stat(path, &state);
     attn_status status;
-    if (failed)
+    if (!find_location(path, &at, &state))
         status = attn_fail(error, ATTN_BAD_MODEL, "%s: %s", printable.text, strerror(errno));
     else
         status = load_location(spec, &at, &state, loaded, error);
@@ -225,13 +233,50 @@ static attn_status load(const char *named_spec, attn_registry *loaded, attn_erro
     }
 }
 
+static attn_registry empty_like(const attn_registry *registry, bool is_plan) {
+    return (attn_registry){
+        .kernels = registry->kernels != NULL ? registry->kernels : attn_kernels_named("auto"),
+        .precision = registry->precision,
+        .is_plan = is_plan,
+    };
+}
+
 attn_status attn_registry_load(attn_registry *registry, const char *named_spec, attn_error *error) {
-    attn_registry loaded = {.kernels = registry->kernels, .precision = registry->precision};
-    if (loaded.kernels == NULL)
-        loaded.kernels = attn_kernels_named("auto");
+    attn_registry loaded = empty_like(registry, false);
     attn_status status = load(named_spec, &loaded, error);
     if (status == ATTN_OK)
         status = attn_registry_move(registry, &loaded, error);
     attn_registry_free(&loaded);
     return status;
+}
+
+attn_status attn_registry_measure(const attn_registry *registry, const char *named_spec, size_t *bytes,
+                                  attn_error *error) {
+    attn_registry plans = empty_like(registry, true);
+    const attn_status status = load(named_spec, &plans, error);
+    size_t highest = 0;
+    *bytes = 0;
+    for (size_t i = 0; i < plans.count; i++) {
+        const size_t more = attn_weights_while_loading(&plans.models[i]->layer.config);
+        highest = more > highest ? more : highest;
+        *bytes += plans.models[i]->bytes;
+    }
+    *bytes += highest;
+    attn_registry_free(&plans);
+    return status;
+}
+
+char *attn_spec_stamp(const char *named_spec) {
+    attn_spec spec;
+    if (attn_spec_parse(named_spec, &spec, NULL) != ATTN_OK)
+        return NULL;
+    if (spec.kind != ATTN_SPEC_PATH)
+        return strdup("");
+    char *path = strdup(spec.rest), *stamp = NULL;
+    location at;
+    struct stat state;
+    if (path != NULL && find_location(path, &at, &state))
+        stamp = attn_stamp(path);
+    free(path);
+    return stamp;
 }

@@ -21,6 +21,7 @@ typedef struct {
     double precision_error; /* what the layer's precision does to the output (precision.h); 0 for float32, NaN
                              * if the probe is beyond float32 */
     void *storage;          /* owned by the model */
+    bool is_plan;           /* only shapes, and what they would take in memory: no numbers were read */
     atomic_size_t holders;
 } attn_model;
 

@@ -2,6 +2,7 @@
 
 #include "core/size.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,15 @@ attn_status attn_registry_add(attn_registry *registry, const char *name, attn_mo
         return attn_fail(error, ATTN_NO_MEMORY, "no memory for model \"%s\"", name);
     (*model)->layer.kernels = registry->kernels;
     (*model)->layer.config.precision = registry->precision;
+    (*model)->is_plan = registry->is_plan;
     registry->models[registry->count++] = *model;
+    return ATTN_OK;
+}
+
+attn_status attn_registry_share(attn_registry *registry, const attn_model *model, attn_error *error) {
+    if (!grow(registry, 1))
+        return attn_fail(error, ATTN_NO_MEMORY, "no memory for a list of more models");
+    registry->models[registry->count++] = (attn_model *)(uintptr_t)attn_model_hold(model);
     return ATTN_OK;
 }
 

@@ -13,6 +13,7 @@ typedef struct {
     size_t count;
     const attn_kernels *kernels; /* that all models are packed for; NULL: the best of this CPU */
     attn_precision precision;    /* of models whose configuration does not say */
+    bool is_plan;                /* its models become plans */
     attn_warnings warnings;      /* about all models that were loaded */
 } attn_registry;
 
@@ -20,6 +21,9 @@ typedef struct {
  * Fails with ATTN_NO_MEMORY. */
 attn_status attn_registry_add(attn_registry *registry, const char *name, attn_model **model,
                               attn_error *error);
+
+/* Appends a model that another registry has too. Fails with ATTN_NO_MEMORY. */
+attn_status attn_registry_share(attn_registry *registry, const attn_model *model, attn_error *error);
 
 /* Moves all models and warnings of `from` to the end of the registry. Fails with ATTN_BAD_MODEL if a name is
  * taken, or with ATTN_NO_MEMORY; nothing has moved then. */

@@ -143,7 +143,7 @@ attn_status attn_weights_allocate(const char *where, const attn_config *config, 
     model->storage = NULL;
     if (!place_arrays(config, wanted, offsets, &block) ||
         (model->storage = aligned_alloc(ALIGNMENT, block + ALIGNMENT)) == NULL ||
-        !allocate_projections(config, arrays)) {
+        (!model->is_plan && !allocate_projections(config, arrays))) {
         attn_weights_discard(arrays, model);
         return no_memory(where, config, error);
     }
@@ -175,6 +175,28 @@ static bool pack_all(float *arrays[ATTN_SLOTS], attn_model *model, attn_layer *w
     return true;
 }
 
+/* Adds what packing would take; false on overflow. */
+static bool plan_all(attn_model *model) {
+    const attn_config *config = &model->layer.config;
+    size_t bytes = 0;
+    bool fits = true;
+    for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
+        fits =
+            fits &&
+            attn_packed_size(model->layer.kernels, config->precision, attn_slot_rows(config, (attn_slot)slot),
+                             attn_slot_columns(config, (attn_slot)slot), &bytes) &&
+            attn_add(model->bytes, bytes, &model->bytes);
+    return fits;
+}
+
+size_t attn_weights_while_loading(const attn_config *config) {
+    size_t sum = 0;
+    for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
+        sum += attn_slot_rows(config, (attn_slot)slot) * attn_slot_columns(config, (attn_slot)slot) *
+               sizeof(float);
+    return config->precision == ATTN_FLOAT32 ? sum : 2 * sum;
+}
+
 static void free_packed(attn_layer *layer) {
     for (int slot = 0; slot <= ATTN_O_WEIGHT; slot++)
         attn_packed_free(packed_of(layer, slot));
@@ -186,7 +208,9 @@ attn_status attn_weights_pack(const char *where, float *arrays[ATTN_SLOTS], attn
     const bool is_narrow = model->layer.config.precision != ATTN_FLOAT32;
     attn_status status = ATTN_OK;
     model->precision_error = 0;
-    if (!pack_all(arrays, model, is_narrow ? &wide : NULL))
+    if (model->is_plan)
+        status = plan_all(model) ? ATTN_OK : ATTN_NO_MEMORY;
+    else if (!pack_all(arrays, model, is_narrow ? &wide : NULL))
         status = ATTN_NO_MEMORY;
     else if (is_narrow)
         status = attn_precision_error(&model->layer, &wide, &model->precision_error);

@@ -40,7 +40,8 @@ void attn_slots_wanted(const attn_config *config, bool wanted[ATTN_SLOTS]);
  * and model->storage. arrays[slot] is where to write, NULL for those not wanted: the weights of the
  * projections each in a block of its own, which lives until attn_weights_pack; the others, aligned to 64
  * bytes, in model->storage. `where` names the model in the sentence. Fails with ATTN_NO_MEMORY. The caller
- * goes on to attn_weights_pack or attn_weights_discard. */
+ * goes on to attn_weights_pack or attn_weights_discard. A plan gets no projections, and attn_weights_pack
+ * only adds to model->bytes what they would take. */
 attn_status attn_weights_allocate(const char *where, const attn_config *config, const bool wanted[ATTN_SLOTS],
                                   attn_model *model, float *arrays[ATTN_SLOTS], attn_error *error);
 
@@ -50,6 +51,10 @@ attn_status attn_weights_allocate(const char *where, const attn_config *config, 
  * freed all. The caller frees with attn_model_clear. */
 attn_status attn_weights_pack(const char *where, float *arrays[ATTN_SLOTS], attn_model *model,
                               attn_error *error);
+
+/* What loading a layer takes beside the memory that it keeps, at most: the projections as they are read, and
+ * once more if they are to be narrower, to tell the difference. */
+size_t attn_weights_while_loading(const attn_config *config);
 
 /* Frees all that attn_weights_allocate has allocated. */
 void attn_weights_discard(float *arrays[ATTN_SLOTS], attn_model *model);
