@@ -114,6 +114,12 @@ keys *keys_read(const char *path, attn_error *error) {
     return NULL;
 }
 
+keys *keys_copy(const keys *k) {
+    const size_t bytes = sizeof *k + k->count * sizeof(hash);
+    keys *copy = malloc(bytes);
+    return copy == NULL ? NULL : memcpy(copy, k, bytes);
+}
+
 void keys_free(keys *k) {
     free(k);
 }

@@ -17,6 +17,9 @@ typedef struct keys keys;
  * the file has no key, with a sentence that never shows one. The caller frees with keys_free. */
 keys *keys_read(const char *path, attn_error *error);
 
+/* The same keys once more; NULL: no memory. */
+keys *keys_copy(const keys *k);
+
 void keys_free(keys *k);
 
 /* Is `authorization`, the value of that header or NULL, "Bearer" and one of the keys? Which key it is, and

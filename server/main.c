@@ -2,11 +2,10 @@
 #include "core/kernels/choose.h"
 #include "core/kernels/openblas.h"
 #include "core/model/describe.h"
-#include "core/model/load.h"
-#include "core/self_check.h"
 #include "server/clock.h"
 #include "server/http/http.h"
 #include "server/keys.h"
+#include "server/load.h"
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"
@@ -42,41 +41,6 @@ static void print_models(const attn_registry *registry) {
         attn_model_describe(registry->models[i], line, sizeof line);
         printf("%s%s: %s\n", registry->models[i]->name, i == 0 ? " (default)" : "", line);
     }
-}
-
-static bool load_models(const options *o, attn_registry *models, attn_error *error) {
-    models->kernels = o->kernels;
-    models->precision = (attn_precision)o->precision;
-    for (size_t i = 0; i < o->models.count; i++)
-        if (attn_registry_load(models, o->models.words[i], error) != ATTN_OK)
-            return false;
-    for (size_t i = 0; i < models->warnings.count; i++)
-        log_line(LOG_WARNING, "%s", models->warnings.lines[i]);
-    return true;
-}
-
-/* Holds the kernels against plain loops, for the precisions that the models have. */
-static bool check_kernels(const options *o, const attn_registry *models, attn_error *error) {
-    bool in_use[ATTN_PRECISIONS] = {false};
-    for (size_t i = 0; i < models->count; i++)
-        in_use[models->models[i]->layer.config.precision] = true;
-    return !o->self_check || attn_self_check(o->kernels, in_use, error) == ATTN_OK;
-}
-
-/* What is served from the options' models. NULL on failure. */
-static snapshot *load_snapshot(const options *o, attn_error *error) {
-    snapshot *s = snapshot_new();
-    if (s == NULL) {
-        attn_fail(error, ATTN_NO_MEMORY, "cannot allocate memory");
-        return NULL;
-    }
-    if (o->api_key_file != NULL)
-        s->keys = keys_read(o->api_key_file, error);
-    if ((o->api_key_file == NULL || s->keys != NULL) && load_models(o, &s->models, error) &&
-        check_kernels(o, &s->models, error))
-        return s;
-    snapshot_release(s);
-    return NULL;
 }
 
 static size_t choose_threads(const options *o) {
@@ -188,7 +152,7 @@ static int run(service *s) {
     log_set_level((log_level)s->options.level);
     if (s->options.ignored_service_port)
         log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
-    snapshot *loaded = load_snapshot(&s->options, &error);
+    snapshot *loaded = load_snapshot(&s->options, NULL, &s->draining, &error);
     if (loaded == NULL) {
         fprintf(stderr, "attend-server: %s\n", error.text);
         return EXIT_BAD_START;

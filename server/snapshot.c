@@ -2,10 +2,14 @@
 
 #include <stdlib.h>
 
-snapshot *snapshot_new(void) {
+snapshot *snapshot_new(size_t sources) {
     snapshot *s = calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
+    if ((s->sources = calloc(sources + 1, sizeof *s->sources)) == NULL) {
+        free(s);
+        return NULL;
+    }
     pthread_mutex_init(&s->documents_lock, NULL);
     atomic_init(&s->holders, 1);
     return s;
@@ -16,10 +20,23 @@ void snapshot_release(snapshot *s) {
         return;
     attn_registry_free(&s->models);
     keys_free(s->keys);
+    for (size_t i = 0; i < s->source_count; i++) {
+        free(s->sources[i].stamp);
+        free(s->sources[i].stale);
+    }
+    free(s->sources);
     free(s->model_list.bytes);
     free(s->api.bytes);
     pthread_mutex_destroy(&s->documents_lock);
     free(s);
+}
+
+const char *snapshot_stale(const snapshot *s, const attn_model *model) {
+    for (size_t i = 0; i < s->source_count; i++)
+        for (size_t k = 0; k < s->sources[i].count && s->sources[i].stale != NULL; k++)
+            if (s->models.models[s->sources[i].first + k] == model)
+                return s->sources[i].stale;
+    return NULL;
 }
 
 snapshot *snapshot_take(snapshot_holder *h) {

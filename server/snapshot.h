@@ -17,16 +17,29 @@ typedef struct {
     size_t length;
 } document;
 
+/* The models of one --model SPEC. */
 typedef struct {
-    attn_registry models;           /* filled in before others see the snapshot */
-    keys *keys;                     /* one of which a request needs; NULL: it needs none */
+    size_t first, count; /* among all models */
+    char *stamp;         /* of the files that they were read from (core/model/files/stamp.h); NULL: unknown */
+    char *stale;         /* why a reload left them as they were; NULL: they are what the files hold */
+} snapshot_source;
+
+typedef struct snapshot {
+    attn_registry models;     /* filled in before others see the snapshot */
+    keys *keys;               /* one of which a request needs; NULL: it needs none */
+    snapshot_source *sources; /* [source_count], in the order of the options */
+    size_t source_count;
     document model_list, api;       /* what GET /models and GET /openapi.json say of them */
     pthread_mutex_t documents_lock; /* of these two */
     atomic_size_t holders;
+    struct snapshot *next; /* for a list of them */
 } snapshot;
 
-/* One without models, which the caller holds. NULL: no memory. */
-snapshot *snapshot_new(void);
+/* One without models, which the caller holds, with room for so many sources. NULL: no memory. */
+snapshot *snapshot_new(size_t sources);
+
+/* Why the model, one of the snapshot's, is not what its files hold; NULL: it is. */
+const char *snapshot_stale(const snapshot *s, const attn_model *model);
 
 /* One holder less, on any thread; the last one frees it and releases its models. NULL is allowed. */
 void snapshot_release(snapshot *s);

@@ -19,11 +19,11 @@ void answer_document(http_exchange *x, json_t *object) {
     free(text);
 }
 
-void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *models)) {
+void answer_once(http_exchange *x, document *d, json_t *(*describe)(const snapshot *s)) {
     snapshot *s = x->snapshot;
     pthread_mutex_lock(&s->documents_lock);
     if (d->bytes == NULL) {
-        d->bytes = text_of(describe(&s->models));
+        d->bytes = text_of(describe(s));
         d->length = d->bytes == NULL ? 0 : strlen(d->bytes);
     }
     x->answer = (wire_buffer){.bytes = d->bytes, .length = d->length};

@@ -54,7 +54,7 @@ void answer_document(http_exchange *x, json_t *object);
 
 /* documents.c: the answer is *d, of the exchange's snapshot, which `describe` makes when it is asked for
  * first: it is long, and this is the thread that serves everybody. */
-void answer_once(http_exchange *x, document *d, json_t *(*describe)(const attn_registry *models));
+void answer_once(http_exchange *x, document *d, json_t *(*describe)(const snapshot *s));
 
 /* health.c: does the service want new requests? False with the answer given: 503. */
 bool check_ready(http_exchange *x);
@@ -71,6 +71,6 @@ const wire_format *media_format(const char *type);
 
 /* openapi.c: the description of the API, with examples for the first of these models; the caller owns it.
  * NULL: no memory. */
-json_t *describe_api(const attn_registry *registry);
+json_t *describe_api(const snapshot *s);
 
 #endif

@@ -119,7 +119,20 @@ static json_t *describe_error(const attn_model *model) {
     return is_measured ? number((float)model->precision_error) : json_null();
 }
 
-static json_t *describe(const attn_model *model) {
+/* Nothing; but of models whose files say something else by now, why that is not served. */
+static json_t *describe_staleness(const snapshot *s, const attn_model *model) {
+    const char *why = snapshot_stale(s, model);
+    if (why == NULL)
+        return json_object();
+    /* A sentence that was too long may have been cut within a character. */
+    const size_t length = strlen(why);
+    json_t *text = NULL;
+    for (size_t cut = 0; cut < 4 && cut < length && text == NULL; cut++)
+        text = json_stringn(why, length - cut);
+    return json_pack("{s:o}", "stale", text);
+}
+
+static json_t *describe(const snapshot *s, const attn_model *model) {
     const attn_config *c = &model->layer.config;
     json_t *shape = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:s, s:I}", "name", model->name,
                               "embed_dim", (json_int_t)c->embed_dim, "kdim", (json_int_t)c->kdim, "vdim",
@@ -127,13 +140,14 @@ static json_t *describe(const attn_model *model) {
                               (json_int_t)c->num_kv_heads, "head_dim", (json_int_t)c->head_dim, "precision",
                               attn_precision_name(c->precision), "precision_error", describe_error(model),
                               "layout", model->layout, "bytes", (json_int_t)model->bytes);
-    return merge(shape, describe_options(&model->layer));
+    return merge(merge(shape, describe_options(&model->layer)), describe_staleness(s, model));
 }
 
-static json_t *describe_models(const attn_registry *registry) {
+static json_t *describe_models(const snapshot *s) {
+    const attn_registry *registry = &s->models;
     json_t *list = json_array();
     for (size_t i = 0; i < registry->count; i++)
-        if (json_array_append_new(list, describe(registry->models[i])) != 0) {
+        if (json_array_append_new(list, describe(s, registry->models[i])) != 0) {
             json_decref(list);
             list = NULL;
             break;
@@ -153,6 +167,6 @@ void handle_model(http_exchange *x) {
     const attn_model *model = lookup_model(x, x->argument, "");
     if (model != NULL)
         answer_document(x, strcmp(model->layout, "patterns") == 0
-                               ? merge(describe(model), attn_patterns_describe())
-                               : describe(model));
+                               ? merge(describe(x->snapshot, model), attn_patterns_describe())
+                               : describe(x->snapshot, model));
 }

@@ -205,9 +205,9 @@ static json_t *describe_all(builder *b, const attn_model *model) {
     return root;
 }
 
-json_t *describe_api(const attn_registry *registry) {
+json_t *describe_api(const snapshot *s) {
     builder b = {.complete = true};
-    json_t *root = describe_all(&b, registry->models[0]);
+    json_t *root = describe_all(&b, s->models.models[0]);
     if (b.complete)
         return root;
     json_decref(root);

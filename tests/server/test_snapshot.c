@@ -9,7 +9,7 @@
 #include <string.h>
 
 static snapshot *make(const char *spec) {
-    snapshot *s = snapshot_new();
+    snapshot *s = snapshot_new(1);
     attn_error error;
     cr_assert_not_null(s);
     cr_assert_eq(attn_registry_load(&s->models, spec, &error), ATTN_OK, "%s", error.text);
@@ -49,8 +49,7 @@ Test(snapshot, two_can_hold_one_model) {
     snapshot *first = snapshot_take(&h);
     const attn_model *model = attn_model_hold(first->models.models[0]);
     snapshot *next = make("other=init:embed_dim=8,num_heads=2");
-    attn_model_release(next->models.models[0]);
-    next->models.models[0] = (attn_model *)(uintptr_t)attn_model_hold(model);
+    cr_assert_eq(attn_registry_share(&next->models, model, NULL), ATTN_OK);
     snapshot_replace(&h, next);
     cr_assert_eq(holders(model), 2);
     snapshot_release(first);

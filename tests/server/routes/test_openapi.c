@@ -18,16 +18,16 @@ static void *allocate(size_t bytes) {
 }
 
 Test(openapi, is_complete_or_not_there) {
-    attn_registry registry = {0};
+    snapshot s = {.source_count = 0};
     attn_error error;
     size_t failed = 0;
-    cr_assert_eq(attn_registry_load(&registry, "init:embed_dim=4,num_heads=2,kdim=3", &error), ATTN_OK);
-    json_t *whole = describe_api(&registry);
+    cr_assert_eq(attn_registry_load(&s.models, "init:embed_dim=4,num_heads=2,kdim=3", &error), ATTN_OK);
+    json_t *whole = describe_api(&s);
     cr_assert_not_null(whole);
     json_set_alloc_funcs(allocate, free);
     for (bool done = false; !done; failed++) {
         left = failed;
-        json_t *described = describe_api(&registry);
+        json_t *described = describe_api(&s);
         done = left > 0;
         left = SIZE_MAX;
         cr_assert(described == NULL ? !done : json_equal(described, whole), "allocation %zu", failed);
@@ -35,7 +35,7 @@ Test(openapi, is_complete_or_not_there) {
     }
     cr_assert_gt(failed, 1000);
     json_decref(whole);
-    attn_registry_free(&registry);
+    attn_registry_free(&s.models);
 }
 
 /* The text, from the same place each time; the caller frees nothing. */
@@ -50,7 +50,7 @@ static const char *ask(snapshot *s, void (*handle)(http_exchange *x), size_t *le
 /* It takes a millisecond, on the thread that serves everybody. */
 Test(openapi, is_made_once) {
     void (*const handles[])(http_exchange *) = {handle_openapi, handle_models};
-    snapshot *s = snapshot_new();
+    snapshot *s = snapshot_new(1);
     attn_error error;
     cr_assert_eq(attn_registry_load(&s->models, "init:embed_dim=4,num_heads=2", &error), ATTN_OK);
     json_set_alloc_funcs(allocate, free);
@@ -98,11 +98,11 @@ static json_t *find_described(json_t *paths, const http_route *row) {
 
 /* Each row of the table, but the other spelling of /v2, and nothing else. */
 Test(openapi, has_the_paths_of_the_table) {
-    attn_registry registry = {0};
+    snapshot s = {.source_count = 0};
     attn_error error;
     size_t rows = 0, described = 0;
-    cr_assert_eq(attn_registry_load(&registry, "init:embed_dim=4,num_heads=2", &error), ATTN_OK);
-    json_t *root = describe_api(&registry), *paths = json_object_get(root, "paths"), *item, *method;
+    cr_assert_eq(attn_registry_load(&s.models, "init:embed_dim=4,num_heads=2", &error), ATTN_OK);
+    json_t *root = describe_api(&s), *paths = json_object_get(root, "paths"), *item, *method;
     const char *path, *name;
     for (size_t i = 0; i < service_routes.count; i++) {
         const http_route *row = &service_routes.rows[i];
@@ -115,5 +115,5 @@ Test(openapi, has_the_paths_of_the_table) {
         strcmp(name, "parameters") != 0;
     cr_expect_eq(described, rows);
     json_decref(root);
-    attn_registry_free(&registry);
+    attn_registry_free(&s.models);
 }
