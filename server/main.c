@@ -9,6 +9,7 @@
 #include "server/log.h"
 #include "server/machine.h"
 #include "server/probe.h"
+#include "server/reload.h"
 #include "server/routes/routes.h"
 #include "server/scheduler.h"
 #include "server/service.h"
@@ -98,6 +99,13 @@ static int wait_for_signal(int milliseconds) {
     }
 }
 
+static reloader reloads;
+
+static void ask_to_reload(int signal_number) {
+    (void)signal_number;
+    reload_ask(&reloads);
+}
+
 /* A second signal while draining ends the process at once. */
 static void end_on_signal(int signal_number) {
     if (signal_number != 0) {
@@ -180,12 +188,17 @@ static int run(service *s) {
         return EXIT_BAD_START;
     }
     fprintf(stderr, "listening on %s\n", http_url(server));
+    const bool reloading = reload_start(&reloads, s);
+    if (!reloading)
+        log_line(LOG_ERROR, "no thread for reloads could be started: SIGHUP does nothing");
     serve_until_signal(s, server);
     sched_free(
         s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);
     store_free(s->results);
     attn_blocks_stop(&s->budget);
+    if (reloading && !reload_stop(&reloads))
+        _exit(EXIT_SUCCESS); /* a load that nobody waits for */
     return EXIT_SUCCESS;
 }
 
@@ -216,6 +229,8 @@ static void end_at_once(int signal_number) {
 int main(int argc, char **argv) {
     static service s = {.served = SNAPSHOT_HOLDER};
     char sentence[512];
+    reload_prepare(&reloads);
+    signal(SIGHUP, ask_to_reload);
     signal(SIGTERM, end_at_once);
     signal(SIGINT, end_at_once);
     json_object_seed(0); /* before there are threads */

@@ -363,6 +363,7 @@ void options_print_help(FILE *out) {
         "init:embed_dim=512,num_heads=8,bias=true,\n"
         "dropout=0.0,seed=0; builtin:demo or builtin:patterns.\n\n"
         "SIGTERM drains and exits with 0; SIGINT drains without the delay; a second signal ends it at "
-        "once.\n",
+        "once.\n"
+        "SIGHUP reads the models anew; what fails to load leaves the old ones serving.\n",
         out);
 }
