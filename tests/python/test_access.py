@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import signal
 import subprocess
+import time
 
 import attend
 from attend import cli
@@ -135,3 +137,30 @@ def test_the_clients_show_a_key(locked, monkeypatch):
     command = [". " + str(script) + "; ask '\"models\":' /models; printf '{\"query\":[[1,0]]}' | post '\"output\":' /attend"]
     shown = subprocess.run(["sh", "-c", *command], capture_output=True, text=True)
     assert shown.returncode == 0 and shown.stdout.count("200 ") == 2, shown.stdout + shown.stderr
+
+
+def wait_until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_keys_are_rotated_on_sighup(tmp_path):
+    """A key file that is none leaves the old keys; one that is one replaces them."""
+    path = tmp_path / "keys.txt"
+    path.write_text("old-key")
+    with AttendServer(*MODEL, "--api-key-file", path) as server:
+
+        def answers(key):
+            return ask(server, "GET", "/models", {"Authorization": f"Bearer {key}"})[0]
+
+        assert (answers("old-key"), answers("new-key")) == (200, 401)
+        path.write_text("# none")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("keys are not reloaded" in line for line in server.log))
+        assert (answers("old-key"), answers("new-key")) == (200, 401)
+        path.write_text("new-key\n")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: answers("new-key") == 200)
+        assert answers("old-key") == 401
