@@ -8,6 +8,7 @@
 #include "server/load.h"
 #include "server/log.h"
 #include "server/machine.h"
+#include "server/metrics.h"
 #include "server/probe.h"
 #include "server/reload.h"
 #include "server/routes/routes.h"
@@ -128,7 +129,7 @@ static bool wait_for_end(http_server *server, size_t milliseconds) {
 /* Past --drain-timeout. What is computed stops soon when it is told to; the process ends even if it does
  * not. */
 static void cut_off(http_server *server, size_t seconds) {
-    const http_cut cut = http_cut_off(server);
+    const connection_counts cut = http_cut_off(server);
     const size_t all = cut.arriving + cut.running + cut.sending;
     if (all > 0)
         log_line(LOG_WARNING,
@@ -172,8 +173,10 @@ static int run(service *s) {
     }
     warn_of_old_library();
     s->budget.limit = s->options.max_memory != 0 ? s->options.max_memory : machine_memory() / 2;
+    s->metrics = metrics_new(&service_routes);
     s->results = store_new(s->options.results_memory, s->options.results_ttl * 1000000000u, free, NULL);
-    const bool ready = attn_blocks_start(&s->budget, ATTN_BLOCKS_KEEP) && catch_signals();
+    const bool ready =
+        s->metrics != NULL && attn_blocks_start(&s->budget, ATTN_BLOCKS_KEEP) && catch_signals();
     s->scheduler =
         ready ? sched_new(choose_threads(&s->options), false, s->options.max_queue, preparation(&s->options))
               : NULL;
@@ -184,9 +187,11 @@ static int run(service *s) {
                 s->scheduler == NULL || s->results == NULL ? "cannot start the threads" : error.text);
         sched_free(s->scheduler);
         store_free(s->results);
+        metrics_free(s->metrics);
         attn_blocks_stop(&s->budget);
         return EXIT_BAD_START;
     }
+    atomic_store(&s->server, server);
     fprintf(stderr, "listening on %s\n", http_url(server));
     const bool reloading = reload_start(&reloads, s);
     if (!reloading)
@@ -196,6 +201,7 @@ static int run(service *s) {
         s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);
     store_free(s->results);
+    metrics_free(s->metrics);
     attn_blocks_stop(&s->budget);
     if (reloading && !reload_stop(&reloads))
         _exit(EXIT_SUCCESS); /* a load that nobody waits for */

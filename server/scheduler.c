@@ -31,6 +31,7 @@ struct scheduler {
     atomic_size_t wakeups;   /* ever, of workers that were asleep */
     size_t spinning;         /* workers that spin before they sleep */
     size_t computing;        /* workers that compute jobs of their own */
+    size_t running;          /* jobs in a step */
     atomic_bool small_waits; /* more jobs wait than workers sleep, and one is small: large ones give way */
     size_t worker_count;     /* that have warmed up */
     uint64_t wakes_at;       /* when the timer looks next */
@@ -149,9 +150,11 @@ static void call_more(scheduler *s) {
 static void prepare_job(scheduler *s, sched_job *job) {
     unlink_job(s, job);
     call_more(s);
+    s->running++;
     pthread_mutex_unlock(&s->lock);
     const bool is_ready = job->steps->prepare(job);
     pthread_mutex_lock(&s->lock);
+    s->running--;
     if (is_ready) {
         job->queue = SCHED_READY;
         link_job(s, job);
@@ -181,10 +184,12 @@ static void compute_jobs(scheduler *s, sched_job *first) {
     const size_t count = take_group(s, first, jobs);
     call_more(s);
     s->computing++;
+    s->running += count;
     pthread_mutex_unlock(&s->lock);
     jobs[0]->steps->compute(jobs, count);
     pthread_mutex_lock(&s->lock);
     s->computing--;
+    s->running -= count;
     for (size_t i = 0; i < count; i++) {
         jobs[i]->queue = SCHED_COMPUTED;
         link_job(s, jobs[i]);
@@ -194,9 +199,11 @@ static void compute_jobs(scheduler *s, sched_job *first) {
 static void finish_job(scheduler *s, sched_job *job) {
     unlink_job(s, job);
     call_more(s);
+    s->running++;
     pthread_mutex_unlock(&s->lock);
     job->steps->finish(job);
     pthread_mutex_lock(&s->lock);
+    s->running--;
 }
 
 /* Should a worker prepare one more job before it computes those that are ready? */
@@ -416,6 +423,13 @@ bool sched_crowded(scheduler *s) {
     const bool crowded = s->queues[SCHED_QUEUED].count > s->asleep + s->lender.helping;
     pthread_mutex_unlock(&s->lock);
     return crowded;
+}
+
+sched_counts sched_count(scheduler *s) {
+    pthread_mutex_lock(&s->lock);
+    const sched_counts counts = {jobs_waiting(s), s->running};
+    pthread_mutex_unlock(&s->lock);
+    return counts;
 }
 
 const attn_parallel *sched_parallel(const scheduler *s) {

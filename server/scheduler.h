@@ -66,6 +66,13 @@ scheduler *sched_new(size_t threads, bool has_guest, size_t max_queue, void (*wa
 /* Hands a job over. False if the queue is full: then nothing of it will be called. */
 bool sched_submit(scheduler *s, sched_job *job);
 
+/* Jobs that wait for a worker, before whatever step, and those that one is busy with. */
+typedef struct {
+    size_t waiting, running;
+} sched_counts;
+
+sched_counts sched_count(scheduler *s);
+
 /* Do more jobs wait to be prepared than there are workers free to take them? */
 bool sched_crowded(scheduler *s);
 

@@ -16,8 +16,10 @@ typedef struct {
     attn_budget budget;     /* --max-memory */
     struct scheduler *scheduler;
     struct store *results; /* --results-memory, --results-ttl */
-    atomic_bool draining;  /* since SIGTERM or SIGINT */
-    atomic_bool ending;    /* since --drain-timeout has passed: nothing more is computed */
+    struct metrics *metrics;
+    _Atomic(struct http_server *) server; /* that listens for requests; NULL: not yet */
+    atomic_bool draining;                 /* since SIGTERM or SIGINT */
+    atomic_bool ending;                   /* since --drain-timeout has passed: nothing more is computed */
 } service;
 
 #endif

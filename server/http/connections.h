@@ -11,9 +11,9 @@
 
 typedef struct connections connections;
 
-/* Requests by how far they are. */
+/* Connections by how far their requests are. */
 typedef struct {
-    size_t arriving, running, sending;
+    size_t idle, arriving, running, sending;
 } connection_counts;
 
 /* `limits` is copied, its text is not. NULL if a thread, a descriptor or memory could not be had. */
@@ -25,6 +25,8 @@ void connections_free(connections *table);
 /* Is there room for one more, be it an extra one? Where as many as allowed are open, the one that has waited
  * longest for a request is closed first. */
 bool connections_make_room(connections *table);
+
+connection_counts connections_count(connections *table);
 
 /* No more connections come. Those without a request are closed, and each other one after its answer. */
 void connections_drain(connections *table);

@@ -28,7 +28,8 @@ void http_copy_header(http_exchange *x, const char *name, const char *value) {
 
 void http_answer_no_memory(http_exchange *x) {
     static char text[] = "{\"error\":\"the service could not allocate memory\",\"code\":\"out_of_memory\"}";
-    x->status = problem_http_status(PROBLEM_OUT_OF_MEMORY);
+    x->code = PROBLEM_OUT_OF_MEMORY;
+    x->status = problem_http_status(x->code);
     x->answer = (wire_buffer){.bytes = text, .length = strlen(text)};
 }
 
@@ -37,6 +38,7 @@ void http_answer_problem(http_exchange *x, const problem *p) {
     x->media_type = NULL;
     x->answer_encoding = ENCODING_IDENTITY;
     x->header_count = x->fixed_headers;
+    x->code = p->code;
     x->status = problem_http_status(p->code);
     const bool is_page = p->code == PROBLEM_NOT_FOUND && x->write_not_found != NULL;
     if (is_page ? !x->write_not_found(x, p) : !json_write_problem(p, &x->answer))

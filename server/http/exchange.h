@@ -68,6 +68,7 @@ struct http_exchange {
 
     /* The answer, filled in by the handler. */
     int status;
+    problem_code code; /* of the problem that it is, or PROBLEM_NONE */
     wire_buffer answer;
     const char *media_type; /* NULL: JSON */
     content_encoding answer_encoding;

@@ -4,6 +4,7 @@
 #ifndef HTTP_H
 #define HTTP_H
 
+#include "server/http/connections.h"
 #include "server/http/route.h"
 #include "server/service.h"
 
@@ -29,14 +30,12 @@ size_t http_active(http_server *server);
 /* After http_close_listener: is the last connection closed? */
 bool http_is_drained(http_server *server);
 
-/* Requests by how far they were when they were cut off. */
-typedef struct {
-    size_t arriving, running, sending;
-} http_cut;
+/* Its connections. */
+connection_counts http_count(http_server *server);
 
 /* Does not wait any longer: uploads and answers are cut off, what is computed or waits for a worker is
- * stopped and answered with 503. http_is_drained will be true a moment after this. */
-http_cut http_cut_off(http_server *server);
+ * stopped and answered with 503. Returns what that was. http_is_drained will be true a moment after this. */
+connection_counts http_cut_off(http_server *server);
 
 /* Stops and frees the server, after http_close_listener and once http_active is 0: the library cannot stop
  * while a request is with a worker. */

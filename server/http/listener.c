@@ -201,10 +201,14 @@ bool http_is_drained(http_server *server) {
     return connections_are_over(server->connections);
 }
 
-http_cut http_cut_off(http_server *server) {
+connection_counts http_count(http_server *server) {
+    return connections_count(server->connections);
+}
+
+connection_counts http_cut_off(http_server *server) {
     const connection_counts counts = connections_cut(server->connections);
     atomic_store(&server->service->ending, true); /* after that, so that what runs is counted as running */
-    return (http_cut){counts.arriving, counts.running, counts.sending};
+    return counts;
 }
 
 size_t http_active(http_server *server) {

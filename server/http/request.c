@@ -12,7 +12,7 @@
  *                           READING_BODY  its last byte has come        read_end: answer here, or suspend the connection and
  *                                                                       submit a job to the scheduler
  *                           COMPUTING     a worker is done with it      send_answer
- *   http_request_completed  ANSWERED      the answer has been sent, or  log it, free it
+ *   http_request_completed  ANSWERED      the answer has been sent, or  log it, count it, free it
  *                                         never will be
  *   connection_changed      -             the connection is closed      listener.c
  *
@@ -26,6 +26,7 @@
 #include "server/http/mhd_head.h"
 #include "server/http/request_id.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/scheduler.h"
 
 #include <stdio.h>
@@ -51,7 +52,8 @@ typedef struct {
     bool kept;          /* the client wants the connection to live on */
     bool by_library;    /* it was refused before it got here */
     bool encoded_slash; /* with an encoded slash or NUL; the path that we get is decoded */
-    uint64_t began;
+    uint64_t began, answered;
+    size_t received;            /* bytes of its body, whether they were kept or not */
     char method[16], path[256]; /* for the log, cut */
     char request_id[REQUEST_ID_MAX + 1];
     answer_headers sent;
@@ -98,6 +100,7 @@ static enum MHD_Result send_answer(request *r) {
     }
     const enum MHD_Result result = queue_answer(r->mhd, x, &ending, &r->sent);
     r->stage = ANSWERED;
+    r->answered = clock_now();
     connection_sending(r->connection);
     return result;
 }
@@ -359,6 +362,7 @@ enum MHD_Result http_request_serve(void *context, struct MHD_Connection *mhd, co
     if (r->stage == READING_HEAD)
         return read_head(r, url, method, version);
     if (*count > 0) {
+        r->received += *count;
         read_body(r, bytes, *count);
         *count = 0;
         return MHD_YES;
@@ -392,7 +396,7 @@ static const char *ending(const request *r, enum MHD_RequestTerminationCode how,
     return how == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " (the client left)";
 }
 
-static void log_request(request *r, const char *end) {
+static void log_request(request *r, uint64_t duration, const char *end) {
     const http_exchange *x = &r->public;
     const http_header *logged = &x->logged;
     const bool has = logged->name != NULL;
@@ -400,9 +404,29 @@ static void log_request(request *r, const char *end) {
     if (*timings == '\0') /* else it has been sent */
         answer_write_timings(&x->timings, timings);
     log_line(LOG_INFO, "%s %s %d %.2fms id=%s%s%s%s%s out=%zu%s%s%s", *r->method ? r->method : "-", r->path,
-             x->status, (double)(clock_now() - r->began) / 1e6, *r->request_id ? r->request_id : "-",
-             has ? " " : "", has ? logged->name : "", has ? "=" : "", has ? logged->value : "",
-             x->answer.length, *timings ? " " : "", timings, end);
+             x->status, (double)duration / 1e6, *r->request_id ? r->request_id : "-", has ? " " : "",
+             has ? logged->name : "", has ? "=" : "", has ? logged->value : "", x->answer.length,
+             *timings ? " " : "", timings, end);
+}
+
+static void count_request(const request *r, uint64_t now) {
+    const http_exchange *x = &r->public;
+    const http_timings *t = &x->timings;
+    const bool has_body = r->stage == ANSWERED && strcmp(r->method, "HEAD") != 0;
+    metrics_count(x->service->metrics,
+                  &(metrics_request){.route = x->route,
+                                     .method = r->method,
+                                     .status = x->status,
+                                     .refused = x->code,
+                                     .duration = now - r->began,
+                                     .stages = {[STAGE_PARSE] = t->parse,
+                                                [STAGE_QUEUE] = t->queue,
+                                                [STAGE_COMPUTE] = t->compute,
+                                                [STAGE_ENCODE] = t->encode,
+                                                [STAGE_SEND] = r->stage == ANSWERED ? now - r->answered : 0},
+                                     .bytes_in = r->received,
+                                     .bytes_out = has_body ? x->answer.length : 0,
+                                     .batch = t->batch});
 }
 
 void http_request_completed(void *context, struct MHD_Connection *mhd, void **state,
@@ -417,9 +441,13 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **st
         r->by_library = r->public.status != 0;
     }
     const connection_end why = connection_idle(r->connection);
-    if (why == CONNECTION_LATE && !r->refused)
-        r->public.status = problem_http_status(PROBLEM_UPLOAD_TIMEOUT); /* as the client was told */
-    log_request(r, ending(r, how, why));
+    if (why == CONNECTION_LATE && !r->refused) {
+        r->public.code = PROBLEM_UPLOAD_TIMEOUT; /* as the client was told */
+        r->public.status = problem_http_status(r->public.code);
+    }
+    const uint64_t now = clock_now();
+    log_request(r, now - r->began, ending(r, how, why));
+    count_request(r, now);
     http_server *server = r->server;
     attn_arena_free(r->public.arena);
     attn_arena_free(r->public.small);

@@ -39,7 +39,7 @@ typedef struct {
 } http_chapter;
 
 enum {
-    HTTP_HEALTH = 1, /* it tells the service's health: answered even where there is no room for connections */
+    HTTP_HEALTH = 1, /* it tells how the service does: answered even where there is no room for connections */
     HTTP_PAGE = 2,   /* it is opened in a browser, to be read by a person: so are its 404s */
     HTTP_OPEN = 8,   /* it needs no key */
     HTTP_SECRET = 4, /* whoever knows what {} stands for may have it: no cache, other site or log sees it */

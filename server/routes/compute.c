@@ -4,6 +4,7 @@
 #include "server/attend/outputs.h"
 #include "server/attend/resolve.h"
 #include "server/clock.h"
+#include "server/metrics.h"
 
 #include <string.h>
 
@@ -152,6 +153,7 @@ void compute_together(http_exchange *const *xs, size_t count) {
     const computation *first = xs[0]->route_data;
     attn_forward_batch(&first->call.model->layer, jobs, count, sched_parallel(xs[0]->service->scheduler));
     const uint64_t computed = clock_now();
+    size_t rows = 0;
     for (size_t i = 0; i < count; i++) {
         computation *c = xs[i]->route_data;
         c->started = started;
@@ -160,7 +162,10 @@ void compute_together(http_exchange *const *xs, size_t count) {
         c->status = jobs[i].status;
         if (c->status != ATTN_OK)
             c->error = jobs[i].error;
+        else
+            rows += jobs[i].input->B * jobs[i].input->L;
     }
+    metrics_count_rows(first->x->service->metrics, first->call.model->name, rows);
 }
 
 static void note_timings(const computation *c) {

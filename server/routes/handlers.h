@@ -25,6 +25,9 @@ bool write_not_found_page(http_exchange *x, const problem *p);
 void handle_healthz(http_exchange *x); /* GET /healthz */
 void handle_readyz(http_exchange *x);  /* GET /readyz */
 
+/* metrics.c */
+void handle_metrics(http_exchange *x); /* GET /metrics */
+
 /* models.c */
 void handle_models(http_exchange *x);  /* GET /models */
 void handle_model(http_exchange *x);   /* GET /models/{name} */
@@ -46,6 +49,8 @@ void handle_result_delete(http_exchange *x); /* DELETE /results/{id} */
 /* media.c */
 extern const http_media document_media; /* JSON */
 extern const http_media tensor_media;   /* whatever wire/format.h can read and write */
+extern const http_media metrics_media;  /* plain text, or: */
+extern const char media_open_metrics[];
 
 /* ---- What they have in common ---- */
 

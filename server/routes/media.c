@@ -21,8 +21,15 @@ static const char *document_type(size_t n) {
     return n == 0 ? "application/json" : NULL;
 }
 
+const char media_open_metrics[] = "application/openmetrics-text";
+
+static const char *metrics_type(size_t n) {
+    return n == 0 ? "text/plain" : n == 1 ? media_open_metrics : NULL;
+}
+
 const http_media tensor_media = {body_type, answer_type, .needs_body = true};
 const http_media document_media = {body_type, document_type, .needs_body = false};
+const http_media metrics_media = {body_type, metrics_type, .needs_body = false};
 
 const wire_format *media_format(const char *type) {
     const wire_format *format = wire_formats;

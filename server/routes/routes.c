@@ -27,6 +27,7 @@ static const http_route rows[] = {
     {"GET",    "/openapi.json",                      0,                    &document_media, NULL,          NULL,                 handle_openapi,         &native},
     {"GET",    "/healthz",                           OPEN | HEALTH,        &document_media, ANY_QUERY,     NULL,                 handle_healthz,         &native},
     {"GET",    "/readyz",                            OPEN | HEALTH,        &document_media, ANY_QUERY,     NULL,                 handle_readyz,          &native},
+    {"GET",    "/metrics",                           HEALTH,               &metrics_media,  ANY_QUERY,     NULL,                 handle_metrics,         &native},
     {"GET",    "/v2",                                0,                    NULL,            NULL,          NULL,                 handle_oip_server,      &open_inference},
     {"GET",    "/v2/",                               0,                    NULL,            NULL,          NULL,                 handle_oip_server,      NULL},
     {"GET",    "/v2/health/live",                    HEALTH,               NULL,            ANY_QUERY,     NULL,                 handle_oip_live,        &open_inference},

@@ -45,6 +45,10 @@ Test(scheduler, refuses_what_is_beyond_its_queue) {
     }
     cr_assert_eq(accepted, 5); /* two for the workers and three in the queue */
     cr_assert(sched_crowded(s));
+    while (sched_count(s).running < 2)
+        usleep(100);
+    cr_assert_eq(sched_count(s).running, 2);
+    cr_assert_eq(sched_count(s).waiting, 3);
     gate = true;
     sched_free(s);
     int finished = 0;

@@ -235,8 +235,8 @@ Test(robustness, ambiguous_framing_is_refused) {
         "POST /attend HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST /attend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "POST /attend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n",
-        "POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length : 29\r\n\r\nGET /healthz "
-        "HTTP/1.1\r\n\r\n",
+        ("POST /attend HTTP/1.1\r\nHost: localhost\r\nContent-Length : 29\r\n\r\nGET /healthz "
+         "HTTP/1.1\r\n\r\n"),
     };
     s = server_start("--model", SMALL, NULL);
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
@@ -287,8 +287,8 @@ Test(robustness, connections_beyond_the_limit_are_told_so) {
 /* Who asks for its health is answered though there is no room for anybody else. */
 Test(robustness, health_is_told_while_all_connections_are_used) {
     enum { LIMIT = 4 };
-    static const char *const good[] = {"GET /healthz", "HEAD /healthz", "GET /readyz", "GET /v2/health/live",
-                                       "GET /v2/health/ready"};
+    static const char *const good[] = {"GET /healthz",        "HEAD /healthz",        "GET /readyz",
+                                       "GET /v2/health/live", "GET /v2/health/ready", "GET /metrics"};
     static const char *const others[] = {"GET /models", "GET /", "DELETE /healthz", "GET /nowhere",
                                          "GET /v2"};
     s = server_start("--model", SMALL, "--max-connections", "4", NULL);
@@ -298,9 +298,9 @@ Test(robustness, health_is_told_while_all_connections_are_used) {
     usleep(50000);
     for (int i = 0; i < 30; i++) { /* more than there are extra connections */
         char request[100], probe[128];
-        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n\r\n", good[i % 5]);
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n\r\n", good[i % 6]);
         char *got = say(request); /* to its end: the extra connection is not kept */
-        cr_assert_not_null(strstr(got, "HTTP/1.1 200 OK"), "%s: %s", good[i % 5], got);
+        cr_assert_not_null(strstr(got, "HTTP/1.1 200 OK"), "%s: %s", good[i % 6], got);
         snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n\r\n", others[i % 5]);
         got = say(request);
         cr_assert(strstr(got, "HTTP/1.1 503 ") != NULL && strstr(got, "--max-connections") != NULL, "%s: %s",

@@ -6,7 +6,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const options limits = {.host = "127.0.0.1", .max_body = 1000, .max_connections = 10, .request_timeout = 500};
+static const options limits = {
+    .host = "127.0.0.1", .max_body = 1000, .max_connections = 10, .request_timeout = 500};
 
 /* For what the query of a picture says. */
 static attn_arena *arena;
@@ -361,7 +362,8 @@ Test(admission, a_404_lists_what_there_is) {
     cr_assert_str_eq(
         p.text,
         "there is nothing at '/nowhere'; expected GET /, POST /attend, POST /attend/{model}, GET /models, "
-        "GET /models/{name}, GET /results/{id}, GET /openapi.json, GET /healthz or GET /readyz");
+        "GET /models/{name}, GET /results/{id}, GET /openapi.json, GET /healthz, GET /readyz or GET "
+        "/metrics");
     head.path = "/v2/nowhere";
     cr_assert_eq(judge(&head, &x, &p), PROBLEM_NOT_FOUND);
     cr_assert_str_eq(p.text, "there is nothing at '/v2/nowhere'; expected GET /v2, GET /v2/health/live, GET "

@@ -357,8 +357,10 @@ Test(connections, what_is_cut_off_is_counted) {
     while (connection_ask_peer(reads.c) != PEER_OPEN ||
            poll(&(struct pollfd){reads.service, POLLIN, 0}, 1, 0) == 0)
         usleep(1000);
+    const connection_counts before = connections_count(table);
     connections_drain(table);
     const connection_counts counts = connections_cut(table);
+    cr_assert(before.idle == 1 && before.arriving == 1 && before.running == 1 && before.sending == 1);
     cr_assert_eq(counts.arriving, 1);
     cr_assert_eq(counts.running, 1);
     cr_assert_eq(counts.sending, 1);
