@@ -31,6 +31,10 @@ enum { EXIT_BAD_START = 2 };
 /* How long requests that are told to stop may take to do so; they look every few milliseconds. */
 #define CUT_OFF_MS 5000
 
+/* Connections to the admin port, and how long the last of them may take to end. */
+#define ADMIN_CONNECTIONS ((size_t)64)
+#define ADMIN_END_MS      1000
+
 static void print_version(const attn_kernels *kernels) {
     printf("attend-server %s\nlibmicrohttpd %s\njansson %s\n%s\nkernels %s (this CPU has %s)\n",
            ATTEND_VERSION, http_library(), jansson_version_str(), attn_openblas_library(), kernels->name,
@@ -156,11 +160,42 @@ static void serve_until_signal(service *s, http_server *server) {
         cut_off(server, s->options.drain_timeout);
 }
 
+/* The admin port, if there is one, has connections of its own, which others cannot use up, and outlives the
+ * port for requests: who asks there sees that drain. */
+static bool start_admin(service *s, http_server **admin, attn_error *error) {
+    const http_listening there = {&admin_routes, s->options.admin_port, ADMIN_CONNECTIONS};
+    *admin = NULL;
+    return there.port == OPTIONS_NONE || (*admin = http_start(s, &there, error)) != NULL;
+}
+
+/* Its requests are never with a worker, so that it can be stopped whatever they do. */
+static void stop_admin(http_server *admin) {
+    if (admin == NULL)
+        return;
+    http_close_listener(admin);
+    wait_for_end(admin, ADMIN_END_MS);
+    http_stop(admin);
+}
+
+/* Listens: the port for requests last, as what has begun to serve cannot be taken back. */
+static http_server *start_listening(service *s, http_server **admin, attn_error *error) {
+    const bool has_admin = s->options.admin_port != OPTIONS_NONE;
+    const size_t most = http_fit_connections(&s->options, has_admin ? ADMIN_CONNECTIONS : 0);
+    if (!start_admin(s, admin, error))
+        return NULL;
+    http_server *server = http_start(s, &(http_listening){&service_routes, s->options.port, most}, error);
+    if (server == NULL)
+        stop_admin(*admin);
+    atomic_store(&s->server, server);
+    return server;
+}
+
 static int run(service *s) {
     attn_error error = {""};
     log_set_level((log_level)s->options.level);
-    if (s->options.ignored_service_port)
-        log_line(LOG_WARNING, "ATTEND_PORT is Kubernetes's address of a Service and was ignored");
+    if (s->options.ignored_port != NULL)
+        log_line(LOG_WARNING, "%s is Kubernetes's address of a Service and was ignored",
+                 s->options.ignored_port);
     snapshot *loaded = load_snapshot(&s->options, NULL, &s->draining, &error);
     if (loaded == NULL) {
         fprintf(stderr, "attend-server: %s\n", error.text);
@@ -180,8 +215,9 @@ static int run(service *s) {
     s->scheduler =
         ready ? sched_new(choose_threads(&s->options), false, s->options.max_queue, preparation(&s->options))
               : NULL;
+    http_server *admin = NULL;
     http_server *server =
-        s->scheduler == NULL || s->results == NULL ? NULL : http_start(s, &service_routes, &error);
+        s->scheduler == NULL || s->results == NULL ? NULL : start_listening(s, &admin, &error);
     if (server == NULL) {
         fprintf(stderr, "attend-server: %s\n",
                 s->scheduler == NULL || s->results == NULL ? "cannot start the threads" : error.text);
@@ -191,12 +227,14 @@ static int run(service *s) {
         attn_blocks_stop(&s->budget);
         return EXIT_BAD_START;
     }
-    atomic_store(&s->server, server);
     fprintf(stderr, "listening on %s\n", http_url(server));
+    if (admin != NULL)
+        fprintf(stderr, "admin on %s\n", http_url(admin));
     const bool reloading = reload_start(&reloads, s);
     if (!reloading)
         log_line(LOG_ERROR, "no thread for reloads could be started: SIGHUP does nothing");
     serve_until_signal(s, server);
+    stop_admin(admin); /* before what it tells about is gone */
     sched_free(
         s->scheduler); /* first: the last worker may still be waking the connection that it has served */
     http_stop(server);

@@ -14,7 +14,7 @@
 typedef enum {
     OPTION_TEXT,
     OPTION_LIST,
-    OPTION_NUMBER,
+    OPTION_NUMBER, /* a default of "none" is OPTIONS_NONE */
     OPTION_BYTES,
     OPTION_KERNELS, /* a set of kernels that this CPU has */
     OPTION_CHOICE,  /* one of the words of `argument`; the member becomes its place among them */
@@ -39,6 +39,9 @@ static const option table[] = {
     {"host", OPTION_TEXT, AT(host), "127.0.0.1", 0, 0, "ADDRESS",
      "address to listen on, or a name: its first address"},
     {"port", OPTION_NUMBER, AT(port), "8080", 0, 65535, "N", "port to listen on; 0 takes a free one"},
+    {"admin-port", OPTION_NUMBER, AT(admin_port), "none", 0, 65535, "N",
+     "/healthz, /readyz and /metrics also on this port of --host, in plain HTTP and without a key; 0 takes a "
+     "free one"},
     {"model", OPTION_LIST, AT(models), "builtin:demo builtin:patterns", 0, 0, "[NAME=]SPEC",
      "a model to serve; repeatable, the first is the default model"},
     {"precision", OPTION_CHOICE, AT(precision), "float32", 0, 0, "float32|bfloat16|int8",
@@ -46,7 +49,7 @@ static const option table[] = {
     {"check", OPTION_SWITCH, AT(check), NULL, 0, 0, NULL,
      "load the models, print what would be served, exit"},
     {"probe", OPTION_COMMAND, AT(probe), NULL, 0, 0, NULL,
-     "ask the service on --host and --port for its health; exit code 0 if it is well"},
+     "ask the service on --host and --admin-port, else --port, for its health; exit code 0 if it is well"},
     {"threads", OPTION_NUMBER, AT(threads), NULL, 1, 1024, "N",
      "compute threads; default: the CPUs that the process may use"},
     {"cpu", OPTION_KERNELS, AT(kernels), "auto", 0, 0, "KIND", "the kernels: " ATTN_SETS_TEXT},
@@ -125,6 +128,10 @@ static bool read_number(const option *row, const char *value, size_t *number, co
     char expected[160];
     uint64_t read;
     const char *rest;
+    if (row->standard != NULL && strcmp(row->standard, "none") == 0 && strcmp(value, "none") == 0) {
+        *number = OPTIONS_NONE;
+        return true;
+    }
     snprintf(expected, sizeof expected, "a whole number from %" PRIu64 " to %" PRIu64 "%s", row->least,
              row->most, row->type == OPTION_BYTES ? " of bytes (KiB, MiB and GiB are understood)" : "");
     if (!read_digits(value, &read, &rest))
@@ -240,9 +247,11 @@ static bool read_environment(options *o, const bool *seen, char *sentence, size_
         variable_name(&table[i], name, sizeof name);
         const char *value = getenv(name);
         const complaint c = {name, sentence, size};
-        /* Kubernetes sets ATTEND_PORT=tcp://10.0.0.1:80 in every pod beside a Service called "attend". */
-        if (value != NULL && strcmp(table[i].name, "port") == 0 && strncmp(value, "tcp://", 6) == 0) {
-            o->ignored_service_port = true;
+        /* Kubernetes sets ATTEND_PORT=tcp://10.0.0.1:80 in every pod beside a Service called "attend", and
+         * ATTEND_ADMIN_PORT beside "attend-admin". */
+        const bool is_port = table[i].offset == AT(port) || table[i].offset == AT(admin_port);
+        if (value != NULL && is_port && strncmp(value, "tcp://", 6) == 0) {
+            o->ignored_port = table[i].offset == AT(port) ? "ATTEND_PORT" : "ATTEND_ADMIN_PORT";
             value = NULL;
         }
         if (seen[i] || value == NULL || table[i].type == OPTION_COMMAND)

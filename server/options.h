@@ -6,9 +6,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define OPTIONS_LIST_MAX 256
+#define OPTIONS_NONE     SIZE_MAX /* a number that was not given */
 
 typedef enum { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } log_level;
 
@@ -20,7 +22,7 @@ typedef struct {
 
 typedef struct {
     const char *host;
-    size_t port;
+    size_t port, admin_port;     /* admin_port: OPTIONS_NONE without one */
     option_list models;          /* [NAME=]SPEC */
     option_list allowed_hosts;   /* empty: as --host says */
     option_list cors_origins;    /* exact */
@@ -44,7 +46,7 @@ typedef struct {
     size_t level;         /* log_level */
     size_t self_check;    /* 0 or 1 */
     bool check, probe, new_key, version, help;
-    bool ignored_service_port; /* ATTEND_PORT was Kubernetes's, not ours */
+    const char *ignored_port; /* ATTEND_PORT or ATTEND_ADMIN_PORT was Kubernetes's, not ours */
 } options;
 
 /* Reads the flags, then the environment (ATTEND_<FLAG>) for what no flag has set, then the defaults. False if

@@ -10,7 +10,8 @@ attn_status probe(const options *o, attn_error *error) {
     /* Without a Host, which may be none of --allowed-host's. */
     static const char request[] = "GET /healthz HTTP/1.0\r\nConnection: close\r\n\r\n";
     char line[64] = "";
-    const int fd = endpoint_connect(o, error);
+    const bool has_admin = o->admin_port != OPTIONS_NONE && o->admin_port != 0;
+    const int fd = endpoint_connect(o->host, has_admin ? o->admin_port : o->port, error);
     if (fd < 0)
         return ATTN_BAD_VALUE;
     ssize_t got = -1;

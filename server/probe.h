@@ -6,8 +6,8 @@
 #include "core/status.h"
 #include "server/options.h"
 
-/* GET /healthz on the host and port of the options, within five seconds. ATTN_OK if the answer is 200; else
- * *error says what came instead. */
+/* GET /healthz on the host of the options, on the admin port if that is given, within five seconds. ATTN_OK
+ * if the answer is 200; else *error says what came instead. */
 attn_status probe(const options *o, attn_error *error);
 
 #endif

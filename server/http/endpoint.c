@@ -30,18 +30,17 @@ static void bare_host(const char *host, char bare[NI_MAXHOST]) {
     snprintf(bare, NI_MAXHOST, "%.*s", brackets ? (int)length - 2 : NI_MAXHOST, host + brackets);
 }
 
-/* A socket for the first address of the options' host, after `start`. `verb` is for the sentence. */
-static int open_socket(const options *o, int flags, bool (*start)(int, const struct addrinfo *),
+/* A socket for the host's first address, after `start`. `verb` is for the sentence. */
+static int open_socket(const char *host, size_t port, int flags, bool (*start)(int, const struct addrinfo *),
                        const char *verb, attn_error *error) {
-    char port[16], host[NI_MAXHOST];
+    char digits[24], bare[NI_MAXHOST];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
-    snprintf(port, sizeof port, "%zu", o->port);
-    bare_host(o->host, host);
-    const int failed = getaddrinfo(host, port, &hints, &found);
+    snprintf(digits, sizeof digits, "%zu", port);
+    bare_host(host, bare);
+    const int failed = getaddrinfo(bare, digits, &hints, &found);
     if (failed != 0) {
-        attn_fail(error, ATTN_BAD_VALUE, "--host: cannot resolve '%.100s': %s", o->host,
-                  gai_strerror(failed));
+        attn_fail(error, ATTN_BAD_VALUE, "--host: cannot resolve '%.100s': %s", host, gai_strerror(failed));
         return -1;
     }
     const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
@@ -50,19 +49,18 @@ static int open_socket(const options *o, int flags, bool (*start)(int, const str
     freeaddrinfo(found);
     if (started)
         return fd;
-    attn_fail(error, ATTN_BAD_VALUE, "cannot %s %.100s, port %zu: %s", verb, o->host, o->port,
-              strerror(reason));
+    attn_fail(error, ATTN_BAD_VALUE, "cannot %s %.100s, port %zu: %s", verb, host, port, strerror(reason));
     if (fd >= 0)
         close(fd);
     return -1;
 }
 
-int endpoint_listen(const options *o, attn_error *error) {
-    return open_socket(o, SOCK_NONBLOCK, start_listening, "listen on", error);
+int endpoint_listen(const char *host, size_t port, attn_error *error) {
+    return open_socket(host, port, SOCK_NONBLOCK, start_listening, "listen on", error);
 }
 
-int endpoint_connect(const options *o, attn_error *error) {
-    return open_socket(o, 0, start_connection, "connect to", error);
+int endpoint_connect(const char *host, size_t port, attn_error *error) {
+    return open_socket(host, port, 0, start_connection, "connect to", error);
 }
 
 void endpoint_url(int socket, char *url, size_t size) {

@@ -13,9 +13,19 @@
 
 typedef struct http_server http_server;
 
-/* Listens, and serves these routes from threads of its own; both arguments must outlive the server. Prints
- * nothing. NULL on failure, with one sentence in *error. */
-http_server *http_start(service *s, const http_routes *routes, attn_error *error);
+/* What a server has of its own. */
+typedef struct {
+    const http_routes *routes;
+    size_t port, max_connections; /* on --host */
+} http_listening;
+
+/* --max-connections, or as many as the limit of open files allows, which the options then say; so many more
+ * are somebody else's. */
+size_t http_fit_connections(options *o, size_t others);
+
+/* Listens, and serves the routes from threads of its own; the service and the routes must outlive the server.
+ * Prints nothing. NULL on failure, with one sentence in *error. */
+http_server *http_start(service *s, const http_listening *listening, attn_error *error);
 
 /* The URL it listens on, like "http://127.0.0.1:8080". */
 const char *http_url(const http_server *server);

@@ -35,7 +35,7 @@ static connections *new_connections(http_server *server) {
     const connection_limits limits = {.read_timeout = o->read_timeout,
                                       .idle_timeout = o->idle_timeout,
                                       .write_timeout = o->write_timeout,
-                                      .max_connections = o->max_connections,
+                                      .max_connections = server->max_connections,
                                       .extra_connections = EXTRA_CONNECTIONS,
                                       .write_late = http_write_late,
                                       .context = server};
@@ -54,18 +54,18 @@ static void library_log(void *context, const char *format, va_list arguments) {
     log_line(LOG_DEBUG, "libmicrohttpd: %s", text);
 }
 
-/* --max-connections, or as many as the limit of open files allows. */
-static void fit_connections(options *o) {
-    const size_t files = machine_open_files();
+size_t http_fit_connections(options *o, size_t others) {
+    const size_t files = machine_open_files(), beyond = EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE;
     const size_t reserve =
-        EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE + 384; /* lingering sockets, epoll, files that are read */
+        beyond + (others > 0 ? others + beyond : 0) + 384; /* lingering sockets, epoll, files that are read */
     if (o->max_connections <= files && reserve <= files - o->max_connections)
-        return;
+        return o->max_connections;
     const size_t possible = files > reserve + 8 ? files - reserve : 8;
     log_line(LOG_WARNING,
              "--max-connections %zu is more than the limit of %zu open files allows; serving %zu",
              o->max_connections, files, possible);
     o->max_connections = possible;
+    return possible;
 }
 
 /* A few beyond the limit are let in, to be told so, or to ask for the service's health; more are closed. */
@@ -92,13 +92,12 @@ static void connection_changed(void *context, struct MHD_Connection *mhd, void *
 }
 
 static struct MHD_Daemon *start_daemon(http_server *server, int listener) {
-    const options *o = &server->service->options;
     /* The library's own timeout is off: all deadlines are connections.c's. It would count from the last time
      * that a socket took bytes, which of a client that reads steadily may be minutes ago. */
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, accept_policy,
                             server, http_request_serve, server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
                             MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listener, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned int)(o->max_connections + EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE),
+                            (unsigned int)(server->max_connections + EXTRA_CONNECTIONS + ACCEPTED_AT_ONCE),
                             MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                             MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, http_request_begin,
                             server, MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, server,
@@ -117,16 +116,16 @@ static bool start_serving(http_server *server, int listener) {
     return false;
 }
 
-http_server *http_start(service *s, const http_routes *routes, attn_error *error) {
-    const int listener = endpoint_listen(&s->options, error);
+http_server *http_start(service *s, const http_listening *listening, attn_error *error) {
+    const int listener = endpoint_listen(s->options.host, listening->port, error);
     if (listener < 0)
         return NULL;
     http_server *server = calloc(1, sizeof *server);
     if (server != NULL) {
         server->service = s;
-        server->routes = routes;
+        server->routes = listening->routes;
+        server->max_connections = listening->max_connections;
         endpoint_url(listener, server->url, sizeof server->url);
-        fit_connections(&s->options);
         server->connections = new_connections(server);
         if (server->connections != NULL && start_serving(server, listener))
             return server;

@@ -16,6 +16,7 @@
 struct http_server {
     service *service;
     const http_routes *routes;
+    size_t max_connections;
     struct MHD_Daemon *daemon;
     connections *connections;
     http_loop *loop; /* drives the daemon */

@@ -18,6 +18,10 @@ static void handle_options(http_exchange *x) {
 static const http_route any_path = {
     .method = "OPTIONS", .path = "*", .flags = HTTP_OPEN, .query = http_any_query, .handle = handle_options};
 
+static bool is_there(const http_routes *routes, const http_route *row) {
+    return !routes->is_admin || (row->flags & HTTP_ADMIN) != 0;
+}
+
 /* How much of a pattern stands before its {name}. */
 static size_t length_before_hole(const char *pattern) {
     return strcspn(pattern, "{");
@@ -56,7 +60,8 @@ const http_route *http_find_route(const http_routes *routes, const char *method,
     *allowed = '\0';
     for (size_t i = 0; i < routes->count; i++) {
         const http_route *row = &routes->rows[i];
-        if (pattern == NULL ? !matches(row->path, path, argument) : strcmp(row->path, pattern) != 0)
+        if (!is_there(routes, row) ||
+            (pattern == NULL ? !matches(row->path, path, argument) : strcmp(row->path, pattern) != 0))
             continue;
         const bool get = strcmp(row->method, "GET") == 0;
         pattern = row->path;
@@ -82,11 +87,16 @@ static const http_chapter *chapter_of(const http_routes *routes, const char *pat
     const http_chapter *best = NULL;
     for (size_t i = 0; i < routes->count; i++) {
         const http_chapter *chapter = routes->rows[i].chapter;
-        if (chapter != NULL && strncmp(path, chapter->prefix, strlen(chapter->prefix)) == 0 &&
+        if (chapter != NULL && is_there(routes, &routes->rows[i]) &&
+            strncmp(path, chapter->prefix, strlen(chapter->prefix)) == 0 &&
             (best == NULL || strlen(chapter->prefix) > strlen(best->prefix)))
             best = chapter;
     }
     return best;
+}
+
+static bool is_listed(const http_routes *routes, size_t i, const http_chapter *chapter) {
+    return routes->rows[i].chapter == chapter && is_there(routes, &routes->rows[i]);
 }
 
 problem_code http_no_route(const http_routes *routes, const char *path, problem *p) {
@@ -94,9 +104,9 @@ problem_code http_no_route(const http_routes *routes, const char *path, problem 
     char list[512] = "";
     size_t length = 0, left = 0;
     for (size_t i = 0; i < routes->count; i++)
-        left += routes->rows[i].chapter == chapter;
+        left += is_listed(routes, i, chapter);
     for (size_t i = 0; i < routes->count && length < sizeof list; i++)
-        if (routes->rows[i].chapter == chapter)
+        if (is_listed(routes, i, chapter))
             length += (size_t)snprintf(list + length, sizeof list - length, "%s %s%s", routes->rows[i].method,
                                        routes->rows[i].path,
                                        --left > 1  ? ", "

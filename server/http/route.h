@@ -43,6 +43,7 @@ enum {
     HTTP_PAGE = 2,   /* it is opened in a browser, to be read by a person: so are its 404s */
     HTTP_OPEN = 8,   /* it needs no key */
     HTTP_SECRET = 4, /* whoever knows what {} stands for may have it: no cache, other site or log sees it */
+    HTTP_ADMIN = 16, /* it is on the admin port too */
 };
 
 /* One row. */
@@ -63,6 +64,7 @@ typedef struct {
     size_t count;
     /* Answers with this 404 as a page. False: no memory. */
     bool (*write_not_found)(http_exchange *x, const problem *p);
+    bool is_admin; /* those without HTTP_ADMIN are not there, and nobody needs a key or a name to ask */
 } http_routes;
 
 /* http_query of a route to which its query does not matter: monitors and mail programs add their own. */

@@ -61,7 +61,7 @@ void answer_document(http_exchange *x, json_t *object);
  * first: it is long, and this is the thread that serves everybody. */
 void answer_once(http_exchange *x, document *d, json_t *(*describe)(const snapshot *s));
 
-/* health.c: does the service want new requests? False with the answer given: 503. */
+/* health.c: does the service listen for requests, and want new ones? False with the answer given: 503. */
 bool check_ready(http_exchange *x);
 
 /* lookup.c: the model called `name`, or the default for NULL. NULL with the answer given, 404, which lists

@@ -14,9 +14,12 @@ void handle_healthz(http_exchange *x) {
 
 bool check_ready(http_exchange *x) {
     problem p;
-    if (!x->service->draining)
+    const bool draining = x->service->draining;
+    if (!draining && atomic_load(&x->service->server) != NULL)
         return true;
-    problem_set(&p, PROBLEM_UNAVAILABLE, "the service is shutting down and wants no new requests");
+    problem_set(&p, PROBLEM_UNAVAILABLE,
+                draining ? "the service is shutting down and wants no new requests"
+                         : "the service is starting and does not listen yet");
     http_answer_problem(x, &p);
     return false;
 }

@@ -4,6 +4,6 @@
 
 #include "server/http/route.h"
 
-extern const http_routes service_routes;
+extern const http_routes service_routes, admin_routes;
 
 #endif

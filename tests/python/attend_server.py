@@ -11,13 +11,13 @@ BINARY = Path(os.environ.get("ATTEND_SERVER", ROOT / "build" / "attend-server"))
 
 
 class AttendServer:
-    """A server on a free port: `url` while it runs, `log` with all it wrote. Use it in a `with` block, which ends with
+    """A server on a free port: `url` while it runs, `admin_url` if it has an admin port, `log` with all it wrote. Use it in a `with` block, which ends with
     SIGTERM and fails if the exit code is not 0."""
 
     def __init__(self, *arguments):
         self.arguments = [str(BINARY), "--port", "0", "--drain-seconds", "0", *map(str, arguments)]
         self.log = []
-        self.url = None
+        self.url = self.admin_url = None
 
     def __enter__(self):
         if not BINARY.exists():
@@ -36,9 +36,12 @@ class AttendServer:
     def _read(self):
         for line in self.process.stderr:
             self.log.append(line)
-            found = re.match(r"listening on (http://\S+)", line)
-            if found:
-                self.url = found.group(1)
+            found = re.match(r"(listening|admin) on (http://\S+)", line)
+            if found and found.group(1) == "admin":
+                self.admin_url = found.group(2)
+            elif found:
+                self.url = found.group(2)
+            if found and (self.admin_url or "--admin-port" not in self.arguments):
                 self.listening.set()
         self.listening.set()
 

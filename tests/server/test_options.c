@@ -100,8 +100,34 @@ Test(options, kubernetes_s_port_is_ignored) {
     setenv("ATTEND_PORT", "tcp://10.0.0.1:80", 1);
     cr_assert(read_line(&o, ""), "%s", sentence);
     cr_assert_eq(o.port, 8080);
-    cr_assert(o.ignored_service_port);
+    cr_assert_str_eq(o.ignored_port, "ATTEND_PORT");
     options_free(&o);
+    unsetenv("ATTEND_PORT");
+    setenv("ATTEND_ADMIN_PORT", "tcp://10.0.0.1:80", 1);
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_assert_eq(o.admin_port, OPTIONS_NONE);
+    cr_assert_str_eq(o.ignored_port, "ATTEND_ADMIN_PORT");
+    options_free(&o);
+    unsetenv("ATTEND_ADMIN_PORT");
+}
+
+Test(options, a_number_may_be_none) {
+    options o;
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_assert_eq(o.admin_port, OPTIONS_NONE);
+    cr_assert_null(o.ignored_port);
+    options_free(&o);
+    setenv("ATTEND_ADMIN_PORT", "9000", 1);
+    cr_assert(read_line(&o, ""), "%s", sentence);
+    cr_assert_eq(o.admin_port, 9000);
+    options_free(&o);
+    cr_assert(read_line(&o, "--admin-port none"), "%s", sentence);
+    cr_assert_eq(o.admin_port, OPTIONS_NONE);
+    options_free(&o);
+    cr_assert(read_line(&o, "--admin-port 0"), "%s", sentence);
+    cr_assert_eq(o.admin_port, 0);
+    options_free(&o);
+    unsetenv("ATTEND_ADMIN_PORT");
 }
 
 /* Each bad line, and what its sentence must name. */
@@ -110,6 +136,8 @@ static const char *const bad_lines[][3] = {
     {"--port -1", "--port", "-1"},
     {"--port 80x", "--port", "80x"},
     {"--port", "--port", "missing"},
+    {"--port none", "--port", "none"},
+    {"--admin-port 65536", "--admin-port", "65535"},
     {"--threads 0", "--threads", "from 1"},
     {"--max-body 0", "--max-body", "bytes"},
     {"--max-body 99999999999999999999999", "--max-body", "bytes"},
