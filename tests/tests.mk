@@ -1,6 +1,6 @@
 # tests.mk: building and running the tests. Part of the Makefile, whose names it uses.
 
-.PHONY: test test-c test-cores test-cpus test-neon test-no-avx test-avx test-python test-peers asan tsan
+.PHONY: test test-c test-cores test-cpus test-neon test-no-avx test-avx test-python test-peers test-operate asan tsan
 
 # The program that the service tests start.
 SERVED     ?= $(BUILD)/attend-server
@@ -130,6 +130,21 @@ test-peers: $(BUILD)/peers/ready $(BUILD)/attend-server
 	@tests/run --total $(BUILD)/totals-peers
 
 # -fno-sanitize-recover: undefined behaviour ends the test instead of printing a line that nobody reads.
+# Debian's Prometheus, not installed, for that would start it as a service.
+$(BUILD)/operate/usr/bin/prometheus:
+	@mkdir -p $(BUILD)/operate
+	cd $(BUILD)/operate && { apt-get download -qq prometheus 2>/dev/null || { \
+	    $$([ $$(id -u) = 0 ] || echo sudo) apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	    dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb
+
+## test-operate: the service among what it is operated with: a real Prometheus scrapes it (downloads it: about 20 MB)
+test-operate: $(BUILD)/python/ready $(BUILD)/operate/usr/bin/prometheus $(BUILD)/attend-server
+	@rm -f $(BUILD)/totals-operate
+	@ATTEND_SERVER=$(abspath $(BUILD)/attend-server) PROMETHEUS=$(abspath $(BUILD)/operate/usr/bin) \
+	    tests/run --add $(BUILD)/totals-operate --pytest \
+	    $(BUILD)/python/bin/python -m pytest -q -p no:cacheprovider tests/operate
+	@tests/run --total $(BUILD)/totals-operate
+
 ## asan: the C tests under AddressSanitizer, LeakSanitizer and UBSan
 asan:
 	@$(MAKE) BUILD=$(BUILD)/asan OPTIMISE=-O1 \

@@ -197,9 +197,8 @@ static connection_counts count_states(const connections *table) {
     connection_counts counts = {0};
     for (attn_ring *link = table->open.next; link != &table->open; link = link->next) {
         const connection *c = connection_at(link);
-        const bool begun = c->state == READING || (c->state == WAITING && connection_has_begun(c));
-        counts.arriving += begun;
-        counts.idle += c->state == WAITING && !begun;
+        counts.idle += c->state == WAITING;
+        counts.arriving += c->state == READING;
         counts.running += c->state == WORKING;
         counts.sending += c->state == SENDING;
     }
@@ -215,10 +214,13 @@ connection_counts connections_count(connections *table) {
 
 connection_counts connections_cut(connections *table) {
     pthread_mutex_lock(&table->lock);
-    const connection_counts counts = count_states(table);
+    connection_counts counts = count_states(table);
     table->shared.phase = CUTTING;
     for (attn_ring *link = table->open.next; link != &table->open; link = link->next) {
         connection *c = connection_at(link);
+        const bool begins = c->state == WAITING && connection_has_begun(c);
+        counts.arriving += begins;
+        counts.idle -= begins;
         if (c->state != WORKING && c->state != ENDED)
             connection_shut_down(c, CONNECTION_CUT);
     }

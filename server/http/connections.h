@@ -26,13 +26,14 @@ void connections_free(connections *table);
  * longest for a request is closed first. */
 bool connections_make_room(connections *table);
 
+/* As they are. One that waits is idle, though the first bytes of a request may just have come. */
 connection_counts connections_count(connections *table);
 
 /* No more connections come. Those without a request are closed, and each other one after its answer. */
 void connections_drain(connections *table);
 
-/* Cuts off what is under way and returns how much that was. A request that is running keeps its connection
- * for a moment more, so that the client can be told. */
+/* Cuts off what is under way and returns how much that was, what has just begun to come included. A request
+ * that is running keeps its connection for a moment more, so that the client can be told. */
 connection_counts connections_cut(connections *table);
 
 /* Is no connection open any more, and none read to its end (once they are cut off, that is not waited for)?

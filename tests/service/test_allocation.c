@@ -35,6 +35,7 @@ static const step steps[] = {
     {"/models", NULL, 200},
     {"/attend", "{\"query\":[[1]]}", 400},
     {"/readyz", NULL, 200},
+    {"/metrics", NULL, 200},
     {"/attend", "{\"query\":[[1,2,3,4,5,6,7,8]],\"is_causal\":true}", 200},
     {"/attend",
      "{\"query\":[[1,2,3,4,5,6,7,8]],\"need_weights\":true,\"view\":{\"heads\":[1],\"rows\":[0,1],\"top_k\":"
