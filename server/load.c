@@ -144,6 +144,7 @@ static attn_status load_keys(loading *l, attn_error *error) {
     if (l->before == NULL)
         return ATTN_BAD_MODEL;
     log_line(LOG_WARNING, "the keys are not reloaded, those from before are good: %s", error->text);
+    l->next->keys_are_stale = true;
     l->next->keys = keys_copy(l->before->keys);
     return l->next->keys != NULL ? ATTN_OK : attn_fail(error, ATTN_NO_MEMORY, "cannot allocate memory");
 }

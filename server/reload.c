@@ -2,6 +2,7 @@
 
 #include "server/load.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -13,8 +14,8 @@
 /* A load looks between two models whether it should go on; one model may take minutes. */
 #define STOP_NS 100000000
 
-/* What the log says of a reload. Models that are gone count in none of the others. */
-static void tell(const snapshot *before, const snapshot *now) {
+/* Says in the log what was reloaded. Models that are gone count in none of the others. */
+static metrics_reload tell(const snapshot *before, const snapshot *now) {
     size_t fresh = 0, unchanged = 0, stale = 0, gone = 0;
     for (size_t i = 0; i < now->models.count; i++) {
         const attn_model *model = now->models.models[i];
@@ -29,6 +30,7 @@ static void tell(const snapshot *before, const snapshot *now) {
         gone += attn_registry_find(&now->models, before->models.models[i]->name) == NULL;
     log_line(stale > 0 ? LOG_WARNING : LOG_INFO,
              "reloaded: %zu models new, %zu unchanged, %zu stale, %zu gone", fresh, unchanged, stale, gone);
+    return stale > 0 || now->keys_are_stale ? RELOAD_PARTIAL : RELOAD_OK;
 }
 
 static void reload(reloader *r) {
@@ -39,11 +41,12 @@ static void reload(reloader *r) {
     if (next == NULL) {
         if (!atomic_load(&s->draining))
             log_line(LOG_ERROR, "not reloaded: %s", error.text);
+        metrics_count_reload(s->metrics, RELOAD_FAILED);
         snapshot_release(before);
         return;
     }
     snapshot_replace(&s->served, next);
-    tell(before, next);
+    metrics_count_reload(s->metrics, tell(before, next));
     before->next = r->replaced;
     r->replaced = before;
 }

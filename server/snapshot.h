@@ -27,6 +27,7 @@ typedef struct {
 typedef struct snapshot {
     attn_registry models;     /* filled in before others see the snapshot */
     keys *keys;               /* one of which a request needs; NULL: it needs none */
+    bool keys_are_stale;      /* a reload left them as they were */
     snapshot_source *sources; /* [source_count], in the order of the options */
     size_t source_count;
     document model_list, api;       /* what GET /models and GET /openapi.json say of them */

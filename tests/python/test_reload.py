@@ -341,3 +341,19 @@ def test_one_while_it_drains_does_not_end_it():
         time.sleep(0.3)
         assert server.process.poll() is None and not lines(server) and not lines(server, "second signal")
         server.process.wait(30)
+
+
+def test_metrics_count_reloads(tmp_path):
+    write_layer(tmp_path / "m", 0)
+    with AttendServer("--model", f"m={tmp_path / 'm'}") as server:
+
+        def count(outcome):
+            text = request(server, "GET", "/metrics")[1].decode()
+            return float(text.split(f'attend_reloads_total{{outcome="{outcome}"}} ')[1].split()[0])
+
+        assert (count("ok"), count("partial")) == (0, 0)
+        reload(server)
+        assert (count("ok"), count("partial")) == (1, 0)
+        (tmp_path / "m" / "config.json").write_text("{")
+        reload(server)
+        assert (count("ok"), count("partial")) == (1, 1)
