@@ -227,12 +227,12 @@ static int run(service *s) {
         attn_blocks_stop(&s->budget);
         return EXIT_BAD_START;
     }
-    fprintf(stderr, "listening on %s\n", http_url(server));
-    if (admin != NULL)
-        fprintf(stderr, "admin on %s\n", http_url(admin));
     const bool reloading = reload_start(&reloads, s);
     if (!reloading)
         log_line(LOG_ERROR, "no thread for reloads could be started: SIGHUP does nothing");
+    fprintf(stderr, "listening on %s\n", http_url(server));
+    if (admin != NULL)
+        fprintf(stderr, "admin on %s\n", http_url(admin));
     serve_until_signal(s, server);
     stop_admin(admin); /* before what it tells about is gone */
     sched_free(
