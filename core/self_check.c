@@ -1,8 +1,8 @@
 #include "core/self_check.h"
 
 #include "core/attention.h"
+#include "core/kernels/check_common.h"
 #include "core/kernels/check_list.h"
-#include "core/kernels/checking.h"
 
 #include <stdlib.h>
 

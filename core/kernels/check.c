@@ -1,5 +1,5 @@
 /* check.c: runs the checks of check_list.h. */
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* check_linear.c: packed weights, and products of many rows with them. */
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 #include "core/kernels/linear.h"
 
 #include <stdatomic.h>

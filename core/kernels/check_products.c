@@ -1,5 +1,5 @@
 /* check_products.c: products of matrices, and of a query with keys. */
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 #include "core/kernels/packed.h"
 
 /* Sizes beside and beyond those of every tile, for the fixed shapes. */

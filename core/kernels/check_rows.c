@@ -1,6 +1,6 @@
 /* check_rows.c: what is done with numbers between the products. Each number is rounded once at most, so there
  * is only one right answer. */
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 
 enum { MOST_COLUMNS = 100, MOST_ROWS = 8, FIXED_ROWS = 3, RANDOM_SHAPES = 200 };
 

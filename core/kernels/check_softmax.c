@@ -1,5 +1,5 @@
 /* check_softmax.c: the softmax of tiles, and the functions of one number. */
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 
 /* Relative error of what goes through an exponential. */
 #define CLOSE ((double)0x1p-18)

@@ -1,5 +1,5 @@
 /* check_tiny.c: within a round each kernel takes what is below 2^-126 as zero. */
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 #include "core/kernels/linear.h"
 
 #include <float.h>

@@ -49,7 +49,7 @@ problem_code picture_map_check(const picture_options *o, const attn_model *model
 
 /* map.c: makes *shown a call for png_write_picture: that of `call`, but with the part of its weights that a
  * request for this picture alone would have had computed, in the same bits. `call` is what became of
- * `request` (kept.h says what has to be in it). Memory comes from `arena`. Fails with *p filled in, with
+ * `request` (kept_copy.h says what has to be in it). Memory comes from `arena`. Fails with *p filled in, with
  * deadline_exceeded if the control (NULL: there is none) says stop. */
 problem_code picture_map_show(const picture_options *o, const attend_request *request,
                               const attend_call *call, const attn_control *control, attn_arena *arena,

@@ -1,6 +1,6 @@
 #include "server/routes/compute.h"
 
-#include "server/attend/keep.h"
+#include "server/attend/kept_results.h"
 #include "server/attend/outputs.h"
 #include "server/attend/resolve.h"
 #include "server/clock.h"

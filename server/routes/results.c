@@ -1,6 +1,6 @@
 /* results.c: what is kept, under /results/{id}: as JSON, as a picture, and its end. The page is in
  * explorer.c. */
-#include "server/attend/keep.h"
+#include "server/attend/kept_results.h"
 
 #include "server/picture/picture.h"
 #include "server/routes/compute.h"

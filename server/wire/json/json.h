@@ -6,7 +6,7 @@
 #define WIRE_JSON_H
 
 #include "core/arena.h"
-#include "server/attend/kept.h"
+#include "server/attend/kept_copy.h"
 #include "server/wire/buffer.h"
 
 #include <stdint.h>

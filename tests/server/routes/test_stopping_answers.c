@@ -1,6 +1,6 @@
 /* No phase of a request goes on for long after its deadline: whatever an answer is written from, the control
  * is asked at least every 50 milliseconds, and what it says is obeyed. */
-#include "server/attend/kept.h"
+#include "server/attend/kept_copy.h"
 #include "server/attend/outputs.h"
 #include "server/picture/picture.h"
 #include "server/wire/json/json.h"

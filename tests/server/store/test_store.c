@@ -1,5 +1,5 @@
-/* The store by itself: it keeps anything, and each value is freed once. tests/server/attend/test_keep.c has
- * the rest: what makes room for what, and many threads. */
+/* The store by itself: it keeps anything, and each value is freed once.
+ * tests/server/attend/test_kept_results.c has the rest: what makes room for what, and many threads. */
 #include "server/store/store.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
-/* kept.h: a request and the arrays of its answer, copied out of the request's memory into one block. */
-#ifndef ATTEND_KEPT_H
-#define ATTEND_KEPT_H
+/* kept_copy.h: a request and the arrays of its answer, copied out of the request's memory into one block. */
+#ifndef ATTEND_KEPT_COPY_H
+#define ATTEND_KEPT_COPY_H
 
 #include "server/attend/request.h"
 

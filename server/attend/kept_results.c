@@ -1,4 +1,4 @@
-#include "server/attend/keep.h"
+#include "server/attend/kept_results.h"
 
 #include "core/watch.h"
 

@@ -1,4 +1,4 @@
-#include "server/attend/kept.h"
+#include "server/attend/kept_copy.h"
 
 #include "core/size.h"
 #include "core/watch.h"

@@ -1,6 +1,6 @@
-/* checking.h: what the checks of check_list.h have in common. */
-#ifndef ATTN_CHECKING_H
-#define ATTN_CHECKING_H
+/* check_common.h: what the checks of check_list.h have in common. */
+#ifndef ATTN_CHECK_COMMON_H
+#define ATTN_CHECK_COMMON_H
 
 #include "core/kernels/check_list.h"
 #include "core/splitmix64.h"

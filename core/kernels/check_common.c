@@ -1,4 +1,4 @@
-#include "core/kernels/checking.h"
+#include "core/kernels/check_common.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Kept results in their store: what goes out first, when, and that no byte is lost or counted twice. */
-#include "server/attend/keep.h"
+#include "server/attend/kept_results.h"
 
 #include "server/attend/outputs.h"
 #include "tests/random.h"

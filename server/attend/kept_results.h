@@ -1,8 +1,8 @@
-/* keep.h: puts results into a store, for a browser to look at. */
-#ifndef ATTEND_KEEP_H
-#define ATTEND_KEEP_H
+/* kept_results.h: puts results into a store, for a browser to look at. */
+#ifndef ATTEND_KEPT_RESULTS_H
+#define ATTEND_KEPT_RESULTS_H
 
-#include "server/attend/kept.h"
+#include "server/attend/kept_copy.h"
 #include "server/store/store.h"
 
 #define RESULTS_PATH "/results/" /* what the path of a kept result begins with; its id follows */
