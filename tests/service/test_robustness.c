@@ -152,7 +152,7 @@ Test(robustness, a_request_that_dribbles_in_gets_408) {
     /* So is one that stays idle after its answer; and the time for reading does not run while it is. */
     const char *got = say(HEALTH);
     cr_assert_not_null(strstr(got, "{\"status\":\"ok\"}"));
-    cr_assert_null(strstr(got, "408"));
+    cr_assert_null(strstr(got, " 408 ")); /* an id may have these digits */
 }
 
 /* A client that writes all of a body that is too large before it reads must still get the answer. */

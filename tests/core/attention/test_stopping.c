@@ -157,7 +157,6 @@ Test(stopping, what_is_copied_and_looked_through) {
     expect_looks(&s, &alone, without, MANY / 32, "a mask of one key");
     s.input.head_output = arrays[2];
     expect_looks(&s, &alone, MANY / 8 / 96, 36, "heads that are brought");
-    free_round();
 
     s = make_setup(8, 8, MANY / 8, 1, 1, &seed);
     without = count_looks(&s, &alone);
